@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+// A region: a stretch of shared memory at a fixed HVA and GPA. It is all that a device ever sees. A region made here is
+// a sealed memfd; its memory can be renewed in place; an imported one stays the caller's.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "allocator/base/error.hpp"
+#include "allocator/base/private_memory.hpp"
+#include "allocator/base/types.hpp"
+
+namespace bounce {
+
+struct RegionConfig {
+    const char* name = "bounce";
+    std::uint64_t bytes = 0;
+    Gpa base_gpa;
+    NodeId node = kAnyNode;
+    bool hugepages = false;  // use 2 MiB pages when there are any
+    bool prefault = false;
+    void* imported_hva = nullptr;
+    int imported_fd = -1;  // duplicated; -1: a process peer cannot be shown this region
+    std::uint64_t imported_fd_offset = 0;
+};
+
+class Region {
+public:
+    static constexpr std::uint64_t kMinBytes = 65536;
+    static constexpr std::uint64_t kMaxBytes = std::uint64_t{1} << 43;  // 8 TiB: page numbers have 32 bits
+
+    /// EINVAL with a sentence for a bad size, address or alignment; ENOMEM when memory cannot be had.
+    static Result<Region> create(const RegionConfig& config) noexcept;
+    Region(Region&& other) noexcept;
+    Region& operator=(Region&&) = delete;
+    /// Unmaps and closes what is ours; in a forked child, which has no such mapping, it does nothing.
+    ~Region();
+
+    /// Congruent to base() modulo 2 MiB, unless imported.
+    [[nodiscard]] std::byte* hva() const noexcept { return hva_; }
+    [[nodiscard]] Gpa base() const noexcept { return base_; }
+    [[nodiscard]] std::uint64_t bytes() const noexcept { return bytes_; }
+    [[nodiscard]] int fd() const noexcept { return fd_.load(std::memory_order_relaxed); }  // -1: none
+    [[nodiscard]] std::uint64_t fd_offset() const noexcept { return fd_offset_; }
+    [[nodiscard]] std::uint32_t page_bytes() const noexcept { return page_bytes_.load(std::memory_order_relaxed); }
+    [[nodiscard]] bool imported() const noexcept { return imported_; }
+    /// How often renew() replaced the memory.
+    [[nodiscard]] std::uint32_t epoch() const noexcept {
+        // R1: acquire, pairs with R2 in renew(): who sees the new epoch sees the new memory's descriptor.
+        return epoch_.load(std::memory_order_acquire);
+    }
+    /// Has the memory been replaced, or is it being replaced, since epoch() had this value? Asked after a copy, false
+    /// means that the whole copy was from (or to) the memory of that epoch.
+    [[nodiscard]] bool renewed_since(std::uint32_t epoch) const noexcept {
+        // R3: acquire, pairs with R4 in renew(): mmap() over memory that another processor reads waits for it, so who
+        // has read the new memory finds the new value here.
+        return renewing_.load(std::memory_order_acquire) != epoch;
+    }
+
+    /// Puts fresh, zeroed memory (a new memfd) in place of the old at the same HVA, atomically for other threads of
+    /// this process. ENOTSUP for an imported region; on failure the old memory stays. One caller at a time. Where the
+    /// hugepages have become too few, the fresh memory is of ordinary pages.
+    Result<void> renew() noexcept;
+
+private:
+    static constexpr std::size_t kMaxName = 63;
+
+    Region(ForkGuard guard, const RegionConfig& config) noexcept;
+    static Result<void> check(const RegionConfig& config) noexcept;
+    Result<void> import(const RegionConfig& config) noexcept;
+    Result<void> make() noexcept;
+
+    ForkGuard guard_;
+    std::byte* hva_ = nullptr;
+    Gpa base_;
+    std::uint64_t bytes_;
+    std::atomic<int> fd_{-1};
+    std::uint64_t fd_offset_ = 0;
+    std::atomic<std::uint32_t> page_bytes_{kPageBytes};
+    std::atomic<std::uint32_t> epoch_{0};     // the memory is in place
+    std::atomic<std::uint32_t> renewing_{0};  // ahead of epoch_ by one while it is being put there
+    NodeId node_;
+    bool imported_ = false;
+    bool hugepages_;
+    bool prefault_;
+    char name_[kMaxName + 1] = {};
+};
+
+}  // namespace bounce

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#include "allocator/region/shared_memory.hpp"
+
+#include <fcntl.h>
+#include <linux/memfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <utility>
+
+#include "allocator/base/bits.hpp"
+#include "allocator/topology/topology.hpp"
+
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define BOUNCE_TSAN 1
+#endif
+#elif defined(__SANITIZE_THREAD__)
+#define BOUNCE_TSAN 1
+#endif
+#ifdef BOUNCE_TSAN
+extern "C" void AnnotateIgnoreWritesBegin(const char* file, int line);
+extern "C" void AnnotateIgnoreWritesEnd(const char* file, int line);
+#endif
+
+namespace bounce {
+namespace {
+
+// ThreadSanitizer takes a mapping over another one for a write to it, which would race with who uses the memory. The
+// kernel replaces one by the other at once; whoever has the address sees either.
+struct IgnoredByTsan {
+#ifdef BOUNCE_TSAN
+    IgnoredByTsan() noexcept {
+        AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+    }
+    ~IgnoredByTsan() {
+        AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+    }
+    IgnoredByTsan(const IgnoredByTsan&) = delete;
+    IgnoredByTsan& operator=(const IgnoredByTsan&) = delete;
+#endif
+};
+
+constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+
+}  // namespace
+
+Result<void> keep_from_children(std::byte* address, std::uint64_t bytes) noexcept {
+    if (::madvise(address, bytes, MADV_DONTFORK) == 0) return {};
+    return fail_text(ENOMEM, "shared memory cannot be kept from forked children: %s", std::strerror(errno));
+}
+
+Result<SharedMemory> SharedMemory::create(const SharedMemoryConfig& config) noexcept {
+    if (config.hugepages) {
+        auto huge = create_pages(config, true);
+        if (huge || huge.code() == EINVAL) return huge;
+    }
+    return create_pages(config, false);
+}
+
+Result<SharedMemory> SharedMemory::create_pages(const SharedMemoryConfig& config, bool huge) noexcept {
+    char name[96];
+    std::snprintf(name, sizeof name, "bounce:%.63s", config.name);
+    const unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING | (huge ? unsigned{MFD_HUGETLB} | MFD_HUGE_2MB : 0U);
+    const int fd = ::memfd_create(name, flags);
+    if (fd < 0) return fail_text(ENOMEM, "memfd_create for %s: %s", name, std::strerror(errno));
+    SharedMemory memory(fd, config.bytes, static_cast<std::uint32_t>(huge ? kChunkBytes : kPageBytes));
+    if (auto sealed = memory.seal(); !sealed) return sealed.error();
+    if (auto mapped = memory.map(config.phase); !mapped) return mapped.error();
+    if (config.node != kAnyNode) {
+        auto topology = Topology::create();
+        if (!topology) return topology.error();
+        if (auto bound = (*topology)->bind(memory.data_, memory.bytes_, config.node); !bound) return bound.error();
+    }
+    if (config.prefault) {
+        if (auto filled = memory.prefault(); !filled) return filled.error();
+    }
+    return memory;
+}
+
+SharedMemory::SharedMemory(SharedMemory&& other) noexcept
+    : fd_(std::exchange(other.fd_, -1)),
+      data_(std::exchange(other.data_, nullptr)),
+      bytes_(other.bytes_),
+      page_bytes_(other.page_bytes_) {}
+
+SharedMemory::~SharedMemory() {
+    if (data_ != nullptr) ::munmap(data_, bytes_);
+    if (fd_ >= 0) ::close(fd_);
+}
+
+std::byte* SharedMemory::release_mapping() noexcept {
+    return std::exchange(data_, nullptr);
+}
+
+int SharedMemory::release_fd() noexcept {
+    return std::exchange(fd_, -1);
+}
+
+Result<void> SharedMemory::seal() const noexcept {
+    if (::ftruncate(fd_, static_cast<off_t>(bytes_)) != 0) {
+        return fail_text(ENOMEM, "a memfd of %llu bytes: %s", static_cast<unsigned long long>(bytes_),
+                         std::strerror(errno));
+    }
+    if (::fcntl(fd_, F_ADD_SEALS, kSeals) != 0) {
+        return fail_text(ENOMEM, "the memfd cannot be sealed: %s", std::strerror(errno));
+    }
+    return {};
+}
+
+Result<void> SharedMemory::map(std::uint64_t phase) noexcept {
+    // Reserve enough to choose an address with the phase asked for, and give back what is left on both sides.
+    const std::uint64_t reserved = bytes_ + kChunkBytes;
+    void* start = ::mmap(nullptr, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (start == MAP_FAILED) return fail(ENOMEM, "no address space for a region of %llu bytes", bytes_);
+    auto* const first = static_cast<std::byte*>(start);
+    const std::uint64_t head = (phase - reinterpret_cast<std::uintptr_t>(first)) & (kChunkBytes - 1);
+    std::byte* const target = first + head;
+    if (auto mapped = map_over(target); !mapped) {
+        ::munmap(first, reserved);
+        return mapped;
+    }
+    if (head != 0) ::munmap(first, head);
+    ::munmap(target + bytes_, kChunkBytes - head);
+    data_ = target;
+    return keep_from_children(target, bytes_);
+}
+
+Result<void> SharedMemory::map_over(std::byte* target) const noexcept {
+    [[maybe_unused]] const IgnoredByTsan ignored;
+    if (::mmap(target, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd_, 0) == MAP_FAILED) {
+        return fail_text(ENOMEM, "a mapping of %llu bytes of shared memory: %s",
+                         static_cast<unsigned long long>(bytes_), std::strerror(errno));
+    }
+    return {};
+}
+
+Result<void> SharedMemory::prefault() const noexcept {
+    // fallocate() fails where touching would kill with SIGBUS. It honours the node that the memory was bound to.
+    if (::fallocate(fd_, 0, 0, static_cast<off_t>(bytes_)) != 0) {
+        return fail_text(ENOMEM, "%llu bytes of shared memory are not to be had: %s",
+                         static_cast<unsigned long long>(bytes_), std::strerror(errno));
+    }
+#ifdef MADV_POPULATE_WRITE
+    if (::madvise(data_, bytes_, MADV_POPULATE_WRITE) == 0) return {};
+#endif
+    // Before Linux 5.14: the pages are there, a read maps each.
+    for (std::uint64_t at = 0; at < bytes_; at += page_bytes_) {
+        (void)*const_cast<volatile std::byte*>(data_ + at);
+    }
+    return {};
+}
+
+}  // namespace bounce

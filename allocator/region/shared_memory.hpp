@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+// Shared memory as the kernel gives it: a sealed memfd, mapped once at an address of its own. What a region is made of.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "allocator/base/error.hpp"
+#include "allocator/base/types.hpp"
+
+namespace bounce {
+
+struct SharedMemoryConfig {
+    const char* name = "bounce";
+    std::uint64_t bytes = 0;
+    std::uint64_t phase = 0;  // the address is congruent to this modulo 2 MiB
+    NodeId node = kAnyNode;
+    bool hugepages = false;
+    bool prefault = false;
+};
+
+/// Owns the descriptor and the mapping until they are released or moved over another mapping.
+class SharedMemory {
+public:
+    /// Zeroed, sealed against any change of size, not inherited by children. ENOMEM, EINVAL (no such node), ENOTSUP.
+    static Result<SharedMemory> create(const SharedMemoryConfig& config) noexcept;
+    SharedMemory(SharedMemory&& other) noexcept;
+    SharedMemory& operator=(SharedMemory&&) = delete;
+    ~SharedMemory();
+
+    [[nodiscard]] std::uint32_t page_bytes() const noexcept { return page_bytes_; }
+
+    /// The mapping and the descriptor become the caller's.
+    [[nodiscard]] std::byte* release_mapping() noexcept;
+    [[nodiscard]] int release_fd() noexcept;
+
+    /// Maps the same memory also at `target` (`bytes` of an existing mapping), in one step for other threads. Children
+    /// would inherit this mapping.
+    Result<void> map_over(std::byte* target) const noexcept;
+
+private:
+    SharedMemory(int fd, std::uint64_t bytes, std::uint32_t page_bytes) noexcept
+        : fd_(fd), bytes_(bytes), page_bytes_(page_bytes) {}
+    static Result<SharedMemory> create_pages(const SharedMemoryConfig& config, bool huge) noexcept;
+    Result<void> seal() const noexcept;
+    Result<void> map(std::uint64_t phase) noexcept;
+    Result<void> prefault() const noexcept;
+
+    int fd_;
+    std::byte* data_ = nullptr;
+    std::uint64_t bytes_;
+    std::uint32_t page_bytes_;
+};
+
+/// A child forked from now on does not have this mapping.
+Result<void> keep_from_children(std::byte* address, std::uint64_t bytes) noexcept;
+
+}  // namespace bounce

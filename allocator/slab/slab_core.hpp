@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+// The allocator of one region: hands out slots of slabs and runs of pages, and takes them back. It knows offsets only:
+// no system calls, no globals, all of its tables in memory that is handed in; never touches the region itself.
+//
+// Slots are claimed and given back without locks (slot_ops.hpp has the protocol). Slabs are born, listed and killed,
+// and runs come and go, under one lock, the page lock. What a thread holds while it is stopped: a slot, or the page
+// lock.
+//
+// Slabs of a class: one is the *current* one, which all threads claim from; *partial* ones have bits at home, or had;
+// *returned* ones are on a lock-free stack (push one, take all: no ABA) on their way to the partial ones. The others
+// have no bit at home and are in no list. Empty slabs keep their pages until somebody needs pages: reap() kills them
+// all.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+
+#include "allocator/base/types.hpp"
+#include "allocator/slab/page_table.hpp"
+#include "allocator/slab/slab_tables.hpp"
+#include "allocator/slab/usage.hpp"
+
+namespace bounce {
+
+/// A slot or run. Offsets count from the region's first byte.
+struct Placement {
+    std::uint64_t offset = 0;
+    std::uint8_t generation = 0;
+};
+
+class SlabCore {
+public:
+    struct Request {
+        std::uint64_t bytes;  // > 0
+        std::uint64_t align;  // power of two up to 2 MiB; of the GPA
+        std::uint64_t end;    // [offset, offset + bytes) ends at or below this offset
+        unsigned kind;        // 1 to 3
+    };
+
+    /// `memory` is zeroed, has SlabTables::bytes_needed() bytes and outlives the core, and so does `usage`.
+    SlabCore(Gpa base, std::uint64_t bytes, std::byte* memory, Usage& usage) noexcept;
+    SlabCore(const SlabCore&) = delete;
+    SlabCore& operator=(const SlabCore&) = delete;
+
+    /// 0, ENOSPC, or EOWNERDEAD in a forked child.
+    int alloc(const Request& request, Placement& placement) noexcept;
+
+    /// 0; EFAULT, EALREADY, ESTALE or EPERM (nothing has changed then), or EOWNERDEAD. offset is inside the region.
+    int free(const Placement& placement, unsigned kind) noexcept;
+    /// The two halves of it: begin_free() decides, once, and the slot stays out of reach until finish_free(). Also
+    /// EFAULT when the slot is shorter than `bytes`.
+    int begin_free(const Placement& placement, unsigned kind, std::uint64_t bytes) noexcept;
+    void finish_free(const Placement& placement) noexcept;
+    /// What begin_free() would say.
+    [[nodiscard]] int check(const Placement& placement, unsigned kind, std::uint64_t bytes) const noexcept;
+    /// 0 when [offset, offset + bytes) lies in one slot or run of this kind; EFAULT, EPERM.
+    [[nodiscard]] int find_inside(std::uint64_t offset, std::uint64_t bytes, unsigned kind) const noexcept;
+
+    /// Could this be had if nothing were handed out?
+    [[nodiscard]] bool could_hold(const Request& request) const noexcept;
+
+    /// Adds the number of slots and runs handed out, by kind.
+    void count(std::uint64_t (&slots_of_kind)[4]) const noexcept;
+
+    /// False in a forked child.
+    [[nodiscard]] bool alive() const noexcept;
+
+private:
+    using Ops = SlabTables::Ops;
+    static constexpr std::uint64_t kNaturalAlign = 8;  // every class is a multiple of it
+
+    /// A slot or run found by address.
+    struct Found {
+        std::uint32_t head = 0;
+        std::uint32_t slot = 0;
+        std::uint64_t bytes = 0;  // of the slot or run
+        bool run = false;
+        bool stale = false;  // the token is of an earlier life of the page
+    };
+    /// Where a slot may begin.
+    struct Fit {
+        std::uint64_t align;
+        std::uint64_t last;  // highest position, from page 0
+    };
+
+    // slab_fast.hpp and slab_core.cpp: by address, without locks
+    bool claim_current(std::uint32_t size_class, unsigned kind, Placement& placement) noexcept;
+    void hand_out(std::uint32_t head, std::uint32_t slot, std::uint32_t size_class, unsigned kind,
+                  Placement& placement) noexcept;
+    void give_home(std::uint32_t word, std::uint64_t bits) noexcept;
+    void push_returned(std::uint32_t head) noexcept;
+    void note_free() noexcept;
+    int find(const Placement& placement, Found& found) const noexcept;
+    int begin(const Placement& placement, unsigned kind, std::uint64_t bytes, Found& found) noexcept;
+    void finish(const Found& found) noexcept;
+    [[nodiscard]] int diagnose(const Found& found, std::uint8_t seen, unsigned kind,
+                               std::uint8_t generation) const noexcept;
+
+    // slab_slow.cpp: what takes the page lock
+    int alloc_slot(std::uint32_t size_class, const Request& request, Placement& placement) noexcept;
+    int alloc_special(std::uint64_t rounded, const Request& request, Placement& placement) noexcept;
+    bool search_slot(std::uint32_t size_class, const Request& request, Placement& placement) noexcept;
+    bool search_limited(std::uint32_t size_class, const Request& request, Placement& placement) noexcept;
+    bool search_run(const Request& request, Placement& placement) noexcept;
+    bool search_picky(std::uint32_t from, std::uint32_t to, const Request& request, Placement& placement) noexcept;
+    bool claim_fitting(std::uint32_t head, const Fit& fit, unsigned kind, Placement& placement) noexcept;
+    bool place_run(std::uint32_t pages, std::uint32_t align, std::uint32_t last, unsigned kind,
+                   Placement& placement) noexcept;
+    void free_run(std::uint32_t head) noexcept;
+
+    // slab_life.cpp: slabs, under the page lock
+    std::uint32_t birth(std::uint32_t size_class, std::uint32_t last, bool smallest) noexcept;
+    std::uint32_t found_slab(std::uint32_t size_class, std::uint32_t pages, std::uint32_t last) noexcept;
+    void bury(std::uint32_t head) noexcept;
+    bool reap() noexcept;
+    bool advance(std::uint32_t size_class) noexcept;
+    bool outgrown(std::uint32_t head) noexcept;
+    void drain_returned() noexcept;
+    void link_partial(std::uint32_t head, std::uint32_t size_class) noexcept;
+    void unlink_partial(std::uint32_t head, std::uint32_t size_class) noexcept;
+
+    SlabTables tables_;
+    std::uint64_t phase_;  // of the region's first byte, from page 0
+    std::uint64_t region_bytes_;
+    Usage& usage_;
+    // Odd: somebody looked everywhere and found nothing in this epoch; the next free begins a new one.
+    alignas(kCacheLine) std::atomic<std::uint64_t> epoch_{2};
+    alignas(kCacheLine) std::atomic<std::uint32_t> returned_{0};  // page + 1: top of the stack of returned slabs
+    alignas(kCacheLine) mutable std::mutex page_lock_;
+    PageTable pages_;
+    std::uint64_t runs_exhausted_ = 0;        // the epoch in which no run was found
+    std::uint32_t runs_exhausted_pages_ = 0;  // of this many pages
+};
+
+}  // namespace bounce

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+// Allocation under the page lock: when the current slab of a class is empty, and for what no current slab can serve.
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+
+#include "allocator/base/bits.hpp"
+#include "allocator/slab/slab_core.hpp"
+#include "allocator/slab/slab_fast.hpp"
+
+namespace bounce {
+
+int SlabCore::alloc_slot(std::uint32_t size_class, const Request& request, Placement& placement) noexcept {
+    std::atomic<std::uint64_t>& exhausted = tables_.classes[size_class].exhausted;
+    // Nothing came home since somebody looked in vain for this size. seq_cst: a thread sees its own free (E3).
+    if (exhausted.load(std::memory_order_relaxed) == epoch_.load(std::memory_order_seq_cst)) return ENOSPC;
+    if (!alive()) return EOWNERDEAD;
+    const std::lock_guard lock(page_lock_);
+    if (search_slot(size_class, request, placement)) return 0;
+    // E2: seq_cst, the store before a second look; pairs with E1 in note_free(): what comes home too late for this look
+    // ends the epoch.
+    const std::uint64_t epoch = epoch_.fetch_or(1, std::memory_order_seq_cst) | 1;
+    if (search_slot(size_class, request, placement)) return 0;
+    // Only for the whole class: what was asked for may have had an alignment of its own.
+    if (request.align <= kNaturalAlign) exhausted.store(epoch, std::memory_order_relaxed);
+    return ENOSPC;
+}
+
+int SlabCore::alloc_special(std::uint64_t rounded, const Request& request, Placement& placement) noexcept {
+    if (!alive()) return EOWNERDEAD;
+    if (request.end < request.bytes) return ENOSPC;
+    const bool slot = rounded <= kMaxSlotBytes && request.align <= kPageBytes;
+    const bool plain = request.align <= kPageBytes && request.end == region_bytes_;
+    const auto pages = static_cast<std::uint32_t>(div_up(request.bytes, kPageBytes));
+    const std::lock_guard lock(page_lock_);
+    // E1 and E2 as in alloc_slot(), for runs.
+    if (plain && runs_exhausted_ == epoch_.load(std::memory_order_seq_cst) && pages >= runs_exhausted_pages_) {
+        return ENOSPC;
+    }
+    const auto search = [&] {
+        return slot ? search_limited(class_of(rounded), request, placement) : search_run(request, placement);
+    };
+    if (search()) return 0;
+    // E2: seq_cst, the store before a second look; pairs with E1 in note_free().
+    const std::uint64_t epoch = epoch_.fetch_or(1, std::memory_order_seq_cst) | 1;
+    if (search()) return 0;
+    if (plain) {
+        runs_exhausted_pages_ = runs_exhausted_ == epoch ? std::min(runs_exhausted_pages_, pages) : pages;
+        runs_exhausted_ = epoch;
+    }
+    return ENOSPC;
+}
+
+bool SlabCore::search_slot(std::uint32_t size_class, const Request& request, Placement& placement) noexcept {
+    do {
+        if (claim_current(size_class, request.kind, placement)) return true;
+    } while (advance(size_class));
+    std::uint32_t head = birth(size_class, kNoPage, false);
+    if (head == kNoPage && reap()) head = birth(size_class, kNoPage, false);
+    // A slot of another class: larger, or smaller by what the alignment would add and aligned by chance.
+    if (head == kNoPage) return search_picky(class_of(request.bytes), kClasses, request, placement);
+    hand_out(head, 0, size_class, request.kind, placement);
+    tables_.slabs[head].place = SlabInfo::Place::kCurrent;
+    // C3: release, pairs with C1 in claim_current().
+    tables_.classes[size_class].current.store(head + 1, std::memory_order_release);
+    return true;
+}
+
+// Below a limit inside the region: slabs that are there, or a small new one.
+bool SlabCore::search_limited(std::uint32_t size_class, const Request& request, Placement& placement) noexcept {
+    if (search_picky(size_class, size_class + 1, request, placement)) return true;
+    const auto last = static_cast<std::uint32_t>((phase_ + request.end - request.bytes) / kPageBytes);
+    std::uint32_t head = birth(size_class, last, true);
+    if (head == kNoPage && reap()) head = birth(size_class, last, true);
+    if (head == kNoPage) return search_picky(class_of(request.bytes), kClasses, request, placement);
+    link_partial(head, size_class);
+    hand_out(head, 0, size_class, request.kind, placement);
+    return true;
+}
+
+bool SlabCore::search_run(const Request& request, Placement& placement) noexcept {
+    const auto pages = static_cast<std::uint32_t>(div_up(request.bytes, kPageBytes));
+    const auto align = static_cast<std::uint32_t>(std::max<std::uint64_t>(request.align / kPageBytes, 1));
+    const auto last = static_cast<std::uint32_t>((phase_ + request.end - request.bytes) / kPageBytes);
+    if (place_run(pages, align, last, request.kind, placement)) return true;
+    if (reap() && place_run(pages, align, last, request.kind, placement)) return true;
+    if (request.bytes > kMaxSlotBytes) return false;
+    return search_picky(class_of(request.bytes), kClasses, request, placement);
+}
+
+// Any slot of classes [from, to) that lies as the request demands.
+bool SlabCore::search_picky(std::uint32_t from, std::uint32_t to, const Request& request,
+                            Placement& placement) noexcept {
+    drain_returned();
+    const Fit fit{request.align, phase_ + request.end - request.bytes};
+    for (std::uint32_t c = from; c < to; ++c) {
+        const ClassInfo& info = tables_.classes[c];
+        const std::uint32_t current = info.current.load(std::memory_order_relaxed);
+        if (current != 0 && claim_fitting(current - 1, fit, request.kind, placement)) return true;
+        for (std::uint32_t at = info.partial; at != 0; at = tables_.slabs[at - 1].next) {
+            if (claim_fitting(at - 1, fit, request.kind, placement)) return true;
+        }
+    }
+    return false;
+}
+
+bool SlabCore::claim_fitting(std::uint32_t head, const Fit& fit, unsigned kind, Placement& placement) noexcept {
+    const Shape shape = tables_.shape(head);
+    const std::uint64_t start = std::uint64_t{head} * kPageBytes;
+    const std::uint32_t bytes = kSizeClasses[shape.size_class].bytes;
+    for (std::uint32_t i = 0; i < Ops::words_of(shape.slots); ++i) {
+        Ops::Word& word = tables_.words[head + i];
+        for (std::uint64_t rest = word.load(std::memory_order_relaxed); rest != 0; rest &= rest - 1) {
+            const std::uint32_t slot = i * 64 + static_cast<std::uint32_t>(std::countr_zero(rest));
+            const std::uint64_t position = start + std::uint64_t{slot} * bytes;
+            if (!is_multiple(position, fit.align) || position > fit.last) continue;
+            if (!Ops::claim_bit(word, rest & -rest)) continue;
+            hand_out(head, slot, shape.size_class, kind, placement);
+            return true;
+        }
+    }
+    return false;
+}
+
+bool SlabCore::place_run(std::uint32_t pages, std::uint32_t align, std::uint32_t last, unsigned kind,
+                         Placement& placement) noexcept {
+    const std::uint32_t head = pages_.alloc(pages, align, last);
+    if (head == kNoPage) return false;
+    const std::uint32_t birth = (tables_.entry(head).birth + 1) & 3;
+    tables_.slabs[head].shape.store(Shape{kRunClass, 1, pages}.pack(), std::memory_order_relaxed);
+    tables_.entries[head].store(PageEntry{PageEntry::kRun, birth, 0, kRunClass}.pack(), std::memory_order_relaxed);
+    // The pages behind know the way to the first, so that an address inside the run can be looked up.
+    for (std::uint32_t i = 1; i < pages; ++i) {
+        PageEntry body = tables_.entry(head + i);
+        body = {PageEntry::kRunBody, body.birth, std::min(i, PageEntry::kMaxDistance), kRunClass};
+        tables_.entries[head + i].store(body.pack(), std::memory_order_relaxed);
+    }
+    const unsigned generation = Ops::take(tables_.state(head, 0), kind);
+    placement = {std::uint64_t{head} * kPageBytes - phase_,
+                 static_cast<std::uint8_t>(birth * kGenerations + generation)};
+    usage_.add(std::uint64_t{pages} * kPageBytes, kind);
+    return true;
+}
+
+void SlabCore::free_run(std::uint32_t head) noexcept {
+    const std::lock_guard lock(page_lock_);
+    const Shape shape = tables_.shape(head);
+    PageEntry entry = tables_.entry(head);
+    entry.kind = PageEntry::kDead;
+    tables_.entries[head].store(entry.pack(), std::memory_order_relaxed);
+    tables_.slabs[head].shape.store(0, std::memory_order_relaxed);
+    usage_.subtract(std::uint64_t{shape.pages} * kPageBytes);
+    pages_.free(head, shape.pages);
+}
+
+void SlabCore::count(std::uint64_t (&slots_of_kind)[4]) const noexcept {
+    if (!alive()) return;
+    const std::lock_guard lock(page_lock_);
+    const std::uint32_t end = pages_.born_end();
+    for (std::uint32_t page = tables_.first; page < end;) {
+        const PageEntry entry = tables_.entry(page);
+        const bool begun = entry.kind == PageEntry::kSlab || entry.kind == PageEntry::kRun;
+        const Shape shape = begun ? tables_.shape(page) : Shape{};
+        for (std::uint32_t slot = 0; slot < shape.slots; ++slot) {
+            ++slots_of_kind[state_kind(tables_.state(page, slot).load(std::memory_order_relaxed))];
+        }
+        page += std::max(shape.pages, std::uint32_t{1});
+    }
+    slots_of_kind[0] = 0;
+}
+
+}  // namespace bounce

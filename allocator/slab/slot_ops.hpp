@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+// The lock-free part of a slab: a bit and a state byte per slot, and the word that says whether the slab is listed.
+//
+// Bits. 1: the slot is at home, free for whoever clears the bit. 0: handed out, on its way home, or no slot at all.
+//   claim()  anyone, lock-free: compare-exchange 1 -> 0. The bit cleared is the linearization point of an allocation.
+//   give()   the holder, wait-free: fetch_add of bits that are 0. The bit set is the linearization point of a free.
+//   kill()   under the page lock: takes all bits of a slab; if one was missing, puts the others back. While it holds
+//   them
+//            claimers find nothing and go to the page lock themselves. Who holds one bit keeps the slab alive.
+//   birth()  under the page lock: stores the bits of a new slab.
+// The words stay words for ever, whatever slab they belong to. A claimer that read which slab to use before that slab
+// died may therefore take a bit of another one; it must look at the slab's shape again after its claim (the slab can no
+// longer change then) and give the bit back when it is another.
+//
+// State. One byte {kind, generation}, written by who holds the bit: kind 0 means free. drop() is a compare-exchange, so
+// of two frees with one token the first wins and the second changes nothing. The generation grows with each free and
+// outlives the slab. No ABA beyond its range: a token is taken for another one only after an exact multiple of 64
+// reuses.
+//
+// Listing. A slab that has a bit at home must be findable: it is listed (known to the page lock's holder) or returned
+// (on a stack on its way there). It becomes unlisted when it is found without bits, and the first bit that comes home
+// after that returns it. This is a store-load point: give() then load listing, against store listing then load words.
+// All four are seq_cst, so one of the two sees the other.
+//
+// A thread that stops between claim() and take(), or drop() and give(), leaves one slot handed out and nothing blocked.
+// One that stops between give() and returning the slab leaves that slab's slots unfindable until it goes on.
+#pragma once
+
+#include <atomic>
+#include <bit>
+#include <cstdint>
+
+namespace bounce {
+
+struct StdAtomics {
+    template <class T>
+    using Atomic = std::atomic<T>;
+};
+
+inline constexpr std::uint32_t kNoSlot = ~std::uint32_t{0};
+inline constexpr std::uint32_t kGenerations = 64;
+
+/// The state byte of a slot.
+constexpr std::uint8_t make_state(unsigned kind, unsigned generation) {
+    return static_cast<std::uint8_t>(kind << 6 | (generation & (kGenerations - 1)));
+}
+constexpr unsigned state_kind(std::uint8_t state) {
+    return state >> 6;
+}
+constexpr unsigned state_generation(std::uint8_t state) {
+    return state & (kGenerations - 1);
+}
+
+enum class Listing : std::uint32_t { kUnlisted = 0, kListed = 1, kReturned = 2 };
+
+template <class Policy>
+struct SlotOps {
+    using Word = typename Policy::template Atomic<std::uint64_t>;
+    using State = typename Policy::template Atomic<std::uint8_t>;
+    using ListingWord = typename Policy::template Atomic<std::uint32_t>;
+
+    /// Bits of word `index` of a slab of `slots` slots.
+    static constexpr std::uint64_t full_word(std::uint32_t slots, std::uint32_t index) {
+        const std::uint32_t rest = slots - index * 64;
+        return rest >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << rest) - 1;
+    }
+    static constexpr std::uint32_t words_of(std::uint32_t slots) { return (slots + 63) / 64; }
+
+    /// Takes the lowest bit that is at home: the slots used last come back first. kNoSlot when there is none.
+    static std::uint32_t claim(Word* words, std::uint32_t count) noexcept {
+        for (std::uint32_t i = 0; i < count; ++i) {
+            std::uint64_t word = words[i].load(std::memory_order_relaxed);
+            while (word != 0) {
+                const std::uint64_t rest = word & (word - 1);
+                // W1: acquire, pairs with W2 in give() (the last holder is done with the slot and its state) and with
+                // W3 in birth() (the slab's shape is there to be looked at).
+                if (words[i].compare_exchange_weak(word, rest, std::memory_order_acquire, std::memory_order_relaxed)) {
+                    return i * 64 + static_cast<std::uint32_t>(std::countr_zero(word));
+                }
+            }
+        }
+        return kNoSlot;
+    }
+
+    /// Takes one certain bit; false when it is not at home.
+    static bool claim_bit(Word& word, std::uint64_t bit) noexcept {
+        // W1: acquire, as in claim().
+        return (word.fetch_and(~bit, std::memory_order_acquire) & bit) != 0;
+    }
+
+    /// Brings bits home that the caller holds. True when the word had none: the slab may be unlisted.
+    static bool give(Word& word, std::uint64_t bits) noexcept {
+        // W2: release, pairs with W1 in claim() and W4 in kill(); seq_cst for the store-load point with L2 in unlist().
+        // The bits are 0, so adding sets them, and x86 can add and tell what was there in one instruction.
+        return word.fetch_add(bits, std::memory_order_seq_cst) == 0;
+    }
+
+    /// The first bits of a slab, without the lowest `taken` ones, which the caller keeps.
+    static void birth(Word* words, std::uint32_t slots, std::uint32_t taken) noexcept {
+        for (std::uint32_t i = 0; i < words_of(slots); ++i) {
+            const std::uint64_t word = full_word(slots, i);
+            // W3: release, pairs with W1 in claim().
+            words[i].store(i == 0 ? word & ~((std::uint64_t{1} << taken) - 1) : word, std::memory_order_release);
+        }
+    }
+
+    /// True when every bit was at home: they are all gone now and the slab is dead. Otherwise nothing has changed.
+    static bool kill(Word* words, std::uint32_t slots) noexcept {
+        const std::uint32_t count = words_of(slots);
+        for (std::uint32_t i = 0; i < count; ++i) {
+            if (words[i].load(std::memory_order_relaxed) != full_word(slots, i)) return false;
+        }
+        std::uint64_t got[8];
+        std::uint32_t taken = 0;
+        bool all = true;
+        while (all && taken < count) {
+            // W4: acquire, pairs with W2 in give(): who had the slots is done with them.
+            got[taken] = words[taken].exchange(0, std::memory_order_acquire);
+            all = got[taken] == full_word(slots, taken);
+            ++taken;
+        }
+        if (all) return true;
+        // W2: release, as in give(); the slab is listed all the while, so nobody needs to be told.
+        for (std::uint32_t i = 0; i < taken; ++i) words[i].fetch_or(got[i], std::memory_order_release);
+        return false;
+    }
+
+    /// Marks a claimed slot as handed out; its generation.
+    static unsigned take(State& state, unsigned kind) noexcept {
+        const unsigned generation = state_generation(state.load(std::memory_order_relaxed));
+        state.store(make_state(kind, generation), std::memory_order_relaxed);
+        return generation;
+    }
+
+    /// Marks a slot as free again; false when it was not handed out with this kind and generation (`seen` has what it
+    /// was).
+    static bool drop(State& state, unsigned kind, unsigned generation, std::uint8_t& seen) noexcept {
+        seen = make_state(kind, generation);
+        // Relaxed: the bit that follows (W2) publishes it.
+        return state.compare_exchange_strong(seen, make_state(0, generation + 1), std::memory_order_relaxed,
+                                             std::memory_order_relaxed);
+    }
+
+    /// After give() said that the word was empty. True: the caller must put the slab on the stack of returned ones.
+    static bool must_return(ListingWord& listing) noexcept {
+        // L1: seq_cst, the load after the store W2; pairs with L2 in unlist().
+        auto seen = listing.load(std::memory_order_seq_cst);
+        if (seen != static_cast<std::uint32_t>(Listing::kUnlisted)) return false;
+        // L3: seq_cst, one of several givers wins; acquire pairs with the list holder's stores of the listing.
+        return listing.compare_exchange_strong(seen, static_cast<std::uint32_t>(Listing::kReturned),
+                                               std::memory_order_seq_cst, std::memory_order_seq_cst);
+    }
+
+    /// Under the page lock, for a listed slab that seems to have no bits at home. True when it is out of the lists now;
+    /// false when it has to stay (a bit came home meanwhile).
+    static bool unlist(ListingWord& listing, const Word* words, std::uint32_t count) noexcept {
+        auto expected = static_cast<std::uint32_t>(Listing::kListed);
+        // Already on the stack of returned ones: whoever empties that finds it.
+        if (!listing.compare_exchange_strong(expected, static_cast<std::uint32_t>(Listing::kUnlisted),
+                                             std::memory_order_seq_cst, std::memory_order_seq_cst)) {
+            return true;
+        }
+        // L2: seq_cst, the loads after the store of the listing; pairs with W2 and L1.
+        bool any = false;
+        for (std::uint32_t i = 0; i < count; ++i) any = any || words[i].load(std::memory_order_seq_cst) != 0;
+        if (!any) return true;
+        expected = static_cast<std::uint32_t>(Listing::kUnlisted);
+        // L3: a giver that was faster returns it.
+        return !listing.compare_exchange_strong(expected, static_cast<std::uint32_t>(Listing::kListed),
+                                                std::memory_order_seq_cst, std::memory_order_seq_cst);
+    }
+};
+
+}  // namespace bounce

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+// Coherent memory and born-shared buffers. No check for a forked child here: the pool makes it in every operation.
+#include "api/abi/handles.hpp"
+
+using namespace bounce;
+using namespace bounce::abi;
+
+namespace {
+
+int alloc(bounce_device* device, SlotKind kind, size_t bytes, size_t align, bounce_block* block) noexcept {
+    if (device == nullptr) return negative(null_argument("device"));
+    if (block == nullptr) return negative(null_argument("block"));
+    return status(device->device->alloc_block(kind, bytes, align, *block));
+}
+
+int free(bounce_device* device, SlotKind kind, bounce_block* block) noexcept {
+    if (device == nullptr) return negative(null_argument("device"));
+    if (block == nullptr) return negative(null_argument("block"));
+    return status(device->device->free_block(kind, *block));
+}
+
+}  // namespace
+
+int bounce_coherent_alloc(bounce_device* device, size_t bytes, size_t align, bounce_block* block) {
+    return alloc(device, SlotKind::kCoherent, bytes, align, block);
+}
+
+int bounce_coherent_free(bounce_device* device, bounce_block* block) {
+    return free(device, SlotKind::kCoherent, block);
+}
+
+int bounce_buffer_alloc(bounce_device* device, size_t bytes, size_t align, bounce_block* block) {
+    return alloc(device, SlotKind::kBuffer, bytes, align, block);
+}
+
+int bounce_buffer_free(bounce_device* device, bounce_block* block) {
+    return free(device, SlotKind::kBuffer, block);
+}

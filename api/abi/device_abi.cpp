@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#include "api/abi/handles.hpp"
+#include "api/abi/options.hpp"
+
+using namespace bounce;
+using namespace bounce::abi;
+
+namespace {
+
+constexpr std::size_t kFirstVersion = offsetof(bounce_device_options, reserved) + sizeof(std::uint32_t);
+
+constexpr std::uint64_t limit_or_none(std::uint64_t value) noexcept {
+    return value != 0 ? value : ~std::uint64_t{0};
+}
+
+Result<DeviceConfig> read_device_options(const bounce_device_options* given) noexcept {
+    bounce_device_options options{};
+    if (const auto read = read_options(given, kFirstVersion, "options", options); !read) return read.error();
+    if (const auto good = must_be_zero(options.flags, "options.flags"); !good) return good.error();
+    if (const auto good = must_be_zero(options.reserved, "options.reserved"); !good) return good.error();
+    const auto name = read_name(options.name, "device", "options.name");
+    if (!name) return name.error();
+    return DeviceConfig{*name, limit_or_none(options.dma_mask), limit_or_none(options.coherent_dma_mask),
+                        limit_or_none(options.max_segment_bytes)};
+}
+
+}  // namespace
+
+int bounce_device_create(bounce_pool* pool, const bounce_device_options* options, bounce_device** device) {
+    if (device == nullptr) return negative(null_argument("device"));
+    *device = nullptr;
+    if (pool == nullptr) return negative(null_argument("pool"));
+    if (const auto owner = in_owner(*pool->pool); !owner) return status(owner);
+    const auto config = read_device_options(options);
+    if (!config) return negative(config.error());
+    auto inner = Device::create(*pool->pool, pool->callbacks, *config);
+    if (!inner) return negative(inner.error());
+    *device = new (std::nothrow) bounce_device(std::move(*inner));
+    return *device != nullptr ? 0 : negative(fail(ENOMEM, "no memory for a device's handle"));
+}
+
+int bounce_device_destroy(bounce_device* device) {
+    if (device == nullptr) return 0;
+    if (const auto owner = in_owner(device->device->pool()); !owner) return status(owner);
+    if (device->owned == nullptr)
+        return negative(fail(EBUSY, "the device belongs to a front-end; bounce_frontend_close() ends it"));
+    const std::uint64_t mappings = device->device->outstanding_mappings();
+    const std::uint64_t blocks = device->device->outstanding_blocks();
+    if (mappings != 0 || blocks != 0)
+        return negative(fail(EBUSY,
+                             "%llu mappings and %llu blocks (coherent memory, buffers, rings) of the device exist, "
+                             "expected none",
+                             mappings, blocks));
+    delete device;
+    return 0;
+}

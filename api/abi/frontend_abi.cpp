@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+// A forked child shares the socket with its parent but has no pool: every function asks first, and touches nothing
+// there.
+#include <optional>
+
+#include "api/abi/handles.hpp"
+#include "api/abi/options.hpp"
+#include "api/vhost/frontend.hpp"
+
+using namespace bounce;
+using namespace bounce::abi;
+using bounce::vhost::Frontend;
+using bounce::vhost::FrontendConfig;
+
+struct bounce_frontend {
+    std::unique_ptr<Frontend> frontend;
+    std::optional<bounce_device> device;
+    std::unique_ptr<std::optional<bounce_ring>[]> rings;
+};
+
+namespace {
+
+constexpr std::size_t kFirstVersion = offsetof(bounce_frontend_options, max_segment_bytes) + sizeof(std::uint64_t);
+constexpr std::uint32_t kFlags = BOUNCE_FRONTEND_CALLS | BOUNCE_FRONTEND_TRUSTED;
+
+Result<FrontendConfig> read_frontend_options(const bounce_frontend_options* given) noexcept {
+    bounce_frontend_options options{};
+    if (const auto read = read_options(given, kFirstVersion, "options", options); !read) return read.error();
+    if (const auto good = known_flags(options.flags, kFlags, "options.flags"); !good) return good.error();
+    if (const auto good = must_be_zero(options.reserved, "options.reserved"); !good) return good.error();
+    if (options.socket_path == nullptr) return null_argument("options.socket_path");
+    FrontendConfig config;
+    const auto name = read_name(options.name, config.name, "options.name");
+    if (!name) return name.error();
+    config.name = *name;
+    config.socket_path = options.socket_path;
+    config.features = {options.required_features, options.wanted_features, options.refused_features};
+    if (options.queues > vhost::kMaxQueues)
+        return fail(EINVAL, "options.queues is %llu, expected at most %llu", options.queues, vhost::kMaxQueues);
+    if (options.queues != 0) config.queues = options.queues;
+    if (options.queue_size != 0) config.queue_size = options.queue_size;
+    if (options.timeout_ms != 0) config.timeout_ms = options.timeout_ms;
+    if (options.max_segment_bytes != 0) config.max_segment_bytes = options.max_segment_bytes;
+    config.max_chain = options.max_chain;
+    config.calls = (options.flags & BOUNCE_FRONTEND_CALLS) != 0;
+    config.trusted = (options.flags & BOUNCE_FRONTEND_TRUSTED) != 0;
+    return config;
+}
+
+Result<void> usable(const bounce_frontend* frontend) noexcept {
+    if (frontend == nullptr) return null_argument("frontend");
+    return in_owner(frontend->frontend->pool());
+}
+
+/// Calls `what` on the front-end behind a handle.
+template <class What>
+int on(bounce_frontend* frontend, What what) noexcept {
+    if (const auto good = usable(frontend); !good) return status(good);
+    return status(what(*frontend->frontend));
+}
+
+}  // namespace
+
+int bounce_frontend_connect(bounce_pool* pool, const bounce_frontend_options* options, bounce_frontend** frontend) {
+    if (frontend == nullptr) return negative(null_argument("frontend"));
+    *frontend = nullptr;
+    if (pool == nullptr) return negative(null_argument("pool"));
+    if (const auto owner = in_owner(*pool->pool); !owner) return status(owner);
+    const auto config = read_frontend_options(options);
+    if (!config) return negative(config.error());
+    // Memory for the handles first: a connection that was made has nothing left to fail.
+    std::unique_ptr<bounce_frontend> handle(new (std::nothrow) bounce_frontend);
+    if (handle != nullptr) handle->rings.reset(new (std::nothrow) std::optional<bounce_ring>[config->queues]);
+    if (handle == nullptr || handle->rings == nullptr)
+        return negative(fail(ENOMEM, "no memory for a front-end's handles"));
+    auto connected = Frontend::connect(*pool->pool, pool->callbacks, *config);
+    if (!connected) return negative(connected.error());
+    handle->frontend = std::move(*connected);
+    handle->device.emplace(handle->frontend->device());
+    for (std::uint32_t i = 0; i < config->queues; ++i) handle->rings[i].emplace(handle->frontend->ring(i));
+    *frontend = handle.release();
+    return 0;
+}
+
+int bounce_frontend_close(bounce_frontend* frontend) {
+    if (frontend == nullptr) return 0;
+    if (const auto good = usable(frontend); !good) return status(good);
+    const auto closed = frontend->frontend->close();
+    if (closed.code() != EBUSY) delete frontend;
+    return status(closed);
+}
+
+int bounce_frontend_get_info(bounce_frontend* frontend, bounce_frontend_info* info) {
+    if (const auto good = usable(frontend); !good) return status(good);
+    if (info == nullptr) return negative(null_argument("info"));
+    *info = frontend->frontend->info();
+    return 0;
+}
+
+bounce_device* bounce_frontend_device(bounce_frontend* frontend) {
+    return frontend == nullptr ? nullptr : &*frontend->device;
+}
+
+bounce_ring* bounce_frontend_ring(bounce_frontend* frontend, uint32_t queue) {
+    if (frontend == nullptr || queue >= frontend->frontend->queues()) return nullptr;
+    return &*frontend->rings[queue];
+}
+
+int bounce_frontend_read_config(bounce_frontend* frontend, uint32_t offset, void* out, size_t bytes) {
+    return on(frontend, [=](Frontend& it) { return it.read_config(offset, out, bytes); });
+}
+
+int bounce_frontend_write_config(bounce_frontend* frontend, uint32_t offset, const void* in, size_t bytes) {
+    return on(frontend, [=](Frontend& it) { return it.write_config(offset, in, bytes); });
+}
+
+int bounce_frontend_submit(bounce_frontend* frontend, uint32_t queue) {
+    return on(frontend, [=](Frontend& it) { return it.submit(queue); });
+}
+
+int bounce_frontend_wait(bounce_frontend* frontend, uint32_t queue, uint32_t timeout_ms) {
+    return on(frontend, [=](Frontend& it) { return it.wait(queue, timeout_ms); });
+}
+
+int bounce_frontend_check(bounce_frontend* frontend) {
+    return on(frontend, [](Frontend& it) { return it.check(); });
+}
+
+int bounce_frontend_sync_regions(bounce_frontend* frontend) {
+    return on(frontend, [](Frontend& it) { return it.sync_regions(); });
+}
+
+int bounce_frontend_disconnect(bounce_frontend* frontend) {
+    return on(frontend, [](Frontend& it) { return it.disconnect(); });
+}
+
+int bounce_frontend_reconnect(bounce_frontend* frontend) {
+    return on(frontend, [](Frontend& it) { return it.reconnect(); });
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+// What stands behind the opaque handles. A handle either owns its object or (devices and rings of a front-end) refers
+// to one that something else owns and that cannot be destroyed through the handle.
+#pragma once
+
+#include <cerrno>
+#include <cstdio>
+#include <memory>
+#include <new>
+#include <utility>
+
+#include "allocator/base/error.hpp"
+#include "allocator/pool/pool.hpp"
+#include "api/dma/callbacks.hpp"
+#include "api/dma/device.hpp"
+#include "api/virtio/split_queue.hpp"
+#include "bounce/bounce.h"
+
+struct bounce_pool {
+    bounce_pool(const char* label, const bounce_pool_options& options) noexcept
+        : callbacks(options.log, options.log_user, options.violation, options.violation_user) {
+        std::snprintf(name, sizeof name, "%s", label);
+    }
+
+    bounce::Callbacks callbacks;
+    std::unique_ptr<bounce::Pool> pool;
+    char name[64];  // for the regions that are added later
+};
+
+struct bounce_device {
+    explicit bounce_device(bounce::Device& borrowed) noexcept : device(&borrowed) {}
+    explicit bounce_device(std::unique_ptr<bounce::Device> mine) noexcept
+        : device(mine.get()), owned(std::move(mine)) {}
+
+    bounce::Device* device;
+    std::unique_ptr<bounce::Device> owned;  // empty: borrowed
+};
+
+struct bounce_ring {
+    explicit bounce_ring(bounce::SplitQueue& borrowed) noexcept : queue(&borrowed) {}
+    explicit bounce_ring(std::unique_ptr<bounce::SplitQueue> mine) noexcept
+        : queue(mine.get()), owned(std::move(mine)) {}
+
+    bounce::SplitQueue* queue;
+    std::unique_ptr<bounce::SplitQueue> owned;  // empty: borrowed
+};
+
+namespace bounce::abi {
+
+/// The C return value of a failure.
+inline int negative(Error error) noexcept {
+    return -error.code();
+}
+
+/// 0 or -errno.
+inline int status(const Result<void>& result) noexcept {
+    return -result.code();
+}
+
+inline Error null_argument(const char* name) noexcept {
+    return fail_text(EINVAL, "%s is NULL", name);
+}
+
+/// EOWNERDEAD in a forked child, where the memory behind a pool is gone.
+inline Result<void> in_owner(const Pool& pool) noexcept {
+    if (pool.alive()) [[likely]]
+        return {};
+    return fail(EOWNERDEAD,
+                "this process is a forked child of the one that created the pool; create a pool of its own");
+}
+
+}  // namespace bounce::abi

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+// A ring lives in shared memory that a forked child does not have: every function asks first.
+#include <algorithm>
+#include <climits>
+#include <span>
+
+#include "api/abi/handles.hpp"
+#include "api/abi/options.hpp"
+
+using namespace bounce;
+using namespace bounce::abi;
+
+namespace {
+
+constexpr std::size_t kFirstVersion = offsetof(bounce_ring_options, max_chain) + sizeof(std::uint32_t);
+constexpr std::uint32_t kFlags = BOUNCE_RING_INDIRECT | BOUNCE_RING_EVENT_IDX;
+
+Result<SplitQueueConfig> read_ring_options(const bounce_ring_options* given) noexcept {
+    bounce_ring_options options{};
+    if (const auto read = read_options(given, kFirstVersion, "options", options); !read) return read.error();
+    if (const auto good = known_flags(options.flags, kFlags, "options.flags"); !good) return good.error();
+    SplitQueueConfig config;
+    config.queue_size = options.queue_size;
+    config.indirect = (options.flags & BOUNCE_RING_INDIRECT) != 0;
+    config.event_idx = (options.flags & BOUNCE_RING_EVENT_IDX) != 0;
+    config.index = options.index;
+    config.max_chain = options.max_chain;
+    return config;
+}
+
+Result<void> usable(const bounce_ring* ring) noexcept {
+    if (ring == nullptr) return null_argument("ring");
+    return in_owner(ring->queue->device().pool());
+}
+
+/// A count is returned as an int: the completions beyond are collected by the next call.
+std::span<bounce_completion> room(bounce_completion* completions, size_t max) noexcept {
+    return {completions, std::min<size_t>(max, INT_MAX)};
+}
+
+}  // namespace
+
+int bounce_ring_create(bounce_device* device, const bounce_ring_options* options, bounce_ring** ring) {
+    if (ring == nullptr) return negative(null_argument("ring"));
+    *ring = nullptr;
+    if (device == nullptr) return negative(null_argument("device"));
+    if (const auto owner = in_owner(device->device->pool()); !owner) return status(owner);
+    const auto config = read_ring_options(options);
+    if (!config) return negative(config.error());
+    auto inner = SplitQueue::create(*device->device, *config);
+    if (!inner) return negative(inner.error());
+    *ring = new (std::nothrow) bounce_ring(std::move(*inner));
+    return *ring != nullptr ? 0 : negative(fail(ENOMEM, "no memory for a ring's handle"));
+}
+
+int bounce_ring_destroy(bounce_ring* ring) {
+    if (ring == nullptr) return 0;
+    if (const auto good = usable(ring); !good) return status(good);
+    if (ring->owned == nullptr)
+        return negative(fail(EBUSY, "the ring belongs to a front-end; bounce_frontend_close() ends it"));
+    if (const std::uint32_t outstanding = ring->queue->outstanding(); outstanding != 0)
+        return negative(
+            fail(EBUSY, "%llu requests are outstanding, expected none: collect or abort them", outstanding));
+    delete ring;
+    return 0;
+}
+
+int bounce_ring_get_layout(bounce_ring* ring, bounce_ring_layout* layout) {
+    if (const auto good = usable(ring); !good) return status(good);
+    if (layout == nullptr) return negative(null_argument("layout"));
+    *layout = ring->queue->layout();
+    return 0;
+}
+
+int bounce_ring_add(bounce_ring* ring, const bounce_sg* sg, size_t n_out, size_t n_in, void* cookie) {
+    if (const auto good = usable(ring); !good) return status(good);
+    if (sg == nullptr) return negative(null_argument("sg"));
+    size_t n = 0;
+    if (__builtin_add_overflow(n_out, n_in, &n))
+        return negative(fail(EINVAL, "n_out %llu and n_in %llu do not add up", n_out, n_in));
+    return status(ring->queue->add(std::span(sg, n), n_out, cookie));
+}
+
+int bounce_ring_publish(bounce_ring* ring) {
+    if (const auto good = usable(ring); !good) return status(good);
+    return ring->queue->publish() ? 1 : 0;
+}
+
+int bounce_ring_collect(bounce_ring* ring, bounce_completion* completions, size_t max) {
+    if (const auto good = usable(ring); !good) return status(good);
+    if (completions == nullptr) return negative(null_argument("completions"));
+    const auto count = ring->queue->collect(room(completions, max));
+    return count ? static_cast<int>(*count) : negative(count.error());
+}
+
+int bounce_ring_arm(bounce_ring* ring) {
+    if (const auto good = usable(ring); !good) return status(good);
+    return ring->queue->arm() ? 1 : 0;
+}
+
+int bounce_ring_disarm(bounce_ring* ring) {
+    if (const auto good = usable(ring); !good) return status(good);
+    ring->queue->disarm();
+    return 0;
+}
+
+int bounce_ring_abort(bounce_ring* ring, bounce_completion* completions, size_t max) {
+    if (const auto good = usable(ring); !good) return status(good);
+    if (completions == nullptr) return negative(null_argument("completions"));
+    return static_cast<int>(ring->queue->abort(room(completions, max)));
+}
+
+int bounce_ring_reset(bounce_ring* ring) {
+    if (const auto good = usable(ring); !good) return status(good);
+    return status(ring->queue->reset());
+}
+
+int bounce_ring_get_stats(bounce_ring* ring, bounce_ring_stats* stats) {
+    if (const auto good = usable(ring); !good) return status(good);
+    if (stats == nullptr) return negative(null_argument("stats"));
+    *stats = ring->queue->stats();
+    return 0;
+}

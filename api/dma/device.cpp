@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#include "api/dma/device.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+
+#include "allocator/base/bits.hpp"
+#include "api/dma/copy.hpp"
+#include "api/dma/token.hpp"
+
+namespace bounce {
+namespace {
+
+constexpr std::uint32_t kMapFlags = BOUNCE_MAP_PRESERVE | BOUNCE_MAP_SKIP_SYNC;
+
+/// Never 0, and not used again before 2^32 devices later.
+std::uint32_t next_device_id() noexcept {
+    static std::atomic<std::uint32_t> last{0};
+    std::uint32_t id = 0;
+    while (id == 0) id = last.fetch_add(1, std::memory_order_relaxed) + 1;
+    return id;
+}
+
+constexpr bool copies_in(Direction direction) noexcept {
+    return direction != Direction::kFromDevice;
+}
+constexpr bool copies_back(Direction direction) noexcept {
+    return direction != Direction::kToDevice;
+}
+
+// state is atomic in case that two threads end one token at once: the pool decides between them, and both then store
+// the same value.
+std::uint8_t load_state(const bounce_mapping& mapping) noexcept {
+    return __atomic_load_n(&mapping.state, __ATOMIC_RELAXED);
+}
+void store_ended(bounce_mapping& mapping) noexcept {
+    __atomic_store_n(&mapping.state, kEnded, __ATOMIC_RELAXED);
+}
+
+}  // namespace
+
+Device::Device(Pool& pool, Callbacks& callbacks, const DeviceConfig& config) noexcept
+    : pool_(pool),
+      callbacks_(callbacks),
+      id_(next_device_id()),
+      dma_mask_(config.dma_mask),
+      coherent_dma_mask_(config.coherent_dma_mask),
+      max_segment_bytes_(config.max_segment_bytes) {
+    std::snprintf(name_, sizeof name_, "%s", config.name);
+    pool_.add_user();
+}
+
+Result<std::unique_ptr<Device>> Device::create(Pool& pool, Callbacks& callbacks, const DeviceConfig& config) noexcept {
+    std::unique_ptr<Device> device(new (std::nothrow) Device(pool, callbacks, config));
+    if (device == nullptr) return fail(ENOMEM, "no memory for a device of %llu bytes", sizeof(Device));
+    return device;
+}
+
+Device::~Device() {
+    pool_.drop_user();
+}
+
+Result<void> Device::check_map(const void* buf, std::size_t bytes, std::uint32_t flags) const noexcept {
+    if (buf == nullptr) return fail(EINVAL, "the buffer to map is NULL");
+    if (bytes == 0) return fail(EINVAL, "mapping of 0 bytes, expected at least 1");
+    if (reinterpret_cast<std::uintptr_t>(buf) > UINTPTR_MAX - bytes)
+        return fail(EINVAL, "a buffer of %llu bytes at 0x%llx wraps around the address space", bytes,
+                    reinterpret_cast<std::uintptr_t>(buf));
+    if ((flags & ~kMapFlags) != 0)
+        return fail(EINVAL, "map flags have unknown bits 0x%llx, known are 0x%llx", flags & ~kMapFlags, kMapFlags);
+    if (flags == kMapFlags)
+        return fail(EINVAL, "PRESERVE asks for a copy at map and SKIP_SYNC for none, expected at most one of them");
+    if (bytes > max_segment_bytes_)
+        return fail(E2BIG, "mapping of %llu bytes, but the device's max_segment_bytes is %llu", bytes,
+                    max_segment_bytes_);
+    return {};
+}
+
+Result<void> Device::map(void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
+                         bounce_mapping& mapping) noexcept {
+    mapping = bounce_mapping{};
+    if (const auto good = check_map(buf, bytes, flags); !good) [[unlikely]]
+        return good;
+    const auto slot = pool_.alloc({.bytes = bytes, .max_address = dma_mask_, .kind = SlotKind::kStreaming});
+    if (!slot) [[unlikely]]
+        return slot.error();
+    const bool wanted = copies_in(direction) || (flags & BOUNCE_MAP_PRESERVE) != 0;
+    if (wanted && (flags & BOUNCE_MAP_SKIP_SYNC) == 0) copy_to_slot(slot->hva, buf, bytes);
+    mapping.addr = slot->gpa.value;
+    mapping.bytes = bytes;
+    mapping.orig = buf;
+    mapping.slot = slot->hva;
+    mapping.device = id_;
+    mapping.epoch = slot->epoch;
+    mapping.flags = flags;
+    mapping.generation = slot->generation;
+    mapping.direction = static_cast<std::uint8_t>(direction);
+    mapping.state = kLiveMapping;
+    mapping.region = static_cast<std::uint8_t>(slot->region.value);
+    mapped_.fetch_add(1, std::memory_order_relaxed);
+    return {};
+}
+
+Result<void> Device::check_token(const bounce_mapping& mapping) const noexcept {
+    if (load_state(mapping) != kLiveMapping)
+        return fail(EALREADY, "the token (address 0x%llx) is not live: never mapped, or unmapped before", mapping.addr);
+    if (mapping.device != id_)
+        return fail(EXDEV, "the token belongs to device %llu, not to this one (%llu)", mapping.device, id_);
+    if (mapping.direction > BOUNCE_FROM_DEVICE || mapping.orig == nullptr)
+        return fail(EINVAL, "the token is damaged: direction %llu, private buffer 0x%llx", mapping.direction,
+                    reinterpret_cast<std::uintptr_t>(mapping.orig));
+    return {};
+}
+
+/// Copies back at most copy_back bytes.
+Result<void> Device::end(bounce_mapping& mapping, std::size_t copy_back) noexcept {
+    if (const auto good = check_token(mapping); !good) [[unlikely]]
+        return good;
+    const Slot slot = slot_of(mapping);
+    if (const auto won = pool_.begin_free(slot, SlotKind::kStreaming, mapping.bytes); !won) [[unlikely]]
+        return won;
+    store_ended(mapping);
+    bool renewed = false;
+    if (copy_back != 0 && copies_back(Direction{mapping.direction}) && (mapping.flags & BOUNCE_MAP_SKIP_SYNC) == 0) {
+        // Before the copy: old tokens copy nothing. After it: the memory may have been renewed while it was copied.
+        const Region& region = pool_.region(slot.region);
+        renewed = region.renewed_since(slot.epoch);
+        if (!renewed) {
+            copy_from_slot(mapping.orig, slot.hva, std::min<std::size_t>(copy_back, mapping.bytes));
+            renewed = region.renewed_since(slot.epoch);
+        }
+    }
+    pool_.finish_free(slot);
+    unmapped_.fetch_add(1, std::memory_order_relaxed);
+    if (renewed) [[unlikely]]
+        return fail(ESTALE, "the memory behind the mapping (address 0x%llx) was renewed; what the device wrote is gone",
+                    mapping.addr);
+    return {};
+}
+
+Result<void> Device::unmap(bounce_mapping& mapping, std::size_t written) noexcept {
+    return end(mapping, written);
+}
+
+Result<void> Device::discard(bounce_mapping& mapping) noexcept {
+    return end(mapping, 0);
+}
+
+Result<void> Device::check_sync(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
+                                Direction direction) const noexcept {
+    if (const auto good = check_token(mapping); !good) [[unlikely]]
+        return good;
+    if (bytes == 0) return fail(EINVAL, "sync of 0 bytes, expected at least 1");
+    if (!fits(offset, bytes, mapping.bytes))
+        return fail(EINVAL, "sync of %llu bytes at offset %llu, but the mapping has %llu bytes", bytes, offset,
+                    mapping.bytes);
+    // As dma-debug has it: a bidirectional mapping is synced either way, the others only their own.
+    const Direction mapped = Direction{mapping.direction};
+    if (mapped != Direction::kBidirectional && mapped != direction)
+        return fail(EPERM, "sync in direction %llu of a mapping with direction %llu",
+                    static_cast<std::uint64_t>(direction), mapping.direction);
+    const Slot slot = slot_of(mapping);
+    if (const auto live = pool_.check(slot, SlotKind::kStreaming, mapping.bytes); !live) [[unlikely]]
+        return live;
+    return check_fresh(slot);
+}
+
+Result<void> Device::check_fresh(const Slot& slot) const noexcept {
+    if (pool_.region(slot.region).renewed_since(slot.epoch)) [[unlikely]]
+        return fail(ESTALE, "the memory behind the mapping (address 0x%llx) was renewed", slot.gpa.value);
+    return {};
+}
+
+Result<void> Device::sync_for_cpu(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
+                                  Direction direction) noexcept {
+    if (const auto good = check_sync(mapping, offset, bytes, direction); !good) [[unlikely]]
+        return good;
+    if (!copies_back(direction)) return {};
+    copy_from_slot(static_cast<std::byte*>(mapping.orig) + offset, static_cast<std::byte*>(mapping.slot) + offset,
+                   bytes);
+    return check_fresh(slot_of(mapping));  // it may have been renewed under the copy
+}
+
+Result<void> Device::sync_for_device(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
+                                     Direction direction) noexcept {
+    if (const auto good = check_sync(mapping, offset, bytes, direction); !good) [[unlikely]]
+        return good;
+    if (copies_in(direction))
+        copy_to_slot(static_cast<std::byte*>(mapping.slot) + offset, static_cast<std::byte*>(mapping.orig) + offset,
+                     bytes);
+    return {};
+}
+
+std::uint64_t Device::outstanding_mappings() const noexcept {
+    // Exact when nothing maps or unmaps at the moment, which is when it decides anything; otherwise a snapshot.
+    const std::uint64_t unmapped = unmapped_.load(std::memory_order_relaxed);
+    const std::uint64_t mapped = mapped_.load(std::memory_order_relaxed);
+    return mapped > unmapped ? mapped - unmapped : 0;
+}
+
+std::uint64_t Device::outstanding_blocks() const noexcept {
+    return blocks_.load(std::memory_order_relaxed);
+}
+
+std::uint64_t Device::outstanding() const noexcept {
+    return outstanding_mappings() + outstanding_blocks();
+}
+
+}  // namespace bounce

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+// A device: who maps, with which limits. The streaming and the coherent API over a pool. The tokens are those of the
+// public header; what they mean is written there.
+//
+// A mapping ends in three steps. Pool::begin_free() decides by one compare-exchange: of several holders of copies of a
+// token exactly one wins. The winner copies back while the slot is still out of reach of alloc(), then
+// Pool::finish_free() gives it home. So a loser touches neither the slot nor the private buffer.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "allocator/pool/pool.hpp"
+#include "bounce/bounce.h"
+
+namespace bounce {
+
+class Callbacks;  // api/dma/callbacks.hpp: rate-limited log and violation reports of a pool
+
+enum class Direction : std::uint8_t {
+    kBidirectional = BOUNCE_BIDIRECTIONAL,
+    kToDevice = BOUNCE_TO_DEVICE,
+    kFromDevice = BOUNCE_FROM_DEVICE,
+};
+
+struct DeviceConfig {
+    const char* name = "device";  // copied; at most 63 bytes
+    std::uint64_t dma_mask = ~std::uint64_t{0};
+    std::uint64_t coherent_dma_mask = ~std::uint64_t{0};
+    std::uint64_t max_segment_bytes = ~std::uint64_t{0};
+};
+
+class Device {
+public:
+    /// pool and callbacks must outlive the device.
+    static Result<std::unique_ptr<Device>> create(Pool& pool, Callbacks& callbacks,
+                                                  const DeviceConfig& config) noexcept;
+    ~Device();
+    Device(const Device&) = delete;
+    Device& operator=(const Device&) = delete;
+
+    /// On failure the token is zeroed: not live.
+    Result<void> map(void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
+                     bounce_mapping& mapping) noexcept;
+    Result<void> unmap(bounce_mapping& mapping, std::size_t written) noexcept;
+    /// Ends the mapping and copies nothing, whatever its direction (aborted requests).
+    Result<void> discard(bounce_mapping& mapping) noexcept;
+    Result<void> sync_for_cpu(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
+                              Direction direction) noexcept;
+    Result<void> sync_for_device(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
+                                 Direction direction) noexcept;
+    Result<void> map_sg(std::span<const bounce_sg> sg, Direction direction, std::uint32_t flags,
+                        bounce_mapping* mappings) noexcept;
+    Result<void> unmap_sg(std::span<bounce_mapping> mappings, std::size_t written) noexcept;
+
+    /// kind: kCoherent (zeroed) or kBuffer.
+    Result<void> alloc_block(SlotKind kind, std::size_t bytes, std::size_t align, bounce_block& block) noexcept;
+    Result<void> free_block(SlotKind kind, bounce_block& block) noexcept;
+
+    /// The address of [ptr, ptr + bytes) for the device, when that lies in one live buffer of the pool; else EFAULT.
+    Result<std::uint64_t> shared_address(const void* ptr, std::size_t bytes) const noexcept;
+
+    /// Mappings, blocks that exist now: a device with any cannot be destroyed.
+    [[nodiscard]] std::uint64_t outstanding() const noexcept;
+    [[nodiscard]] std::uint64_t outstanding_mappings() const noexcept;
+    [[nodiscard]] std::uint64_t outstanding_blocks() const noexcept;
+    [[nodiscard]] Pool& pool() const noexcept { return pool_; }
+    [[nodiscard]] Callbacks& callbacks() const noexcept { return callbacks_; }
+    [[nodiscard]] const char* name() const noexcept { return name_; }
+    /// The highest address that streaming mappings may have.
+    [[nodiscard]] std::uint64_t dma_mask() const noexcept { return dma_mask_; }
+
+private:
+    Device(Pool& pool, Callbacks& callbacks, const DeviceConfig& config) noexcept;
+    Result<void> check_map(const void* buf, std::size_t bytes, std::uint32_t flags) const noexcept;
+    Result<void> check_token(const bounce_mapping& mapping) const noexcept;
+    Result<void> check_sync(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
+                            Direction direction) const noexcept;
+    Result<void> check_fresh(const Slot& slot) const noexcept;
+    Result<void> end(bounce_mapping& mapping, std::size_t copy_back) noexcept;
+
+    Pool& pool_;
+    Callbacks& callbacks_;
+    const std::uint32_t id_;  // in every token of this device
+    const std::uint64_t dma_mask_;
+    const std::uint64_t coherent_dma_mask_;
+    const std::uint64_t max_segment_bytes_;
+    char name_[64];
+    // Apart, because mapping and unmapping are often done by different threads.
+    alignas(kCacheLine) std::atomic<std::uint64_t> mapped_{0};
+    alignas(kCacheLine) std::atomic<std::uint64_t> unmapped_{0};
+    alignas(kCacheLine) std::atomic<std::uint64_t> blocks_{0};
+};
+
+}  // namespace bounce

@@ -1,0 +1,487 @@
+/* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+ *
+ * libbounce: a swiotlb for userspace. The C ABI; this header is the manual.
+ *
+ * A *pool* is memory that a device may see. Private buffers are *mapped*: copied into a slot of the pool
+ * (to_device) or given a slot that is copied back at unmap (from_device). The address a mapping carries is the
+ * guest-physical address (GPA) of the slot; that address, never a private one, goes to the device. Rings and
+ * control blocks live in *coherent* memory of the pool, which both sides see at once.
+ *
+ * Conventions
+ *   Return values  0 or a count on success, a negative errno value on failure. bounce_last_error() has a sentence
+ *                  that names what was wrong and what was expected.
+ *   Options        every option struct begins with its own size: set it to sizeof, zero the rest. A field that the
+ *                  library does not know must be zero, a field that the caller does not know counts as zero.
+ *                  Zero is always the default.
+ *   Handles        opaque; created and destroyed by the caller. Destroying NULL does nothing.
+ *   Threads        a pool and a device may be used by any number of threads at once. A ring and a front-end are
+ *                  used by one thread at a time (different rings of one front-end by different threads).
+ *   Blocking       nothing blocks but the bounce_frontend_* functions, each up to its timeout.
+ *   Fork           a forked child has no pool: every call there returns -EOWNERDEAD.
+ *   Side effects   no threads, no signal handlers, no output, no exit, no exception.
+ *
+ * Errors, the same everywhere
+ *   -EINVAL       an argument is wrong in itself
+ *   -ENOMEM       private memory (heap, tables) or the mapping of a region could not be had
+ *   -ENOSPC       the pool is full: what was asked for would fit, but not now
+ *   -E2BIG        no region of the pool, even if empty, could hold this
+ *   -ERANGE       memory exists, but not below the device's address mask
+ *   -EFAULT       the address is not the start of anything that was handed out (foreign, misaligned, out of range)
+ *   -EALREADY     this token is not live: it was unmapped or freed before, or never mapped
+ *   -ESTALE       the token is a copy of one that has been unmapped or freed, or the memory behind it was renewed
+ *   -EXDEV        the token belongs to another device or pool
+ *   -EPERM        wrong kind or direction: e.g. unmapping ring memory, syncing against the direction
+ *   -EBUSY        something still depends on the object
+ *   -EAGAIN       the ring has no free descriptor now: collect first
+ *   -EPROTO       the device broke the protocol; the ring or connection is broken until reset
+ *   -ECONNRESET   the device is gone
+ *   -ETIMEDOUT    the device did not answer in time
+ *   -ENOTSUP      the device or the pool cannot do this
+ *   -EOWNERDEAD   called in a forked child
+ */
+#ifndef BOUNCE_BOUNCE_H
+#define BOUNCE_BOUNCE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define BOUNCE_VERSION_MAJOR 0
+#define BOUNCE_VERSION_MINOR 1
+#define BOUNCE_VERSION_PATCH 0
+
+#if defined(__GNUC__)
+#define BOUNCE_API __attribute__((visibility("default")))
+#else
+#define BOUNCE_API
+#endif
+
+/* ---- The library -------------------------------------------------------------------------------------------- */
+
+/* Version of the library at run time: major << 16 | minor << 8 | patch. Thread-safe. */
+BOUNCE_API uint32_t bounce_version(void);
+
+/* The last failure in this thread, as one sentence without a newline. Never NULL; "" when nothing failed yet. Valid
+ * until the next failure in this thread. */
+BOUNCE_API const char *bounce_last_error(void);
+
+/* What -code means in this library ("the pool is full"), for a code returned by any function. Static text. */
+BOUNCE_API const char *bounce_error_text(int code);
+
+enum bounce_log_level { BOUNCE_LOG_ERROR = 0, BOUNCE_LOG_WARNING = 1, BOUNCE_LOG_INFO = 2, BOUNCE_LOG_DEBUG = 3 };
+
+/* Receives one line, without a newline. Called in the thread that caused it, rate-limited (a line says how many were
+ * left out). Must not call into the library. */
+typedef void (*bounce_log_fn)(void *user, int level, const char *line);
+
+enum bounce_violation_kind {
+    BOUNCE_VIOLATION_USED_ID = 1,     /* used id out of range, not in use, or not the head of a chain */
+    BOUNCE_VIOLATION_USED_INDEX = 2,  /* used index ran ahead of what is outstanding */
+    BOUNCE_VIOLATION_USED_LENGTH = 3, /* more bytes reported than the device could write; clamped */
+    BOUNCE_VIOLATION_REPLY = 4,       /* vhost-user reply malformed, too long, or with wrong descriptors */
+    BOUNCE_VIOLATION_CONFIG = 5       /* configuration space holds impossible values */
+};
+
+/* What a device did against the protocol. Both values are as the device wrote them; text is a sentence. */
+typedef struct bounce_violation {
+    int kind;           /* enum bounce_violation_kind */
+    uint32_t ring;      /* index of the ring, UINT32_MAX when it was not a ring */
+    uint64_t got;       /* what the device said */
+    uint64_t expected;  /* the bound or value it had to keep to */
+    const char *device; /* name of the device */
+    const char *text;
+} bounce_violation;
+
+/* Reports a violation. Called in the thread that noticed it, rate-limited. Must not call into the library. */
+typedef void (*bounce_violation_fn)(void *user, const bounce_violation *violation);
+
+/* ---- Pool and regions --------------------------------------------------------------------------------------- */
+
+typedef struct bounce_pool bounce_pool;
+
+enum {
+    /* 2 MiB hugepages where there are any; ordinary pages otherwise (the log says so). */
+    BOUNCE_REGION_HUGEPAGES = 1u << 0,
+    /* Touch every page at creation. */
+    BOUNCE_REGION_PREFAULT = 1u << 1,
+    /* The NUMA node in `node` is meant (a zeroed struct leaves placement to the kernel). */
+    BOUNCE_REGION_NODE = 1u << 2
+};
+
+/* A stretch of shared memory with a GPA range. Either the library makes it (hva == NULL: a memfd of its own, sealed
+ * against shrinking and growing), or the caller hands in a mapping that stays the caller's and must outlive the pool. */
+typedef struct bounce_region_options {
+    size_t size;         /* sizeof(bounce_region_options) */
+    uint64_t bytes;      /* multiple of 4096, at least 65536 */
+    uint64_t base_gpa;   /* GPA of the first byte, multiple of 4096; ranges of one pool must not overlap */
+    uint32_t flags;      /* BOUNCE_REGION_* */
+    uint32_t node;       /* NUMA node (operating system index), with BOUNCE_REGION_NODE */
+    void *hva;           /* NULL, or an existing read-write mapping of `bytes`, aligned to 4096 */
+    int32_t fd_plus_one; /* with hva: descriptor behind the mapping + 1 (duplicated), 0 = none; needed by a process peer */
+    uint32_t reserved;
+    uint64_t fd_offset;  /* with hva: offset of the mapping in that descriptor */
+} bounce_region_options;
+
+typedef struct bounce_pool_options {
+    size_t size;                  /* sizeof(bounce_pool_options) */
+    const char *name;             /* at most 63 bytes; shown by tools and in /proc/PID/maps; NULL = "bounce" */
+    bounce_region_options region; /* the first region; its size field counts too */
+    uint32_t flags;               /* must be 0 */
+    uint32_t reserved;
+    bounce_log_fn log;            /* may be NULL */
+    void *log_user;
+    bounce_violation_fn violation; /* may be NULL */
+    void *violation_user;
+} bounce_pool_options;
+
+/* Creates a pool with its first region. */
+BOUNCE_API int bounce_pool_create(const bounce_pool_options *options, bounce_pool **pool);
+
+/* Destroys the pool. -EBUSY (and nothing happens) while a device of it exists. */
+BOUNCE_API int bounce_pool_destroy(bounce_pool *pool);
+
+/* Adds a region; its index is the number of regions before. At most 64 regions. */
+BOUNCE_API int bounce_pool_add_region(bounce_pool *pool, const bounce_region_options *options);
+
+typedef struct bounce_region_info {
+    uint64_t base_gpa;
+    uint64_t bytes;
+    void *hva;
+    int fd; /* owned by the pool; -1 when there is none */
+    uint32_t page_bytes; /* size of the pages behind it: 4096 or 2 MiB */
+    uint64_t fd_offset;
+    uint32_t generation; /* how often bounce_pool_renew() replaced its memory */
+    uint32_t imported;   /* 1: the caller's mapping */
+} bounce_region_info;
+
+/* Describes region `index`; -EINVAL when there is none. */
+BOUNCE_API int bounce_pool_region(bounce_pool *pool, uint32_t index, bounce_region_info *info);
+
+/* Replaces the memory of every region by fresh, zeroed memory at the same addresses (HVA and GPA). Whoever still maps
+ * the old memory sees only that. Tokens stay good for giving their slots back, but unmapping a from_device mapping of
+ * before copies nothing and returns -ESTALE (the slot is free all the same). -ENOTSUP when a region was handed in by
+ * the caller. Rings must be reset afterwards. Safe against concurrent map and unmap. */
+BOUNCE_API int bounce_pool_renew(bounce_pool *pool);
+
+typedef struct bounce_pool_stats {
+    uint64_t bytes;              /* shared memory, all regions */
+    uint64_t used_bytes;         /* in slots that are handed out (slot sizes, not payload) */
+    uint64_t used_bytes_hiwater;
+    uint64_t slots;              /* handed out now: mappings + coherent + buffers */
+    uint64_t mappings;           /* of these: streaming mappings */
+    uint64_t coherent;           /* coherent allocations */
+    uint64_t buffers;            /* born-shared buffers */
+    uint64_t maps;               /* mappings ever made */
+    uint64_t full;               /* requests that failed with -ENOSPC */
+    uint64_t violations;         /* by devices of this pool */
+    uint32_t regions;
+    uint32_t reserved;
+} bounce_pool_stats;
+
+/* A snapshot; the figures of one snapshot may be some operations apart from each other. Thread-safe. */
+BOUNCE_API int bounce_pool_get_stats(bounce_pool *pool, bounce_pool_stats *stats);
+
+/* Translates between addresses. [gpa, gpa + bytes) must lie in one region, else -EFAULT. Thread-safe, lock-free. */
+BOUNCE_API int bounce_pool_gpa_to_hva(bounce_pool *pool, uint64_t gpa, size_t bytes, void **hva);
+BOUNCE_API int bounce_pool_hva_to_gpa(bounce_pool *pool, const void *hva, size_t bytes, uint64_t *gpa);
+
+/* ---- Device: the DMA API ------------------------------------------------------------------------------------ */
+
+typedef struct bounce_device bounce_device;
+
+typedef struct bounce_device_options {
+    size_t size;                 /* sizeof(bounce_device_options) */
+    const char *name;            /* at most 63 bytes; NULL = "device" */
+    uint64_t dma_mask;           /* highest address that streaming mappings may have; 0 = no limit */
+    uint64_t coherent_dma_mask;  /* the same for coherent memory; 0 = no limit */
+    uint64_t max_segment_bytes;  /* longest single mapping; 0 = no limit */
+    uint32_t flags;              /* must be 0 */
+    uint32_t reserved;
+} bounce_device_options;
+
+/* Creates a device of the pool: who maps, with which limits. Thread-safe. */
+BOUNCE_API int bounce_device_create(bounce_pool *pool, const bounce_device_options *options, bounce_device **device);
+
+/* -EBUSY (and nothing happens) while mappings, coherent memory, buffers or rings of it exist. */
+BOUNCE_API int bounce_device_destroy(bounce_device *device);
+
+/* Values as in Linux's enum dma_data_direction. */
+enum bounce_direction { BOUNCE_BIDIRECTIONAL = 0, BOUNCE_TO_DEVICE = 1, BOUNCE_FROM_DEVICE = 2 };
+
+enum {
+    /* Copy the private content into the slot also for from_device, so that what the device does not write keeps its
+     * value at unmap. Shows the device that content. */
+    BOUNCE_MAP_PRESERVE = 1u << 0,
+    /* Do not copy: not at map, not at unmap (DMA_ATTR_SKIP_CPU_SYNC). The caller syncs. Not together with PRESERVE. */
+    BOUNCE_MAP_SKIP_SYNC = 1u << 1
+};
+
+/* The token of a mapping: the caller's storage, private memory. Read `addr` and `bytes`; the rest is the library's. A
+ * token may be moved; of two copies, the first that is unmapped counts. */
+typedef struct bounce_mapping {
+    uint64_t addr;  /* for the device: the GPA of the first byte */
+    uint64_t bytes; /* as mapped */
+    void *orig;     /* the private buffer */
+    void *slot;     /* where the bytes are in the pool: not to be touched between map and unmap but through sync */
+    uint32_t device;
+    uint32_t epoch;
+    uint32_t flags;
+    uint8_t generation;
+    uint8_t direction;
+    uint8_t state;
+    uint8_t region;
+} bounce_mapping;
+
+/* Maps bytes > 0 at buf. to_device and bidirectional copy in, from_device copies nothing in (but see PRESERVE; what the
+ * device then could read is old content of this pool, never memory from outside of it). Contiguous in GPA. Any size that
+ * the pool holds. Errors: -EINVAL, -ENOSPC, -E2BIG, -ERANGE. Thread-safe; never blocks.
+ * Source: Documentation/core-api/dma-api.rst, dma_map_single(). */
+BOUNCE_API int bounce_device_map(bounce_device *device, void *buf, size_t bytes, int direction, uint32_t flags,
+                                 bounce_mapping *mapping);
+
+/* Ends the mapping; from_device and bidirectional copy back min(written, bytes), where written is what the device
+ * reported (SIZE_MAX or bytes when it does not say). Double, stale, foreign: an error that changes nothing. Thread-safe.
+ * Source: dma_unmap_single(). */
+BOUNCE_API int bounce_device_unmap(bounce_device *device, bounce_mapping *mapping, size_t written);
+
+/* Gives [offset, offset + bytes) of a live mapping to the CPU: copies from the slot to the private buffer (from_device,
+ * bidirectional); on to_device a legal no-op. The range must not be empty and lie inside the mapping (-EINVAL), the
+ * direction must not contradict it (-EPERM): a bidirectional mapping is synced in any direction, others only in their
+ * own. Source: dma_sync_single_for_cpu(). */
+BOUNCE_API int bounce_device_sync_for_cpu(bounce_device *device, const bounce_mapping *mapping, size_t offset,
+                                          size_t bytes, int direction);
+
+/* The other way: private buffer to slot (to_device, bidirectional); on from_device a legal no-op.
+ * Source: dma_sync_single_for_device(). */
+BOUNCE_API int bounce_device_sync_for_device(bounce_device *device, const bounce_mapping *mapping, size_t offset,
+                                             size_t bytes, int direction);
+
+enum {
+    /* The segment lies inside a born-shared buffer of this device: no slot, no copy. */
+    BOUNCE_SG_SHARED = 1u << 0
+};
+
+/* One piece of a scatter list. */
+typedef struct bounce_sg {
+    void *base;
+    size_t bytes;
+    uint32_t flags; /* BOUNCE_SG_*; bounce_device_map_sg takes none */
+    uint32_t reserved;
+} bounce_sg;
+
+/* Maps n segments into n mappings, all or nothing: on failure none is mapped. Source: dma_map_sg(). */
+BOUNCE_API int bounce_device_map_sg(bounce_device *device, const bounce_sg *sg, size_t n, int direction, uint32_t flags,
+                                    bounce_mapping *mappings);
+
+/* Unmaps n mappings; written covers all of them in order: each copies back only its part. All are unmapped; the first
+ * error is returned. Source: dma_unmap_sg(). */
+BOUNCE_API int bounce_device_unmap_sg(bounce_device *device, bounce_mapping *mappings, size_t n, size_t written);
+
+/* Memory of the pool that lives long, by pointer and by the address for the device. The caller's storage. */
+typedef struct bounce_block {
+    void *ptr;      /* the CPU's view */
+    uint64_t addr;  /* the device's: GPA */
+    uint64_t bytes; /* as asked for */
+    uint32_t device;
+    uint32_t epoch;
+    uint8_t generation;
+    uint8_t kind;
+    uint8_t state;
+    uint8_t region;
+    uint32_t reserved;
+} bounce_block;
+
+/* Coherent memory: zeroed, both sides see it at once (rings, control blocks). align: power of two up to 2 MiB; 0 = 64.
+ * Thread-safe. Source: dma_alloc_coherent(). */
+BOUNCE_API int bounce_coherent_alloc(bounce_device *device, size_t bytes, size_t align, bounce_block *block);
+BOUNCE_API int bounce_coherent_free(bounce_device *device, bounce_block *block);
+
+/* A born-shared buffer: payload that is made in the pool and handed to the device without a copy (BOUNCE_SG_SHARED).
+ * Not zeroed. The device sees and may change it at any moment while it exists. */
+BOUNCE_API int bounce_buffer_alloc(bounce_device *device, size_t bytes, size_t align, bounce_block *block);
+BOUNCE_API int bounce_buffer_free(bounce_device *device, bounce_block *block);
+
+/* ---- Split virtqueue, driver side --------------------------------------------------------------------------- */
+
+typedef struct bounce_ring bounce_ring;
+
+enum {
+    BOUNCE_RING_INDIRECT = 1u << 0, /* VIRTIO_F_INDIRECT_DESC was negotiated */
+    BOUNCE_RING_EVENT_IDX = 1u << 1 /* VIRTIO_F_EVENT_IDX was negotiated */
+};
+
+typedef struct bounce_ring_options {
+    size_t size;         /* sizeof(bounce_ring_options) */
+    uint32_t queue_size; /* descriptors: power of two, 2 to 32768 */
+    uint32_t flags;      /* BOUNCE_RING_* */
+    uint32_t index;      /* which queue of its device this is; for reports */
+    uint32_t max_chain;  /* longest chain that add will be given, in segments; 0 = queue_size, at most 1024 with INDIRECT */
+} bounce_ring_options;
+
+/* Creates a ring in coherent memory of the device. Driven by one thread at a time.
+ * Source: virtio 1.2, section 2.7 (split virtqueues). */
+BOUNCE_API int bounce_ring_create(bounce_device *device, const bounce_ring_options *options, bounce_ring **ring);
+
+/* Frees the ring; -EBUSY while requests are outstanding (collect or abort them first). */
+BOUNCE_API int bounce_ring_destroy(bounce_ring *ring);
+
+typedef struct bounce_ring_layout {
+    uint64_t desc_addr;  /* addresses for the device (GPA), aligned as the specification demands: 16, 2, 4 */
+    uint64_t avail_addr;
+    uint64_t used_addr;
+    uint32_t queue_size;
+    uint16_t avail_index; /* where the device has to begin */
+    uint16_t reserved;
+} bounce_ring_layout;
+
+BOUNCE_API int bounce_ring_get_layout(bounce_ring *ring, bounce_ring_layout *layout);
+
+/* Puts one request into the ring: sg[0 .. n_out) for the device to read, then n_in segments for it to write. Each is
+ * mapped through the device (BOUNCE_SG_SHARED: used in place), but small ones, such as a header or a status byte, which
+ * are copied through memory of the ring and are not among the pool's mappings. The device sees it after
+ * bounce_ring_publish(). cookie comes back with the completion and never enters shared memory. Private buffers must stay
+ * until then. -EAGAIN: no free descriptors (with INDIRECT a ring may hold fewer requests than it has descriptors);
+ * -ENOSPC: pool full; -EINVAL, -E2BIG; -EPROTO: the ring is broken, or was aborted and not reset. On failure nothing is
+ * mapped and nothing changes. */
+BOUNCE_API int bounce_ring_add(bounce_ring *ring, const bounce_sg *sg, size_t n_out, size_t n_in, void *cookie);
+
+/* Makes all added requests visible to the device at once. 1: the device wants a kick; 0: it does not. */
+BOUNCE_API int bounce_ring_publish(bounce_ring *ring);
+
+typedef struct bounce_completion {
+    void *cookie;
+    int32_t status;    /* 0; -ECONNRESET: aborted, the device may or may not have done it; -ESTALE */
+    uint32_t written;  /* bytes that the device wrote, clamped to what it could */
+    uint32_t reported; /* as it said */
+    uint32_t reserved;
+} bounce_completion;
+
+/* Collects up to max completions; from_device segments have been copied back when it returns. Count, or -EPROTO when the
+ * device broke the protocol (sticky until reset; what was collected before is returned first). */
+BOUNCE_API int bounce_ring_collect(bounce_ring *ring, bounce_completion *completions, size_t max);
+
+/* Asks for a call (interrupt) at the next completion. 1: one is there already, collect instead of waiting. */
+BOUNCE_API int bounce_ring_arm(bounce_ring *ring);
+/* Tells the device that calls are not needed (the initial state: polling). */
+BOUNCE_API int bounce_ring_disarm(bounce_ring *ring);
+
+/* Takes back what is outstanding without copying anything: up to max completions with status -ECONNRESET; call until it
+ * returns 0. Only when the device can no longer write (reset, or the memory renewed). */
+BOUNCE_API int bounce_ring_abort(bounce_ring *ring, bounce_completion *completions, size_t max);
+
+/* Begins anew with empty, zeroed rings, for a device that was reset. -EBUSY while requests are outstanding. */
+BOUNCE_API int bounce_ring_reset(bounce_ring *ring);
+
+typedef struct bounce_ring_stats {
+    uint64_t added;
+    uint64_t completed;
+    uint64_t aborted;
+    uint64_t kicks_wanted; /* publishes that returned 1 */
+    uint64_t violations;
+    uint32_t outstanding;
+    uint32_t free_descriptors;
+    uint32_t broken;       /* 1 after a violation */
+    uint32_t reserved;
+} bounce_ring_stats;
+
+BOUNCE_API int bounce_ring_get_stats(bounce_ring *ring, bounce_ring_stats *stats);
+
+/* ---- vhost-user front-end ----------------------------------------------------------------------------------- */
+
+typedef struct bounce_frontend bounce_frontend;
+
+enum {
+    /* Wait for completions on eventfds (bounce_frontend_wait); otherwise completions are polled for. */
+    BOUNCE_FRONTEND_CALLS = 1u << 0,
+    /* The peer is trusted not to punch holes into the memory or cut it short (either ends in SIGBUS here): allows pools
+     * with hugepages, and memory of the caller's that is not sealed against shrinking (F_SEAL_SHRINK). */
+    BOUNCE_FRONTEND_TRUSTED = 1u << 1
+};
+
+typedef struct bounce_frontend_options {
+    size_t size;                /* sizeof(bounce_frontend_options) */
+    const char *socket_path;    /* unix socket that the back-end listens on */
+    const char *name;           /* of the device, at most 63 bytes; NULL = "vhost-user" */
+    uint64_t required_features; /* virtio feature bits without which there is no connection; VERSION_1 always is */
+    uint64_t wanted_features;   /* accepted when offered; EVENT_IDX and INDIRECT_DESC are asked for by themselves */
+    uint64_t refused_features;  /* never accepted, also not the two above */
+    /* ACCESS_PLATFORM (bit 33) is never accepted yet: a peer sees the pool only, and addresses are GPAs, those of the
+     * memory table. Of bits 24 to 49 (rings and transport) only VERSION_1, EVENT_IDX and INDIRECT_DESC are. */
+    uint32_t queues;            /* number of queues to start; 0 = 1 */
+    uint32_t queue_size;        /* power of two; 0 = 128 */
+    uint32_t max_chain;         /* as in bounce_ring_options */
+    uint32_t timeout_ms;        /* for each answer of the back-end, and for connecting; 0 = 5000 */
+    uint32_t flags;             /* BOUNCE_FRONTEND_* */
+    uint32_t reserved;
+    uint64_t max_segment_bytes; /* as in bounce_device_options */
+} bounce_frontend_options;
+
+/* Connects, negotiates, lends the regions of the pool (and nothing else) to the back-end and starts the queues. A pool is
+ * lent to one back-end at a time (-EBUSY). Errors: -ENOENT, -ECONNREFUSED, -EACCES from connecting; -ENOTSUP: a required
+ * feature is not offered; -EPROTO, -ETIMEDOUT, -ECONNRESET from the back-end; -EINVAL, -ENOMEM, -ENOSPC.
+ * Source: QEMU docs/interop/vhost-user.rst. */
+BOUNCE_API int bounce_frontend_connect(bounce_pool *pool, const bounce_frontend_options *options,
+                                       bounce_frontend **frontend);
+
+/* Stops the queues (each GET_VRING_BASE), gives back outstanding requests unseen, closes. The memory is renewed, so
+ * that nothing the back-end still writes is ever seen; memory of the caller's cannot be, and is taken back only from
+ * a back-end that stopped cleanly with no request outstanding. -EBUSY: mappings or blocks of the front-end's device
+ * still exist; the front-end is disconnected then, and close may be called again. After any other result it is
+ * closed; an error says that the memory could not be renewed, and the pool stays lent for ever. */
+BOUNCE_API int bounce_frontend_close(bounce_frontend *frontend);
+
+typedef struct bounce_frontend_info {
+    uint64_t features;          /* negotiated */
+    uint64_t offered_features;  /* what the back-end has */
+    uint64_t protocol_features; /* negotiated vhost-user protocol features */
+    uint32_t queues;            /* started */
+    uint32_t max_queues;        /* what the back-end has (1 without MQ) */
+    uint32_t queue_size;
+    uint32_t max_memory_slots;  /* regions that the back-end can take */
+    uint32_t connected;         /* 1: as far as is known */
+    uint32_t reconnects;
+} bounce_frontend_info;
+
+BOUNCE_API int bounce_frontend_get_info(bounce_frontend *frontend, bounce_frontend_info *info);
+
+/* The device (for buffers and mappings of one's own) and the rings belong to the front-end. NULL: no such queue. */
+BOUNCE_API bounce_device *bounce_frontend_device(bounce_frontend *frontend);
+BOUNCE_API bounce_ring *bounce_frontend_ring(bounce_frontend *frontend, uint32_t queue);
+
+/* Reads `bytes` (1 to 256) of the device's configuration space from `offset` into `out`; -ENOTSUP without
+ * VHOST_USER_PROTOCOL_F_CONFIG. The content is the device's word: check it. */
+BOUNCE_API int bounce_frontend_read_config(bounce_frontend *frontend, uint32_t offset, void *out, size_t bytes);
+BOUNCE_API int bounce_frontend_write_config(bounce_frontend *frontend, uint32_t offset, const void *in, size_t bytes);
+
+/* Publishes the ring of `queue` and kicks the back-end when it wants that. 0, or -errno. For use by the queue's thread. */
+BOUNCE_API int bounce_frontend_submit(bounce_frontend *frontend, uint32_t queue);
+
+/* Waits until the queue may have completions, the back-end is gone (-ECONNRESET) or timeout_ms have passed (-ETIMEDOUT;
+ * UINT32_MAX: no limit). Needs BOUNCE_FRONTEND_CALLS. For use by the queue's thread. */
+BOUNCE_API int bounce_frontend_wait(bounce_frontend *frontend, uint32_t queue, uint32_t timeout_ms);
+
+/* Is the back-end still there? 0, -ECONNRESET, or -EPROTO when it sent something that nobody asked for. One poll(2)
+ * without waiting; for pollers to call now and then, from any thread. */
+BOUNCE_API int bounce_frontend_check(bounce_frontend *frontend);
+
+/* Shows the back-end regions that were added to the pool since; -ENOTSUP when it cannot take more. */
+BOUNCE_API int bounce_frontend_sync_regions(bounce_frontend *frontend);
+
+/* After -ECONNRESET, -EPROTO or -ETIMEDOUT, or to begin anew: closes the connection and renews the memory of the pool, so
+ * that the old process keeps only what it had. Outstanding requests then end through bounce_ring_abort(). No queue may be
+ * in use by another thread. */
+BOUNCE_API int bounce_frontend_disconnect(bounce_frontend *frontend);
+
+/* Connects again after bounce_frontend_disconnect(), once every ring has been aborted (-EBUSY otherwise): negotiates
+ * anew under the same conditions, lends fresh memory, starts empty rings. The features stay exactly those negotiated
+ * at first; -ENOTSUP when the successor lacks one of them, or when the memory could not be renewed. One attempt; on
+ * failure the front-end stays disconnected. */
+BOUNCE_API int bounce_frontend_reconnect(bounce_frontend *frontend);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

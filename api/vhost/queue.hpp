@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+// A queue of a front-end: its ring and the two eventfds that it shares with the back-end. For one thread at a time.
+//
+// The back-end holds the same open files and can change their flags and counters. So reading never relies on
+// O_NONBLOCK. A write blocks only when the back-end both cleared O_NONBLOCK and filled the counter to 2^64 - 2: it can
+// hold up the thread that serves it, as it can by not answering, and nothing else.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "api/vhost/fd.hpp"
+#include "api/virtio/split_queue.hpp"
+
+namespace bounce::vhost {
+
+class FrontendQueue {
+public:
+    FrontendQueue() = default;
+    FrontendQueue(FrontendQueue&&) = default;
+
+    Result<void> create(Device& device, const SplitQueueConfig& config) noexcept;
+    /// Fresh eventfds, for a new connection.
+    Result<void> open_events() noexcept;
+    void close_events() noexcept;
+
+    /// Publishes what was added; kicks when the back-end wants that.
+    Result<void> submit() noexcept;
+    /// Until there may be completions (success), the peer of `socket` is gone (ECONNRESET) or time is up (ETIMEDOUT).
+    Result<void> wait(int socket, std::uint32_t timeout_ms) noexcept;
+
+    [[nodiscard]] SplitQueue& ring() const noexcept { return *ring_; }
+    [[nodiscard]] bool created() const noexcept { return ring_ != nullptr; }
+    [[nodiscard]] int call() const noexcept { return call_.get(); }
+    [[nodiscard]] int kick() const noexcept { return kick_.get(); }
+
+private:
+    Result<void> send_kick() noexcept;
+    void drain_calls() noexcept;
+
+    std::unique_ptr<SplitQueue> ring_;
+    Fd call_;
+    Fd kick_;
+};
+
+}  // namespace bounce::vhost

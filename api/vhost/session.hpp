@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+// One connection to a back-end after the other, in the words of vhost-user: negotiate, show memory, start and stop
+// queues, configuration space. It knows the order of messages and checks every answer; it decides nothing about memory
+// or lifetime.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "allocator/base/error.hpp"
+#include "allocator/region/region.hpp"
+#include "api/dma/callbacks.hpp"
+#include "api/vhost/channel.hpp"
+#include "api/vhost/features.hpp"
+#include "bounce/bounce.h"
+
+namespace bounce::vhost {
+
+/// What was agreed on with a back-end.
+struct Terms {
+    std::uint64_t offered = 0;
+    std::uint64_t accepted = 0;  // without PROTOCOL_FEATURES, which is not a feature of the device
+    std::uint64_t protocol = 0;
+    std::uint32_t max_queues = 1;
+    std::uint32_t max_memory_slots = kMaxTableRegions;
+    bool rings_start_disabled = false;
+};
+
+class Session {
+public:
+    /// callbacks and name must outlive the session.
+    Session(Callbacks& callbacks, const char* name, std::uint32_t timeout_ms) noexcept
+        : callbacks_(callbacks), name_(name), timeout_ms_(timeout_ms) {}
+
+    Result<void> open(const char* path) noexcept;
+    void hang_up() noexcept { channel_.hang_up(); }
+    [[nodiscard]] const Channel& channel() const noexcept { return channel_; }
+    [[nodiscard]] const Terms& terms() const noexcept { return terms_; }
+    [[nodiscard]] Deadline deadline() const noexcept { return Deadline(timeout_ms_); }
+
+    /// Owner, features and protocol features. `previous`: features that a predecessor had and this one must have too.
+    Result<void> negotiate(const FeaturePolicy& policy, std::uint64_t previous) noexcept;
+
+    /// The whole memory table at once; for a back-end without memory slots.
+    Result<void> set_memory(std::span<const Region* const> regions) noexcept;
+    Result<void> add_memory(const Region& region) noexcept;
+
+    /// Sizes, addresses and eventfds; the queue runs once it is enabled.
+    Result<void> start_queue(std::uint32_t index, const bounce_ring_layout& layout, int call, int kick) noexcept;
+    Result<void> enable_queue(std::uint32_t index) noexcept;
+    /// The back-end says that it has stopped.
+    Result<void> stop_queue(std::uint32_t index, Deadline deadline) noexcept;
+
+    Result<void> read_config(std::uint32_t offset, std::span<std::byte> out) noexcept;
+    Result<void> write_config(std::uint32_t offset, std::span<const std::byte> in) noexcept;
+
+private:
+    template <class Payload>
+    Result<void> set(Request request, const Payload& payload, std::span<const int> fds = {}) noexcept {
+        return set_bytes(request, std::as_bytes(std::span(&payload, 1)), fds);
+    }
+    Result<void> set_bytes(Request request, std::span<const std::byte> payload, std::span<const int> fds) noexcept;
+    Result<std::uint64_t> get(Request request) noexcept;
+    /// Reports a violation and ends the connection when the failure leaves no way on.
+    Error failed(Error error) noexcept;
+    Error violated(std::uint32_t ring, std::uint64_t got, std::uint64_t expected) noexcept;
+
+    Callbacks& callbacks_;
+    const char* name_;
+    std::uint32_t timeout_ms_;
+    Channel channel_;
+    Terms terms_;
+};
+
+}  // namespace bounce::vhost

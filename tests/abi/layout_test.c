@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+ * Pins the layout of every public struct (64-bit targets): a change here breaks programs that were built before. That this
+ * file compiles is the test; that it is C11 and links is another. */
+#include <bounce/bounce.h>
+
+#define IS(type, bytes) _Static_assert(sizeof(type) == (bytes), #type)
+#define AT(type, field, offset) _Static_assert(offsetof(type, field) == (offset), #type "." #field)
+
+_Static_assert(sizeof(void *) == 8, "the layouts below are those of 64-bit targets");
+
+IS(bounce_violation, 40);
+AT(bounce_violation, ring, 4);
+AT(bounce_violation, got, 8);
+AT(bounce_violation, expected, 16);
+AT(bounce_violation, device, 24);
+AT(bounce_violation, text, 32);
+
+IS(bounce_region_options, 56);
+AT(bounce_region_options, bytes, 8);
+AT(bounce_region_options, base_gpa, 16);
+AT(bounce_region_options, flags, 24);
+AT(bounce_region_options, node, 28);
+AT(bounce_region_options, hva, 32);
+AT(bounce_region_options, fd_plus_one, 40);
+AT(bounce_region_options, reserved, 44);
+AT(bounce_region_options, fd_offset, 48);
+
+IS(bounce_pool_options, 112);
+AT(bounce_pool_options, name, 8);
+AT(bounce_pool_options, region, 16);
+AT(bounce_pool_options, flags, 72);
+AT(bounce_pool_options, reserved, 76);
+AT(bounce_pool_options, log, 80);
+AT(bounce_pool_options, log_user, 88);
+AT(bounce_pool_options, violation, 96);
+AT(bounce_pool_options, violation_user, 104);
+
+IS(bounce_region_info, 48);
+AT(bounce_region_info, bytes, 8);
+AT(bounce_region_info, hva, 16);
+AT(bounce_region_info, fd, 24);
+AT(bounce_region_info, page_bytes, 28);
+AT(bounce_region_info, fd_offset, 32);
+AT(bounce_region_info, generation, 40);
+AT(bounce_region_info, imported, 44);
+
+IS(bounce_pool_stats, 88);
+AT(bounce_pool_stats, used_bytes, 8);
+AT(bounce_pool_stats, used_bytes_hiwater, 16);
+AT(bounce_pool_stats, slots, 24);
+AT(bounce_pool_stats, mappings, 32);
+AT(bounce_pool_stats, coherent, 40);
+AT(bounce_pool_stats, buffers, 48);
+AT(bounce_pool_stats, maps, 56);
+AT(bounce_pool_stats, full, 64);
+AT(bounce_pool_stats, violations, 72);
+AT(bounce_pool_stats, regions, 80);
+
+IS(bounce_device_options, 48);
+AT(bounce_device_options, name, 8);
+AT(bounce_device_options, dma_mask, 16);
+AT(bounce_device_options, coherent_dma_mask, 24);
+AT(bounce_device_options, max_segment_bytes, 32);
+AT(bounce_device_options, flags, 40);
+
+IS(bounce_mapping, 48);
+AT(bounce_mapping, addr, 0);
+AT(bounce_mapping, bytes, 8);
+AT(bounce_mapping, orig, 16);
+AT(bounce_mapping, slot, 24);
+AT(bounce_mapping, device, 32);
+AT(bounce_mapping, epoch, 36);
+AT(bounce_mapping, flags, 40);
+AT(bounce_mapping, generation, 44);
+AT(bounce_mapping, direction, 45);
+AT(bounce_mapping, state, 46);
+AT(bounce_mapping, region, 47);
+
+IS(bounce_sg, 24);
+AT(bounce_sg, bytes, 8);
+AT(bounce_sg, flags, 16);
+AT(bounce_sg, reserved, 20);
+
+IS(bounce_block, 40);
+AT(bounce_block, ptr, 0);
+AT(bounce_block, addr, 8);
+AT(bounce_block, bytes, 16);
+AT(bounce_block, device, 24);
+AT(bounce_block, epoch, 28);
+AT(bounce_block, generation, 32);
+AT(bounce_block, kind, 33);
+AT(bounce_block, state, 34);
+AT(bounce_block, region, 35);
+
+IS(bounce_ring_options, 24);
+AT(bounce_ring_options, queue_size, 8);
+AT(bounce_ring_options, flags, 12);
+AT(bounce_ring_options, index, 16);
+AT(bounce_ring_options, max_chain, 20);
+
+IS(bounce_ring_layout, 32);
+AT(bounce_ring_layout, avail_addr, 8);
+AT(bounce_ring_layout, used_addr, 16);
+AT(bounce_ring_layout, queue_size, 24);
+AT(bounce_ring_layout, avail_index, 28);
+
+IS(bounce_completion, 24);
+AT(bounce_completion, status, 8);
+AT(bounce_completion, written, 12);
+AT(bounce_completion, reported, 16);
+
+IS(bounce_ring_stats, 56);
+AT(bounce_ring_stats, violations, 32);
+AT(bounce_ring_stats, outstanding, 40);
+AT(bounce_ring_stats, broken, 48);
+
+IS(bounce_frontend_options, 80);
+AT(bounce_frontend_options, socket_path, 8);
+AT(bounce_frontend_options, name, 16);
+AT(bounce_frontend_options, required_features, 24);
+AT(bounce_frontend_options, wanted_features, 32);
+AT(bounce_frontend_options, refused_features, 40);
+AT(bounce_frontend_options, queues, 48);
+AT(bounce_frontend_options, queue_size, 52);
+AT(bounce_frontend_options, max_chain, 56);
+AT(bounce_frontend_options, timeout_ms, 60);
+AT(bounce_frontend_options, flags, 64);
+AT(bounce_frontend_options, max_segment_bytes, 72);
+
+IS(bounce_frontend_info, 48);
+AT(bounce_frontend_info, queues, 24);
+AT(bounce_frontend_info, max_memory_slots, 36);
+AT(bounce_frontend_info, reconnects, 44);
+
+int main(void) {
+    return bounce_version() ==
+                   ((uint32_t)BOUNCE_VERSION_MAJOR << 16 | BOUNCE_VERSION_MINOR << 8 | BOUNCE_VERSION_PATCH)
+               ? 0
+               : 1;
+}

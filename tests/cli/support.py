@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""What the tests of bounce-blk share: running it, and a real device to run it against."""
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+SKIPPED = 77
+MIB = 1 << 20
+BOUNCE_BLK = os.environ.get("BOUNCE_BLK", "bounce-blk")
+STORAGE_DAEMON = shutil.which("qemu-storage-daemon")
+GOLDEN = pathlib.Path(__file__).resolve().parent / "golden"
+
+
+def wait_for(condition, seconds, what):
+    """Returns the first true value of condition()."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.01)
+    raise AssertionError(f"no {what} within {seconds} s")
+
+
+def stop(process):
+    """Ends a process that this test started, and reaps it."""
+    if process.poll() is None:
+        process.kill()
+    process.wait()
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream:
+            stream.close()
+
+
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def pattern(size, seed=1):
+    """Bytes that look random and are the same every time."""
+    return hashlib.shake_128(str(seed).encode()).digest(size)
+
+
+class Device:
+    """qemu-storage-daemon as a vhost-user-blk back-end, over a file or over nothing (null)."""
+
+    def __init__(self, socket, blockdev, writable=True, queues=1, block_size=None):
+        self.socket = socket
+        export = (f"type=vhost-user-blk,id=e0,node-name=d0,addr.type=unix,addr.path={socket},"
+                  f"writable={'on' if writable else 'off'},num-queues={queues}")
+        if block_size:
+            export += f",logical-block-size={block_size}"
+        self.arguments = [STORAGE_DAEMON, *blockdev, "--export", export]
+        self.process = None
+        self.start()
+
+    def start(self, arguments=None):
+        pidfile = f"{self.socket}.pid"
+        for left in (pidfile, self.socket):  # of one that was killed
+            if os.path.exists(left):
+                os.unlink(left)
+        self.process = subprocess.Popen([*(arguments or self.arguments), "--pidfile", pidfile], stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+        def ready():
+            if self.process.poll() is not None:
+                raise AssertionError(f"qemu-storage-daemon ended: {self.process.stdout.read().decode()}")
+            return os.path.exists(pidfile) and os.path.exists(self.socket)  # the pid file comes last
+
+        wait_for(ready, 20, "vhost-user-blk device")
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        stop(self.process)
+
+    def close(self):
+        stop(self.process)
+
+
+class CliTest(unittest.TestCase):
+    """A temporary folder, and bounce-blk in it."""
+
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="bounce-cli-"))
+        self.addCleanup(shutil.rmtree, self.folder)
+
+    def run_blk(self, *arguments, status=0, seconds=60, text=True, **options):
+        """Runs it to its end and checks the exit status."""
+        done = subprocess.run([BOUNCE_BLK, *map(str, arguments)], cwd=self.folder, capture_output=True, text=text,
+                              timeout=seconds, check=False, **options)
+        self.assertEqual(done.returncode, status, f"{arguments}\nstdout: {done.stdout}\nstderr: {done.stderr}")
+        for word in ("terminate called", "Sanitizer", "runtime error"):
+            self.assertNotIn(word, str(done.stderr))
+        return done
+
+    def start_blk(self, *arguments, **options):
+        """Starts it; whoever calls waits for its end."""
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, "text": True, **options}
+        process = subprocess.Popen([BOUNCE_BLK, *map(str, arguments)], cwd=self.folder, **options)
+        self.addCleanup(stop, process)
+        return process
+
+    def read_json(self, name):
+        """The JSON file once it is complete, else None."""
+        try:
+            return json.loads((self.folder / name).read_text())
+        except (FileNotFoundError, json.JSONDecodeError):
+            return None
+
+
+class DeviceTest(CliTest):
+    """A test that needs the real device."""
+
+    def setUp(self):
+        if not STORAGE_DAEMON:
+            self.skipTest("qemu-storage-daemon is not installed")
+        super().setUp()
+        self.socket = self.folder / "blk.sock"
+        self.disk = self.folder / "disk.raw"
+
+    def file_device(self, size=64 * MIB, throttle=None, **options):
+        """A device over disk.raw, which is made when it is not there; throttle: bytes a second."""
+        if not self.disk.exists():
+            with open(self.disk, "wb") as disk:
+                disk.truncate(size)
+        blockdev = ["--blockdev", f"driver=file,node-name=f0,filename={self.disk}"]
+        if throttle:
+            blockdev = ["--object", f"throttle-group,id=t0,x-bps-total={throttle}", *blockdev,
+                        "--blockdev", "driver=throttle,node-name=d0,throttle-group=t0,file=f0"]
+        else:
+            blockdev += ["--blockdev", "driver=raw,node-name=d0,file=f0"]
+        return self.device(blockdev, **options)
+
+    def null_device(self, size=1 << 30, **options):
+        return self.device(["--blockdev", f"driver=null-co,node-name=d0,size={size},read-zeroes=off"], **options)
+
+    def device(self, blockdev, **options):
+        device = Device(str(self.socket), blockdev, **options)
+        self.addCleanup(device.close)
+        return device
+
+    def blk(self, command, *arguments, **options):
+        return self.run_blk(command, "--socket", self.socket, *arguments, **options)
+
+
+def main():
+    """unittest, but 77 when all that there was to run was skipped."""
+    program = unittest.main(module="__main__", exit=False, verbosity=2)
+    result = program.result
+    if not result.wasSuccessful():
+        sys.exit(1)
+    if result.testsRun and len(result.skipped) == result.testsRun:
+        print("skipped:", result.skipped[0][1])
+        sys.exit(SKIPPED)

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+// The two store-load points of a ring, each as a litmus test: two threads meet, each stores its own word and then loads
+// the other's. At least one has to see the other, or both would go to sleep. Point 10: no kick and no call is lost.
+#include <atomic>
+#include <thread>
+
+#include "tests/support/emulator.hpp"
+#include "tests/unit/api/virtio/ring_fixture.hpp"
+
+namespace bounce {
+namespace {
+
+using namespace test;
+
+constexpr std::uint32_t kRounds = kEmulated ? 5000 : 100000;
+
+/// Lets two threads go on at about the same time.
+class Meeting {
+public:
+    void arrive() {
+        const std::uint32_t target = (arrived_.fetch_add(1, std::memory_order_acq_rel) / 2 + 1) * 2;
+        for (std::uint32_t spins = 0; arrived_.load(std::memory_order_acquire) < target; ++spins) {
+            if (spins > 2000) std::this_thread::yield();
+        }
+    }
+
+private:
+    std::atomic<std::uint32_t> arrived_{0};  // acq_rel and acquire: what was done before a meeting is seen after it
+};
+
+/// A few nanoseconds more each time, so that all ways to overlap come up.
+void linger(std::uint32_t steps) {
+    std::atomic<std::uint32_t> left{steps};
+    while (left.load(std::memory_order_relaxed) != 0) left.fetch_sub(1, std::memory_order_relaxed);
+}
+
+class SplitLitmusTest : public RingTest, public testing::WithParamInterface<bool> {};
+
+TEST_P(SplitLitmusTest, PublishAndAskingForKicks) {
+    make({.queue_size = 4, .event_idx = GetParam()});
+    bounce_block block{};
+    ASSERT_TRUE(device_->alloc_block(SlotKind::kBuffer, 64, 0, block));
+    const bounce_sg one = shared_sg(block, 0, 64);
+    Meeting meeting;
+    bool seen = false;
+    std::thread device([&] {
+        SplitDevice::Request request;
+        for (std::uint32_t round = 0; round < kRounds; ++round) {
+            model_->disarm_kicks();
+            meeting.arrive();
+            linger(round * 7 % 32);
+            model_->arm_kicks();
+            seen = model_->has_request();
+            meeting.arrive();
+            if (model_->pop(request)) model_->complete(request.head, 0);
+            meeting.arrive();
+        }
+    });
+    std::uint32_t lost = 0;
+    std::uint32_t completed = 0;
+    for (std::uint32_t round = 0; round < kRounds; ++round) {
+        const bool added = static_cast<bool>(queue_->add({&one, 1}, 1, nullptr));
+        meeting.arrive();
+        linger(round * 11 % 32);
+        const bool wanted = queue_->publish();
+        meeting.arrive();
+        lost += !added || (!wanted && !seen) ? 1 : 0;
+        meeting.arrive();
+        bounce_completion completion{};
+        const auto n = queue_->collect({&completion, 1});
+        completed += n ? static_cast<std::uint32_t>(*n) : 0;
+    }
+    device.join();
+    EXPECT_EQ(lost, 0U);
+    EXPECT_EQ(completed, kRounds);
+    ASSERT_TRUE(device_->free_block(SlotKind::kBuffer, block));
+    expect_all_given_back();
+}
+
+TEST_P(SplitLitmusTest, CompletingAndAskingForCalls) {
+    make({.queue_size = 4, .event_idx = GetParam()});
+    bounce_block block{};
+    ASSERT_TRUE(device_->alloc_block(SlotKind::kBuffer, 64, 0, block));
+    const bounce_sg one = shared_sg(block, 0, 64);
+    Meeting meeting;
+    bool called = false;
+    std::thread device([&] {
+        SplitDevice::Request request;
+        for (std::uint32_t round = 0; round < kRounds; ++round) {
+            meeting.arrive();
+            const std::uint16_t before = model_->used_index();
+            if (model_->pop(request)) model_->put_used(request.head, 0);
+            meeting.arrive();
+            linger(round * 7 % 32);
+            model_->show_used();
+            called = model_->wants_call(before);
+            meeting.arrive();
+        }
+    });
+    std::uint32_t lost = 0;
+    std::uint32_t completed = 0;
+    for (std::uint32_t round = 0; round < kRounds; ++round) {
+        const bool added = static_cast<bool>(queue_->add({&one, 1}, 1, nullptr));
+        queue_->publish();
+        queue_->disarm();
+        meeting.arrive();
+        meeting.arrive();
+        linger(round * 11 % 32);
+        const bool ready = queue_->arm();
+        meeting.arrive();
+        lost += !added || (!ready && !called) ? 1 : 0;
+        bounce_completion completion{};
+        const auto n = queue_->collect({&completion, 1});
+        completed += n ? static_cast<std::uint32_t>(*n) : 0;
+    }
+    device.join();
+    EXPECT_EQ(lost, 0U);
+    EXPECT_EQ(completed, kRounds);
+    ASSERT_TRUE(device_->free_block(SlotKind::kBuffer, block));
+    expect_all_given_back();
+}
+
+INSTANTIATE_TEST_SUITE_P(Notification, SplitLitmusTest, testing::Bool(),
+                         [](const auto& about) { return about.param ? "EventIndex" : "Flags"; });
+
+}  // namespace
+}  // namespace bounce

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+// bounce-blk bench
+#include "tools/bounce-blk/bench.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "tools/bounce-blk/copies.hpp"
+#include "tools/common/failure.hpp"
+#include "tools/common/machine.hpp"
+#include "tools/common/units.hpp"
+
+namespace bounce::blk {
+namespace {
+
+using tools::Failure;
+using tools::text;
+
+constexpr double kRoundSeconds = 0.5;
+constexpr double kMinRounds = 3;
+constexpr double kMaxRounds = 1000;
+
+/// Several subjects take turns in short rounds, so that a machine that is slow for a while is slow for all of them.
+std::size_t count_rounds(const Options& options) {
+    if (options.subjects.size() == 1) return 1;
+    return static_cast<std::size_t>(
+        std::clamp(std::round(options.bench_seconds / kRoundSeconds), kMinRounds, kMaxRounds));
+}
+
+std::vector<Result> run_case(const Context& context, const tools::Ticks& ticks, const Case& what,
+                             tools::Progress& progress, std::uint64_t& rounds_done) {
+    const Options& options = context.options;
+    std::vector<Result> results;
+    for (const Subject subject : options.subjects) results.push_back({subject, {}});
+    const std::size_t rounds = count_rounds(options);
+    const double seconds = options.bench_seconds / static_cast<double>(rounds);
+    for (std::size_t round = 0; round < rounds; ++round) {
+        for (std::size_t i = 0; i < results.size(); ++i) {
+            Result& result = results[(round + i) % results.size()];
+            result.rounds.push_back(run_round(context, ticks, what, result.subject, seconds));
+            progress.update(++rounds_done);
+        }
+    }
+    return results;
+}
+
+/// What the device is like, from a connection of its own. Throws when it cannot do what is asked.
+std::uint64_t probe_blocks(const Context& context, std::uint64_t block_bytes, std::uint32_t depth) {
+    Session session(SessionConfig::make(context.options, block_bytes, depth));
+    const Limits& limits = session.limits();
+    if (std::any_of(context.options.ops.begin(), context.options.ops.end(), is_write)) check_writable(session);
+    if (fit_request_bytes(session, block_bytes) < block_bytes ||
+        (limits.segment_bytes != 0 && limits.segment_bytes < block_bytes)) {
+        throw Failure(
+            text("--bs ", block_bytes, " is more than the device takes in one segment, ", limits.segment_bytes));
+    }
+    if (limits.capacity_bytes < block_bytes) {
+        throw Failure(text("--bs ", block_bytes, " is more than the device has, ", limits.capacity_bytes, " bytes"));
+    }
+    return limits.capacity_bytes / block_bytes;
+}
+
+void describe_machine(Context& context, const tools::Machine& machine, const std::array<double, 3>& load) {
+    tools::Json& json = context.report.json();
+    json["load_average"] = load;
+    json["cores"] = machine.cores;
+    json["cpu"] = machine.cpu;
+    json["kernel"] = machine.kernel;
+    json["wait"] = context.options.wait == Wait::kCall ? "call" : "poll";
+    context.report.line(text(machine.cores, " cores, ", machine.cpu, ", Linux ", machine.kernel, "; load average ",
+                             tools::format_fixed(load[0], 2), " ", tools::format_fixed(load[1], 2), " ",
+                             tools::format_fixed(load[2], 2)));
+}
+
+}  // namespace
+
+int run_bench(Context& context) {
+    const Options& options = context.options;
+    const std::uint64_t block_bytes = options.block_bytes.value_or(4096);
+    const std::uint32_t deepest = *std::max_element(options.queue_depths.begin(), options.queue_depths.end());
+    const std::uint64_t blocks = probe_blocks(context, block_bytes, deepest);
+    describe_machine(context, tools::machine_facts(), tools::load_average());
+    tools::Json& json = context.report.json();
+    json["results"] = tools::Json::array();
+    if (options.subjects.size() > 1) json["comparisons"] = tools::Json::array();
+
+    const tools::Ticks ticks;
+    const std::uint64_t total_rounds =
+        options.ops.size() * options.queue_depths.size() * options.subjects.size() * count_rounds(options);
+    std::uint64_t rounds_done = 0;
+    Case what;
+    for (const BenchOp op : options.ops) {
+        for (const std::uint32_t depth : options.queue_depths) {
+            what = Case{op, depth, block_bytes, options.queues, blocks};
+            std::vector<Result> results;
+            {
+                tools::Progress progress("bench", total_rounds, progress_wanted(options));
+                results = run_case(context, ticks, what, progress, rounds_done);
+            }
+            report_case(context, ticks, what, results);
+        }
+    }
+    if (options.subjects.size() > 1 && json["comparisons"].size() == 1) json["ratios"] = json["comparisons"][0];
+    if (options.hold_seconds > 0) {
+        hold_bounced(context, ticks, what);
+        return tools::kExitOk;
+    }
+    json["canary"] = context.canary.hex();
+    context.report.write_json();
+    return tools::kExitOk;
+}
+
+}  // namespace bounce::blk

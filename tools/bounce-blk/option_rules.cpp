@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+// What options mean together, and how their values are called.
+#include <sys/un.h>
+
+#include "tools/bounce-blk/options.hpp"
+#include "tools/bounce-blk/virtio_blk.hpp"
+#include "tools/common/failure.hpp"
+
+namespace bounce::blk {
+
+using tools::text;
+using tools::UsageError;
+
+void check_options(Options& o) {
+    if (o.socket.empty() || o.socket.size() >= sizeof(sockaddr_un{}.sun_path)) {
+        throw UsageError(text("--socket: expected a path of 1 to ", sizeof(sockaddr_un{}.sun_path) - 1, " bytes, got ",
+                              o.socket.size()));
+    }
+    if ((o.command == Command::kRead || o.command == Command::kWrite) && o.file.empty())
+        o.file.assign(1, '-');  // not = "-": gcc 12 warns of an overlap that there is not (its bug 105329)
+    const bool stdout_is_data = (o.command == Command::kRead || o.command == Command::kCopyOut) && o.file == "-";
+    if (stdout_is_data && o.json == "-") {
+        throw UsageError("--json -: stdout is taken by the data already; give --json a file");
+    }
+    if (o.command == Command::kVerify && o.file.empty() && !o.destroy) {
+        throw UsageError(
+            "verify without FILE overwrites the device with a pattern: add --destroy if that is what you want");
+    }
+    if (o.command == Command::kVerify && !o.file.empty() && o.destroy) {
+        throw UsageError("--destroy is for verify without FILE; with FILE nothing is written");
+    }
+    if (o.command == Command::kVerify && o.file.empty() && o.length && *o.length % kSectorBytes != 0) {
+        throw UsageError("--length: without FILE, expected a multiple of 512");
+    }
+    if (o.command == Command::kBench && !o.destroy) {
+        for (const BenchOp op : o.ops) {
+            if (is_write(op))
+                throw UsageError(
+                    text("bench --op ", op_name(op), " overwrites the device: add --destroy if that is what you want"));
+        }
+    }
+}
+
+const char* command_name(Command command) noexcept {
+    switch (command) {
+        case Command::kNone: return "";
+        case Command::kInfo: return "info";
+        case Command::kRead: return "read";
+        case Command::kWrite: return "write";
+        case Command::kCopyIn: return "copy-in";
+        case Command::kCopyOut: return "copy-out";
+        case Command::kVerify: return "verify";
+        case Command::kBench: return "bench";
+    }
+    return "";
+}
+
+const char* op_name(BenchOp op) noexcept {
+    switch (op) {
+        case BenchOp::kRead: return "read";
+        case BenchOp::kWrite: return "write";
+        case BenchOp::kRandRead: return "randread";
+        case BenchOp::kRandWrite: return "randwrite";
+    }
+    return "";
+}
+
+const char* subject_name(Subject subject) noexcept {
+    switch (subject) {
+        case Subject::kBounced: return "bounced";
+        case Subject::kBornShared: return "born_shared";
+        case Subject::kBare: return "bare";
+    }
+    return "";
+}
+
+}  // namespace bounce::blk

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#include "tools/bounce-blk/session.hpp"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <cstdio>
+#include <limits>
+
+#include "tools/common/failure.hpp"
+#include "tools/common/machine.hpp"
+#include "tools/common/units.hpp"
+
+namespace bounce::blk {
+namespace {
+
+using tools::Failure;
+using tools::format_bytes;
+using tools::text;
+
+constexpr std::uint64_t kMiB = std::uint64_t{1} << 20;
+
+void log_line(void* user, int level, const char* line) {
+    const bool quiet = *static_cast<const bool*>(user);
+    if (level == BOUNCE_LOG_ERROR || (level == BOUNCE_LOG_WARNING && !quiet)) {
+        std::fprintf(stderr, "bounce-blk: libbounce: %s\n", line);
+    }
+}
+
+bool is_lost(int code) noexcept {
+    return code == -ECONNRESET || code == -ETIMEDOUT || code == -EPROTO || code == -EPIPE;
+}
+
+/// Reasons for which waiting for the back-end to come back makes sense.
+bool may_come_back(int code) noexcept {
+    return is_lost(code) || code == -ENOENT || code == -ECONNREFUSED || code == -EAGAIN || code == -EINTR;
+}
+
+/// The socket, looked at before the library does: the usual mistakes, in the words of the one who made them.
+void check_socket(const std::string& path) {
+    struct stat status {};
+    if (::stat(path.c_str(), &status) != 0) {
+        if (errno == ENOENT) {
+            throw Failure(
+                text("cannot connect to '", path, "': there is no such socket; is the device's back-end running?"));
+        }
+        throw Failure(text("cannot connect to '", path, "': ", tools::errno_text(errno)));
+    }
+    if (!S_ISSOCK(status.st_mode)) throw Failure(text("cannot connect to '", path, "': it is not a socket"));
+}
+
+/// The flag, or none.
+constexpr std::uint32_t flag_if(bool set, std::uint32_t flag) {
+    return set ? flag : 0;
+}
+
+std::uint64_t round_up(std::uint64_t value, std::uint64_t to) {
+    return (value + to - 1) / to * to;
+}
+
+/// Room for everything in flight, a quarter more for rounding, and the rings.
+std::uint64_t default_pool_bytes(std::uint64_t in_flight_bytes, std::uint64_t requests) {
+    const std::uint64_t needed = in_flight_bytes + in_flight_bytes / 4 + requests * 1024 + 4 * kMiB;
+    return round_up(std::max(64 * kMiB, needed), 2 * kMiB);
+}
+
+}  // namespace
+
+int check(int code, const char* what) {
+    if (code >= 0) return code;
+    const char* sentence = bounce_last_error();
+    const std::string message = text(what, ": ", *sentence != '\0' ? sentence : bounce_error_text(code));
+    if (is_lost(code)) throw DeviceLost(message);
+    throw Failure(message);
+}
+
+void fail_add(const Session& session, int code, std::uint64_t bytes) {
+    const std::string sentence = bounce_last_error();
+    if (code == -ENOSPC || code == -E2BIG) {
+        throw Failure(text("a request of ", format_bytes(bytes), " does not fit into the pool of ",
+                           format_bytes(session.config().pool_bytes),
+                           ": choose a larger --pool-size or a smaller --bs (", sentence, ")"));
+    }
+    check(code, "cannot add a request to the ring");
+    throw Failure("cannot add a request to the ring");
+}
+
+SessionConfig SessionConfig::make(const Options& options, std::uint64_t request_bytes, std::uint32_t queue_depth) {
+    SessionConfig config;
+    config.socket = options.socket;
+    config.queues = options.queues;
+    // A request without INDIRECT_DESC takes three descriptors. 1024 is what common back-ends have.
+    config.queue_size = options.queue_size.value_or(std::clamp(std::bit_ceil(4 * queue_depth), 128U, 1024U));
+    config.base_gpa = options.base_gpa;
+    config.hugepages = options.hugepages;
+    config.quiet = options.quiet;
+    config.timeout_seconds = options.timeout_seconds;
+    config.calls = options.wait != Wait::kPoll;
+
+    const std::uint64_t requests = std::uint64_t{options.queues} * queue_depth;  // at most 256 * 4096
+    const std::uint64_t in_flight = requests * request_bytes;                    // at most 2^50
+    const std::uint64_t memory = tools::machine_facts().memory_bytes;
+    config.pool_bytes = options.pool_bytes.value_or(default_pool_bytes(in_flight, requests));
+    if (memory != 0 && config.pool_bytes > memory) {
+        throw Failure(text("a pool of ", format_bytes(config.pool_bytes), " does not fit into this machine's ",
+                           format_bytes(memory),
+                           options.pool_bytes ? "" : " (it is --qd times --bs times --queues that needs so much)",
+                           "; choose a smaller ", options.pool_bytes ? "--pool-size" : "--qd or --bs"));
+    }
+    if (std::numeric_limits<std::uint64_t>::max() - config.pool_bytes < config.base_gpa) {
+        throw Failure(text("a pool of ", format_bytes(config.pool_bytes), " at --base-gpa ", config.base_gpa,
+                           " ends beyond 64 bits"));
+    }
+    return config;
+}
+
+Session::Session(const SessionConfig& config) : config_(config) {
+    check_socket(config_.socket);
+    create_pool();
+    connect();
+}
+
+void Session::create_pool() {
+    bounce_pool_options options{};
+    options.size = sizeof options;
+    options.name = "bounce-blk";
+    options.region.size = sizeof options.region;
+    options.region.bytes = config_.pool_bytes;
+    options.region.base_gpa = config_.base_gpa;
+    options.region.flags =
+        flag_if(config_.hugepages, BOUNCE_REGION_HUGEPAGES) | flag_if(config_.prefault, BOUNCE_REGION_PREFAULT);
+    options.log = log_line;
+    options.log_user = &config_.quiet;
+    bounce_pool* pool = nullptr;
+    check(bounce_pool_create(&options, &pool), "cannot make the pool");
+    pool_.reset(pool);
+}
+
+void Session::connect() {
+    bounce_frontend_options options{};
+    options.size = sizeof options;
+    options.socket_path = config_.socket.c_str();
+    options.name = "bounce-blk";
+    options.wanted_features = kWantedFeatures & ~config_.refused_features;
+    options.refused_features = config_.refused_features;
+    options.queues = config_.queues;
+    options.queue_size = config_.queue_size;
+    options.timeout_ms = static_cast<std::uint32_t>(config_.timeout_seconds * 1000);
+    options.flags = flag_if(config_.calls, BOUNCE_FRONTEND_CALLS) | flag_if(config_.hugepages, BOUNCE_FRONTEND_TRUSTED);
+    bounce_frontend* frontend = nullptr;
+    try {
+        check(bounce_frontend_connect(pool_.get(), &options, &frontend), "cannot connect");
+        frontend_.reset(frontend);
+        read_config();
+    } catch (const DeviceLost& lost) {
+        throw Failure(lost.what());  // nothing was begun: there is nothing to go on with
+    }
+}
+
+void Session::read_config() {
+    check(bounce_frontend_get_info(frontend_.get(), &info_), "cannot ask the connection");
+    std::array<std::byte, DeviceConfig::kBytes> bytes{};
+    check(bounce_frontend_read_config(frontend_.get(), 0, bytes.data(), bytes.size()),
+          "cannot read the device's configuration");
+    device_config_ = DeviceConfig::parse(bytes);
+    limits_ = Limits::check(device_config_, info_.features);
+}
+
+void Session::disconnect() {
+    const int code = bounce_frontend_disconnect(frontend_.get());
+    if (code < 0) throw Failure(text("cannot disconnect: ", bounce_last_error()));
+}
+
+bool Session::reconnect(std::string& why) {
+    const Limits before = limits_;
+    const int code = bounce_frontend_reconnect(frontend_.get());
+    if (code < 0 && !may_come_back(code)) throw Failure(text("cannot reconnect: ", bounce_last_error()));
+    if (code < 0) {
+        why = bounce_last_error();
+        return false;
+    }
+    try {
+        read_config();
+    } catch (const DeviceLost& lost) {
+        why = lost.what();
+        disconnect();
+        return false;
+    }
+    if (limits_.capacity_bytes < before.capacity_bytes || limits_.block_bytes != before.block_bytes ||
+        limits_.read_only != before.read_only) {
+        throw Failure(text("the device that came back is another one: ", format_bytes(limits_.capacity_bytes),
+                           limits_.read_only ? " read-only" : "", " in blocks of ", limits_.block_bytes, "; it was ",
+                           format_bytes(before.capacity_bytes), " in blocks of ", before.block_bytes));
+    }
+    return true;
+}
+
+std::string Session::violations() const {
+    bounce_pool_stats stats{};
+    if (bounce_pool_get_stats(pool_.get(), &stats) < 0 || stats.violations == 0) return {};
+    return text(stats.violations, " protocol violations by the device");
+}
+
+}  // namespace bounce::blk

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#include "tools/common/signals.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <thread>
+
+#include "tools/common/failure.hpp"
+
+namespace bounce::tools {
+namespace {
+
+// Written by the handler, read by everyone. It publishes nothing but itself: relaxed.
+std::atomic<int> stop_signal{0};
+static_assert(std::atomic<int>::is_always_lock_free);
+
+extern "C" void on_stop(int signal) {
+    stop_signal.store(signal, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+void install_signal_handlers() {
+    struct sigaction action = {};
+    action.sa_handler = on_stop;  // without SA_RESTART: a read or write that waits is to end
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, nullptr);
+    sigaction(SIGTERM, &action, nullptr);
+    action.sa_handler = SIG_IGN;
+    sigaction(SIGPIPE, &action, nullptr);
+}
+
+bool stop_requested() noexcept {
+    return stop_signal.load(std::memory_order_relaxed) != 0;
+}
+
+const char* stop_signal_name() noexcept {
+    switch (stop_signal.load(std::memory_order_relaxed)) {
+        case SIGINT: return "SIGINT";
+        case SIGTERM: return "SIGTERM";
+        default: return "";
+    }
+}
+
+void throw_if_stopped() {
+    if (stop_requested()) throw Failure(text("interrupted by ", stop_signal_name()));
+}
+
+bool sleep_unless_stopped(double seconds) {
+    using Clock = std::chrono::steady_clock;
+    const auto end = Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+    while (!stop_requested()) {
+        const auto now = Clock::now();
+        if (now >= end) return true;
+        std::this_thread::sleep_for(std::min<Clock::duration>(end - now, std::chrono::milliseconds(20)));
+    }
+    return false;
+}
+
+}  // namespace bounce::tools
