@@ -32,9 +32,17 @@ class DemoRunTest(unittest.TestCase):
     def start(self, *arguments, seconds="0.05"):
         temporary = os.path.join(self.folder, "t")
         os.makedirs(temporary, exist_ok=True)
-        return subprocess.Popen([sys.executable, "-B", MAIN, "--bounce-blk", sys.argv[1], "--image-mib", str(IMAGE_MIB),
+        demo = subprocess.Popen([sys.executable, "-B", MAIN, "--bounce-blk", sys.argv[1], "--image-mib", str(IMAGE_MIB),
                                  "--seconds", seconds, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                 stderr=subprocess.STDOUT, text=True, env={**os.environ, "TMPDIR": temporary})
+        self.addCleanup(self.end, demo)
+        return demo
+
+    def end(self, demo):
+        """Of a run that a failed test left behind."""
+        if demo.poll() is None:
+            demo.terminate()
+            demo.communicate(timeout=30)
 
     def left_over(self):
         """Files in the temporary folder, and processes that know its name."""

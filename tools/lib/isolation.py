@@ -7,6 +7,8 @@ import memory
 from processes import Failure
 
 POOL_NAME = "/memfd:bounce:"
+# Larger mappings of the client are reservations (a sanitizer's shadow has terabytes) and not searched for its buffers.
+LARGEST_PRIVATE = 16 << 30
 
 
 @dataclasses.dataclass
@@ -68,7 +70,7 @@ class Observer:
             scanned, hits = memory.scan(self.device_pid, rest, self.canary)
             found.device_scanned += scanned
             found.canary_hits += hits
-            private = [m for m in client if m.key not in keys and "w" in m.perms]
+            private = [m for m in client if m.key not in keys and "w" in m.perms and m.bytes <= LARGEST_PRIVATE]
             found.private_hits += memory.scan(client_pid, private, self.canary)[1]
 
     def judge(self):

@@ -34,6 +34,44 @@ void linger(std::uint32_t steps) {
     while (left.load(std::memory_order_relaxed) != 0) left.fetch_sub(1, std::memory_order_relaxed);
 }
 
+/// Whether what runs this keeps the order of the language: the same meeting with two bare seq_cst words. qemu-user on
+/// x86 does not for arm64: it makes no barrier between a store-release and a load-acquire. Slow, so asked after a loss.
+bool keeps_store_load_order() {
+    constexpr std::uint32_t kTries = 40 * kRounds;
+    alignas(64) std::atomic<std::uint32_t> mine{0};
+    alignas(64) std::atomic<std::uint32_t> other{0};
+    Meeting meeting;
+    bool other_saw = false;
+    std::thread peer([&] {
+        for (std::uint32_t round = 1; round <= kTries; ++round) {
+            meeting.arrive();
+            linger(round * 7 % 32);
+            other.store(round, std::memory_order_seq_cst);              // pairs with the load below
+            other_saw = mine.load(std::memory_order_seq_cst) == round;  // pairs with the store below
+            meeting.arrive();
+        }
+    });
+    std::uint32_t lost = 0;
+    for (std::uint32_t round = 1; round <= kTries; ++round) {
+        meeting.arrive();
+        linger(round * 11 % 32);
+        mine.store(round, std::memory_order_seq_cst);                     // pairs with the load above
+        const bool saw = other.load(std::memory_order_seq_cst) == round;  // pairs with the store above
+        meeting.arrive();
+        lost += !saw && !other_saw ? 1 : 0;
+    }
+    peer.join();
+    return lost == 0;
+}
+
+/// None may be lost. Under an emulator a loss counts only when the emulator keeps the order that the ring asks for.
+void expect_none_lost(std::uint32_t lost) {
+    if (lost != 0 && kEmulated && !keeps_store_load_order()) {
+        GTEST_SKIP() << "this emulator reorders a seq_cst store and a later seq_cst load: " << lost << " lost";
+    }
+    EXPECT_EQ(lost, 0U);
+}
+
 class SplitLitmusTest : public RingTest, public testing::WithParamInterface<bool> {};
 
 TEST_P(SplitLitmusTest, PublishAndAskingForKicks) {
@@ -71,10 +109,10 @@ TEST_P(SplitLitmusTest, PublishAndAskingForKicks) {
         completed += n ? static_cast<std::uint32_t>(*n) : 0;
     }
     device.join();
-    EXPECT_EQ(lost, 0U);
     EXPECT_EQ(completed, kRounds);
     ASSERT_TRUE(device_->free_block(SlotKind::kBuffer, block));
     expect_all_given_back();
+    expect_none_lost(lost);
 }
 
 TEST_P(SplitLitmusTest, CompletingAndAskingForCalls) {
@@ -114,10 +152,10 @@ TEST_P(SplitLitmusTest, CompletingAndAskingForCalls) {
         completed += n ? static_cast<std::uint32_t>(*n) : 0;
     }
     device.join();
-    EXPECT_EQ(lost, 0U);
     EXPECT_EQ(completed, kRounds);
     ASSERT_TRUE(device_->free_block(SlotKind::kBuffer, block));
     expect_all_given_back();
+    expect_none_lost(lost);
 }
 
 INSTANTIATE_TEST_SUITE_P(Notification, SplitLitmusTest, testing::Bool(),
