@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 
@@ -165,8 +166,9 @@ std::uint16_t BareSubject::used_index() const noexcept {
 
 std::uint32_t BareSubject::collect(std::vector<std::uint32_t>& slots) {
     const std::uint16_t index = used_index();
-    const auto count = static_cast<std::uint16_t>(index - used_seen_);
-    if (count > depth_) throw DeviceLost("the device completed more than was asked of it");
+    const auto ready = static_cast<std::uint16_t>(index - used_seen_);
+    if (ready > depth_) throw DeviceLost("the device completed more than was asked of it");
+    const auto count = static_cast<std::uint16_t>(std::min<std::size_t>(ready, slots.size()));
     for (std::uint16_t i = 0; i < count; ++i, ++used_seen_) {
         const auto id = tools::load_le<std::uint32_t>(used_ + 4 + std::size_t{8} * (used_seen_ & mask_));
         const std::uint32_t slot = id / 3;

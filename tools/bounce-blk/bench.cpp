@@ -16,7 +16,7 @@ namespace {
 using tools::Failure;
 using tools::text;
 
-constexpr double kRoundSeconds = 0.5;
+constexpr double kRoundSeconds = 0.1;  // the cores of a virtual machine move on their host within seconds
 constexpr double kMinRounds = 3;
 constexpr double kMaxRounds = 1000;
 

@@ -2,6 +2,7 @@
 // The measured loop: the same code, and the same clock readings, for every subject.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -57,9 +58,12 @@ private:
 /// A subject keeps `depth` requests, each known by its slot number:
 ///   bool add(slot, sector)      into the ring; false: no room now, but there will be; throws when there never is
 ///   void publish()              shows the device what was added
-///   uint32_t collect(slots)     which have completed; throws when one failed
+///   uint32_t collect(slots)     which have completed, at most slots.size(); throws when one failed
 ///   void idle()                 nothing completed: is the device still there? Waits, if it is not to be polled
 ///   bool polls()                idle() does not wait, so it is called only now and then
+///
+/// Requests go round in batches of at most a quarter of the depth, so that device and driver work at the same time:
+/// with whole rounds each waits for the other as soon as they fall into step.
 ///
 /// One clock reading a batch: a request's time runs from before it is added to after it was collected, copies included.
 template <class Subject>
@@ -71,7 +75,7 @@ public:
           ticks_(ticks),
           offsets_(config),
           start_(config.depth),
-          done_(config.depth) {
+          done_(std::max(1U, config.depth / kBatchesInFlight)) {
         for (std::uint32_t slot = config.depth; slot-- > 0;) idle_slots_.push_back(slot);
     }
 
@@ -110,6 +114,8 @@ public:
     }
 
 private:
+    static constexpr std::uint32_t kBatchesInFlight = 4;
+
     /// Gives every idle slot a request.
     void refill(std::uint64_t now) {
         bool added = false;

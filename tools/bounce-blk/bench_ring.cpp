@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "tools/bounce-blk/bench_ring.hpp"
 
+#include <algorithm>
 #include <cerrno>
 
 #include "tools/common/failure.hpp"
@@ -101,7 +102,7 @@ void RingSubject::publish() {
 }
 
 std::uint32_t RingSubject::collect(std::vector<std::uint32_t>& slots) {
-    const int count = bounce_ring_collect(ring_, completions_.data(), completions_.size());
+    const int count = bounce_ring_collect(ring_, completions_.data(), std::min(slots.size(), completions_.size()));
     if (count <= 0) return static_cast<std::uint32_t>(check(count, "cannot collect"));
     outstanding_ -= static_cast<std::uint32_t>(count);
     for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {

@@ -91,6 +91,22 @@ TEST_F(SplitAddTest, AFailureInTheMiddleRollsEverythingBack) {
     expect_all_given_back();
 }
 
+TEST_F(SplitAddTest, AFailureAtAnySegmentGivesEveryBlockOfTokensBack) {
+    make({.queue_size = 16});
+    Bytes out = bytes_of(64, 1);
+    for (std::size_t bad = 0; bad < 16; ++bad) {
+        std::vector<bounce_sg> list(16, sg_of(out));
+        list[bad].flags = BOUNCE_SG_SHARED;  // but it is private memory
+        // One block lost each time would use all of them up.
+        for (int i = 0; i < 64; ++i)
+            ASSERT_EQ(queue_->add(list, 16, nullptr).code(), EFAULT) << bad << ": " << last_error();
+    }
+    std::vector<bounce_sg> longest(16, sg_of(out));
+    EXPECT_TRUE(queue_->add(longest, 16, nullptr)) << last_error();
+    abort_all();
+    expect_all_given_back();
+}
+
 TEST_F(SplitAddTest, AFullPoolIsNotAFullRing) {
     open(65536);
     make({.queue_size = 16});
