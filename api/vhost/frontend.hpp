@@ -77,7 +77,7 @@ private:
     Result<void> check_regions() const noexcept;
     Result<void> show_regions() noexcept;
     Result<void> renew_tainted() noexcept;
-    bool stop_queues() noexcept;
+    bool stop_queues(Deadline deadline) noexcept;
     void hang_up() noexcept;
     void abort_all() noexcept;
     Error abandon(Error error) noexcept;

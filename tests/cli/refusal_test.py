@@ -59,6 +59,13 @@ class RefusalTest(support.DeviceTest):
         self.fails("copy-out", "/dev/full", expect="cannot write to '/dev/full': No space left on device")
         self.assertIn("cannot write to stdout", self.blk("info", status=1, stdout_to="/dev/full").stderr)
 
+    def test_a_device_outlives_clients_that_give_up(self):
+        """With requests in its hands; a device that is just hung up on may end."""
+        device = self.file_device()
+        for _ in range(40):
+            self.fails("copy-out", "/dev/full", expect="No space left on device")
+            self.assertIsNone(device.process.poll(), "the device ended")
+
     def blk(self, command, *arguments, stdout_to=None, **options):
         if not stdout_to:
             return super().blk(command, *arguments, **options)

@@ -470,7 +470,8 @@ BOUNCE_API int bounce_frontend_check(bounce_frontend *frontend);
 /* Shows the back-end regions that were added to the pool since; -ENOTSUP when it cannot take more. */
 BOUNCE_API int bounce_frontend_sync_regions(bounce_frontend *frontend);
 
-/* After -ECONNRESET, -EPROTO or -ETIMEDOUT, or to begin anew: closes the connection and renews the memory of the pool, so
+/* After -ECONNRESET, -EPROTO or -ETIMEDOUT, or to begin anew: asks a back-end that is still there to stop its queues (and
+ * waits for that no longer than timeout_ms and one second), closes the connection and renews the memory of the pool, so
  * that the old process keeps only what it had. Outstanding requests then end through bounce_ring_abort(). No queue may be
  * in use by another thread. */
 BOUNCE_API int bounce_frontend_disconnect(bounce_frontend *frontend);

@@ -257,6 +257,32 @@ TEST_F(FrontendTest, ReconnectsUnderTheSameConditions) {
     expect_clean();
 }
 
+TEST_F(FrontendTest, DisconnectAsksTheQueuesToStop) {
+    config_.queues = 2;
+    backend_.start();
+    ASSERT_TRUE(connect()) << last_error();
+    ASSERT_TRUE(frontend_->disconnect()) << last_error();
+    EXPECT_EQ(backend_.log(11).size(), 2U);
+    ASSERT_TRUE(frontend_->disconnect()) << last_error();
+    EXPECT_EQ(backend_.log(11).size(), 2U);
+    ASSERT_TRUE(close());
+    EXPECT_EQ(backend_.log(11).size(), 2U);
+}
+
+TEST_F(FrontendTest, DisconnectDoesNotWaitLongForABackEndThatIsStuck) {
+    config_.timeout_ms = 600'000;  // the test's own time limit is shorter
+    backend_.instead[11] = [](test::Peer&, test::Message&) {};
+    backend_.start();
+    ASSERT_TRUE(connect()) << last_error();
+    const std::uint32_t epoch = pool_->region(RegionId{0}).epoch();
+    ASSERT_TRUE(frontend_->disconnect()) << last_error();
+    EXPECT_GT(pool_->region(RegionId{0}).epoch(), epoch);
+    ASSERT_TRUE(frontend_->reconnect()) << last_error();
+    ASSERT_TRUE(frontend_->disconnect()) << last_error();
+    ASSERT_TRUE(close());
+    expect_clean();
+}
+
 TEST_F(FrontendTest, ASuccessorThatLacksSomethingIsRefused) {
     config_.queues = 2;
     backend_.start();
