@@ -16,7 +16,9 @@ set_target_properties(
              LINK_DEPENDS ${PROJECT_SOURCE_DIR}/cmake/exports.map)
 # Only bounce_* leaves the shared library; libstdc++'s inline symbols stay inside. (clang leaves the sanitizers' runtime to
 # the program, so that a sanitized library has undefined symbols.)
-target_link_options(bounce_shared PRIVATE -Wl,--version-script=${PROJECT_SOURCE_DIR}/cmake/exports.map)
+# Never unloaded: a thread that outlives a dlclose() still has the destructor of its last error to run.
+target_link_options(bounce_shared PRIVATE -Wl,--version-script=${PROJECT_SOURCE_DIR}/cmake/exports.map
+                                          -Wl,-z,nodelete)
 if(NOT BOUNCE_SANITIZE)
   target_link_options(bounce_shared PRIVATE -Wl,-z,defs)
 endif()

@@ -23,13 +23,19 @@ struct LastError {
 // Without memory for the text, the code alone is kept, encoded in the pointer's place.
 [[gnu::tls_model("initial-exec")]] thread_local int t_code = 0;
 
+// At the end of a thread. A failure in a later destructor of that thread makes a new record.
+void forget(void* last) noexcept {
+    t_last = nullptr;
+    std::free(last);
+}
+
 pthread_once_t g_once = PTHREAD_ONCE_INIT;
 pthread_key_t g_key;
 bool g_have_key = false;
 
 LastError* slot() noexcept {
     if (t_last != nullptr) return t_last;
-    pthread_once(&g_once, [] { g_have_key = pthread_key_create(&g_key, std::free) == 0; });
+    pthread_once(&g_once, [] { g_have_key = pthread_key_create(&g_key, forget) == 0; });
     if (!g_have_key) return nullptr;
     auto* fresh = static_cast<LastError*>(std::calloc(1, sizeof(LastError)));
     if (fresh == nullptr) return nullptr;
@@ -103,6 +109,9 @@ const char* error_text(int code) noexcept {
         case ENOTSUP: return "not supported by the device or the pool";
         case EOWNERDEAD: return "this process is a forked child; the pool stayed with its parent";
         case ENOENT: return "no such socket";
+        case ENOTSOCK: return "not a socket";
+        case EPROTOTYPE: return "a socket of another type";
+        case ENAMETOOLONG: return "the socket's path is too long";
         case ECONNREFUSED: return "nobody listens on the socket";
         case EACCES: return "permission denied";
         default: return "system error";

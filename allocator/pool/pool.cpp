@@ -55,7 +55,18 @@ Result<RegionId> Pool::add_region(const RegionConfig& config) noexcept {
     if (parts_[count] == nullptr) return fail(ENOMEM, "no private memory for a region");
     // P1: release, pairs with the acquire in regions().
     count_.store(count + 1, std::memory_order_release);
+    if (!lent()) use_regions(count + 1);
     return RegionId{count};
+}
+
+void Pool::use_regions(std::uint32_t count) noexcept {
+    // P2: release, pairs with the acquire in usable_regions().
+    usable_.store(count, std::memory_order_release);
+}
+
+std::uint32_t Pool::usable_regions() const noexcept {
+    // P2: acquire, pairs with the release in use_regions().
+    return usable_.load(std::memory_order_acquire);
 }
 
 std::uint32_t Pool::regions() const noexcept {
@@ -82,7 +93,7 @@ Result<Slot> Pool::alloc(const AllocRequest& request) noexcept {
         return fail(EINVAL, "%llu bytes aligned to %llu of kind %llu, expected > 0, a power of two up to 2 MiB, 1 to 3",
                     request.bytes, request.align, kind);
     }
-    const std::uint32_t count = regions();
+    const std::uint32_t count = usable_regions();
     for (std::uint32_t i = 0; i < count; ++i) {
         Part& part = *parts_[i];
         const SlabCore::Request wanted = request_of(request, part.region);
@@ -102,7 +113,7 @@ Error Pool::why_not(const AllocRequest& request) noexcept {
     if (!alive()) return fail(EOWNERDEAD, kForked);
     bool ever = false;
     bool below_mask = false;
-    for (std::uint32_t i = 0; i < regions(); ++i) {
+    for (std::uint32_t i = 0; i < usable_regions(); ++i) {
         const Part& part = *parts_[i];
         SlabCore::Request wanted = request_of(request, part.region);
         below_mask = below_mask || part.core.could_hold(wanted);
@@ -217,6 +228,19 @@ Result<Gpa> Pool::find_in_slot(const void* hva, std::uint64_t bytes, SlotKind ki
 Result<void> Pool::renew() noexcept {
     if (!alive()) return fail(EOWNERDEAD, kForked);
     const std::lock_guard lock(lock_);
+    return renew_locked();
+}
+
+Result<void> Pool::forget() noexcept {
+    if (!alive()) return fail(EOWNERDEAD, kForked);
+    const std::lock_guard lock(lock_);
+    if (users() != 0 || usage_.allocs() == allocs_renewed_) return {};
+    auto renewed = renew_locked();
+    return renewed.code() == ENOTSUP ? Result<void>() : renewed;
+}
+
+Result<void> Pool::renew_locked() noexcept {
+    const std::uint64_t allocs = usage_.allocs();
     const std::uint32_t count = count_.load(std::memory_order_relaxed);
     for (std::uint32_t i = 0; i < count; ++i) {
         if (parts_[i]->region.imported()) {
@@ -229,6 +253,7 @@ Result<void> Pool::renew() noexcept {
                         i, count);
         }
     }
+    allocs_renewed_ = allocs;
     return {};
 }
 
@@ -291,16 +316,28 @@ std::uint32_t Pool::users() const noexcept {
 
 Result<void> Pool::lend() noexcept {
     if (!alive()) return fail(EOWNERDEAD, kForked);
-    // Acquire, pairs with the release in take_back().
-    if (lent_.exchange(true, std::memory_order_acquire)) {
-        return fail(EBUSY, "the pool is lent to another back-end");
+    const std::lock_guard lock(lock_);
+    switch (lending_.load(std::memory_order_relaxed)) {
+        case Lending::kFree: break;
+        case Lending::kLent: return fail(EBUSY, "the pool is lent to another back-end");
+        case Lending::kWrittenOff:
+            return fail(EBUSY,
+                        "a former back-end may still write to the pool's memory, which the caller handed in and which "
+                        "therefore cannot be renewed: it is lent to nobody again");
     }
+    lending_.store(Lending::kLent, std::memory_order_relaxed);
     return {};
 }
 
 void Pool::take_back() noexcept {
-    // Release, pairs with the acquire in lend().
-    lent_.store(false, std::memory_order_release);
+    const std::lock_guard lock(lock_);
+    lending_.store(Lending::kFree, std::memory_order_relaxed);
+    use_regions(count_.load(std::memory_order_relaxed));
+}
+
+void Pool::write_off() noexcept {
+    const std::lock_guard lock(lock_);
+    lending_.store(Lending::kWrittenOff, std::memory_order_relaxed);
 }
 
 }  // namespace bounce

@@ -74,14 +74,20 @@ public:
     /// The GPA of [hva, hva + bytes) when that lies in one live slot of this kind; else EFAULT, EPERM for another kind.
     Result<Gpa> find_in_slot(const void* hva, std::uint64_t bytes, SlotKind kind) const noexcept;
 
-    /// The index of the new region; EINVAL when it overlaps or there are too many.
+    /// The index of the new region; EINVAL when it overlaps or there are too many. Nothing is handed out of it while
+    /// the pool is lent, until use_regions().
     Result<RegionId> add_region(const RegionConfig& config) noexcept;
     [[nodiscard]] std::uint32_t regions() const noexcept;
+    /// How many of them, from the first, alloc() takes from.
+    [[nodiscard]] std::uint32_t usable_regions() const noexcept;
     /// id must be below regions(). The reference stays good for the life of the pool.
     [[nodiscard]] const Region& region(RegionId id) const noexcept;
 
     /// Renews every region; ENOTSUP, and nothing changes, when one is imported.
     Result<void> renew() noexcept;
+    /// Renews every region if there is old content of somebody's in them and nothing that lives: no device, and
+    /// something was handed out since the last time. Imported memory stays as it is.
+    Result<void> forget() noexcept;
 
     /// EFAULT unless [gpa, gpa + bytes) lies in one region.
     Result<std::byte*> to_hva(Gpa gpa, std::uint64_t bytes) const noexcept;
@@ -94,9 +100,14 @@ public:
     void drop_user() noexcept;
     [[nodiscard]] std::uint32_t users() const noexcept;
 
-    /// The memory is lent to one process peer at a time (a trust domain each): EBUSY while it is.
+    /// The memory is lent to one process peer at a time (a trust domain each): EBUSY while it is. What a peer sees are
+    /// the usable regions; it may be shown more, and then use_regions() makes them usable.
     Result<void> lend() noexcept;
+    void use_regions(std::uint32_t count) noexcept;
     void take_back() noexcept;
+    /// In place of take_back(): a peer that was not proven to have stopped has memory that cannot be renewed.
+    void write_off() noexcept;
+    [[nodiscard]] bool lent() const noexcept { return lending_.load(std::memory_order_relaxed) != Lending::kFree; }
 
     /// False in a forked child.
     [[nodiscard]] bool alive() const noexcept { return guard_.alive(); }
@@ -114,8 +125,11 @@ private:
         SlabCore core;
     };
 
+    enum class Lending : std::uint8_t { kFree, kLent, kWrittenOff };
+
     explicit Pool(ForkGuard guard) noexcept : guard_(std::move(guard)) {}
 
+    Result<void> renew_locked() noexcept;
     [[nodiscard]] Error why_not(const AllocRequest& request) noexcept;
     [[nodiscard]] static SlabCore::Request request_of(const AllocRequest& request, const Region& region) noexcept;
     [[nodiscard]] Part* part_of(const Slot& slot, SlotKind kind) const noexcept;
@@ -128,9 +142,11 @@ private:
     // P1: parts_[i] is written before the count passes i (release), and never changes afterwards.
     std::array<std::unique_ptr<Part>, kMaxRegions> parts_;
     std::atomic<std::uint32_t> count_{0};
+    std::atomic<std::uint32_t> usable_{0};  // P2: as P1, what is below it
     std::atomic<std::uint32_t> users_{0};
-    std::atomic<bool> lent_{false};
-    mutable std::mutex lock_;  // adding and renewing regions
+    std::atomic<Lending> lending_{Lending::kFree};  // changed under the lock
+    mutable std::mutex lock_;                       // adding, renewing and lending regions
+    std::uint64_t allocs_renewed_ = 0;              // allocations before the last renewal
     std::atomic<std::uint64_t> full_{0};
     Usage usage_;
 };

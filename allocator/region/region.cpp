@@ -111,7 +111,7 @@ Result<void> Region::import(const RegionConfig& config) noexcept {
         if (S_ISREG(status.st_mode) && !fits(offset, bytes_, size)) {
             return fail(EINVAL, "%llu bytes at offset %llu, but the descriptor's file has %llu", bytes_, offset, size);
         }
-        const int duplicate = ::fcntl(config.imported_fd, F_DUPFD_CLOEXEC, 0);
+        const int duplicate = ::fcntl(config.imported_fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
         if (duplicate < 0) {
             return fail_text(ENOMEM, "descriptor %d cannot be duplicated: %s", config.imported_fd,
                              std::strerror(errno));
@@ -133,17 +133,17 @@ Result<void> Region::renew() noexcept {
     if (!memory) return memory.error();
     // R4: seq_cst, before the system call that replaces the memory; pairs with R3 in renewed_since().
     const std::uint32_t next = renewing_.fetch_add(1, std::memory_order_seq_cst) + 1;
-    if (auto mapped = memory->map_over(hva_); !mapped) {
-        // R2: release, as below. What was handed out before counts as renewed, for nobody can tell how far mmap() came.
+    if (auto moved = memory->move_over(hva_); !moved) {
+        // R2: release, as below. What was handed out before counts as renewed, for nobody can tell how far that came.
         epoch_.store(next, std::memory_order_release);
-        return mapped;
+        return moved;
     }
     page_bytes_.store(memory->page_bytes(), std::memory_order_relaxed);
     const int old = fd_.exchange(memory->release_fd(), std::memory_order_relaxed);
     // R2: release, pairs with R1 in epoch().
     epoch_.store(next, std::memory_order_release);
     if (old >= 0) ::close(old);
-    return keep_from_children(hva_, bytes_);
+    return {};
 }
 
 }  // namespace bounce

@@ -50,12 +50,16 @@ public:
         // R1: acquire, pairs with R2 in renew(): who sees the new epoch sees the new memory's descriptor.
         return epoch_.load(std::memory_order_acquire);
     }
-    /// Has the memory been replaced, or is it being replaced, since epoch() had this value? Asked after a copy, false
-    /// means that the whole copy was from (or to) the memory of that epoch.
+    /// Has the memory been replaced, or is it being replaced, since epoch() had this value?
     [[nodiscard]] bool renewed_since(std::uint32_t epoch) const noexcept {
-        // R3: acquire, pairs with R4 in renew(): mmap() over memory that another processor reads waits for it, so who
-        // has read the new memory finds the new value here.
+        // R3: acquire, pairs with R4 in renew(): who has read the new memory finds the new value here.
         return renewing_.load(std::memory_order_acquire) != epoch;
+    }
+    /// The same, asked after a copy: false means that the whole copy was from (or to) the memory of that epoch.
+    [[nodiscard]] bool renewed_under_copy(std::uint32_t epoch) const noexcept {
+        // R5: a fence, since what it orders before R3 are the plain loads of the copy (the reader's side of a seqlock).
+        std::atomic_thread_fence(std::memory_order_acquire);
+        return renewed_since(epoch);
     }
 
     /// Puts fresh, zeroed memory (a new memfd) in place of the old at the same HVA, atomically for other threads of

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "allocator/base/bits.hpp"
+#include "allocator/base/descriptor.hpp"
 #include "allocator/topology/topology.hpp"
 
 #if defined(__has_feature)
@@ -46,12 +47,13 @@ struct IgnoredByTsan {
 
 constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
 
-}  // namespace
-
+/// A child forked from now on does not have this mapping.
 Result<void> keep_from_children(std::byte* address, std::uint64_t bytes) noexcept {
     if (::madvise(address, bytes, MADV_DONTFORK) == 0) return {};
     return fail_text(ENOMEM, "shared memory cannot be kept from forked children: %s", std::strerror(errno));
 }
+
+}  // namespace
 
 Result<SharedMemory> SharedMemory::create(const SharedMemoryConfig& config) noexcept {
     if (config.hugepages) {
@@ -65,7 +67,7 @@ Result<SharedMemory> SharedMemory::create_pages(const SharedMemoryConfig& config
     char name[96];
     std::snprintf(name, sizeof name, "bounce:%.63s", config.name);
     const unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING | (huge ? unsigned{MFD_HUGETLB} | MFD_HUGE_2MB : 0U);
-    const int fd = ::memfd_create(name, flags);
+    const int fd = above_stdio(::memfd_create(name, flags));
     if (fd < 0) return fail_text(ENOMEM, "memfd_create for %s: %s", name, std::strerror(errno));
     SharedMemory memory(fd, config.bytes, static_cast<std::uint32_t>(huge ? kChunkBytes : kPageBytes));
     if (auto sealed = memory.seal(); !sealed) return sealed.error();
@@ -119,22 +121,38 @@ Result<void> SharedMemory::map(std::uint64_t phase) noexcept {
     auto* const first = static_cast<std::byte*>(start);
     const std::uint64_t head = (phase - reinterpret_cast<std::uintptr_t>(first)) & (kChunkBytes - 1);
     std::byte* const target = first + head;
-    if (auto mapped = map_over(target); !mapped) {
+    // Nobody can use it before children are kept from it: one that is forked in between inherits nothing of use.
+    if (auto mapped = map_at(target, PROT_NONE); !mapped) {
         ::munmap(first, reserved);
         return mapped;
     }
     if (head != 0) ::munmap(first, head);
     ::munmap(target + bytes_, kChunkBytes - head);
     data_ = target;
-    return keep_from_children(target, bytes_);
+    if (auto kept = keep_from_children(target, bytes_); !kept) return kept;
+    if (::mprotect(target, bytes_, PROT_READ | PROT_WRITE) == 0) return {};
+    return fail_text(ENOMEM, "shared memory cannot be made accessible: %s", std::strerror(errno));
 }
 
-Result<void> SharedMemory::map_over(std::byte* target) const noexcept {
+Result<void> SharedMemory::map_at(std::byte* target, int protection) const noexcept {
+    if (::mmap(target, bytes_, protection, MAP_SHARED | MAP_FIXED, fd_, 0) != MAP_FAILED) return {};
+    return fail_text(ENOMEM, "a mapping of %llu bytes of shared memory: %s", static_cast<unsigned long long>(bytes_),
+                     std::strerror(errno));
+}
+
+Result<void> SharedMemory::move_over(std::byte* target) noexcept {
     [[maybe_unused]] const IgnoredByTsan ignored;
-    if (::mmap(target, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd_, 0) == MAP_FAILED) {
-        return fail_text(ENOMEM, "a mapping of %llu bytes of shared memory: %s",
+    if (page_bytes_ != kPageBytes) {
+        // Linux before 5.16 cannot move hugepages, and would leave nothing at the target.
+        if (auto mapped = map_at(target, PROT_READ | PROT_WRITE); !mapped) return mapped;
+        return keep_from_children(target, bytes_);
+    }
+    // Children are kept from what moves.
+    if (::mremap(data_, bytes_, bytes_, MREMAP_MAYMOVE | MREMAP_FIXED, target) == MAP_FAILED) {
+        return fail_text(ENOMEM, "%llu bytes of shared memory cannot be moved: %s",
                          static_cast<unsigned long long>(bytes_), std::strerror(errno));
     }
+    data_ = nullptr;
     return {};
 }
 

@@ -34,9 +34,9 @@ public:
     [[nodiscard]] std::byte* release_mapping() noexcept;
     [[nodiscard]] int release_fd() noexcept;
 
-    /// Maps the same memory also at `target` (`bytes` of an existing mapping), in one step for other threads. Children
-    /// would inherit this mapping.
-    Result<void> map_over(std::byte* target) const noexcept;
+    /// The mapping takes the place of `bytes` of another one at `target`, in one step for other threads. On failure
+    /// nobody can tell what is there. A child that is forked during the call may inherit hugepages.
+    Result<void> move_over(std::byte* target) noexcept;
 
 private:
     SharedMemory(int fd, std::uint64_t bytes, std::uint32_t page_bytes) noexcept
@@ -44,6 +44,7 @@ private:
     static Result<SharedMemory> create_pages(const SharedMemoryConfig& config, bool huge) noexcept;
     Result<void> seal() const noexcept;
     Result<void> map(std::uint64_t phase) noexcept;
+    Result<void> map_at(std::byte* target, int protection) const noexcept;
     Result<void> prefault() const noexcept;
 
     int fd_;
@@ -51,8 +52,5 @@ private:
     std::uint64_t bytes_;
     std::uint32_t page_bytes_;
 };
-
-/// A child forked from now on does not have this mapping.
-Result<void> keep_from_children(std::byte* address, std::uint64_t bytes) noexcept;
 
 }  // namespace bounce

@@ -28,6 +28,7 @@ constexpr std::uint8_t token_generation(unsigned generation, unsigned birth) {
             return true;
         }
         give_home(head + slot / 64, std::uint64_t{1} << (slot % 64));
+        note_free();  // somebody may have looked in vain meanwhile
     }
 }
 

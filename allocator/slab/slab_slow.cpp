@@ -12,8 +12,12 @@ namespace bounce {
 
 int SlabCore::alloc_slot(std::uint32_t size_class, const Request& request, Placement& placement) noexcept {
     std::atomic<std::uint64_t>& exhausted = tables_.classes[size_class].exhausted;
+    // What has an alignment of its own may also fit where the whole class does not, and the other way round.
+    const bool whole_class = request.align <= kNaturalAlign;
     // Nothing came home since somebody looked in vain for this size. seq_cst: a thread sees its own free (E3).
-    if (exhausted.load(std::memory_order_relaxed) == epoch_.load(std::memory_order_seq_cst)) return ENOSPC;
+    if (whole_class && exhausted.load(std::memory_order_relaxed) == epoch_.load(std::memory_order_seq_cst)) {
+        return ENOSPC;
+    }
     if (!alive()) return EOWNERDEAD;
     const std::lock_guard lock(page_lock_);
     if (search_slot(size_class, request, placement)) return 0;
@@ -21,8 +25,7 @@ int SlabCore::alloc_slot(std::uint32_t size_class, const Request& request, Place
     // ends the epoch.
     const std::uint64_t epoch = epoch_.fetch_or(1, std::memory_order_seq_cst) | 1;
     if (search_slot(size_class, request, placement)) return 0;
-    // Only for the whole class: what was asked for may have had an alignment of its own.
-    if (request.align <= kNaturalAlign) exhausted.store(epoch, std::memory_order_relaxed);
+    if (whole_class) exhausted.store(epoch, std::memory_order_relaxed);
     return ENOSPC;
 }
 
@@ -110,7 +113,8 @@ bool SlabCore::claim_fitting(std::uint32_t head, const Fit& fit, unsigned kind, 
     const std::uint32_t bytes = kSizeClasses[shape.size_class].bytes;
     for (std::uint32_t i = 0; i < Ops::words_of(shape.slots); ++i) {
         Ops::Word& word = tables_.words[head + i];
-        for (std::uint64_t rest = word.load(std::memory_order_relaxed); rest != 0; rest &= rest - 1) {
+        // W5: as in claim().
+        for (std::uint64_t rest = word.load(std::memory_order_seq_cst); rest != 0; rest &= rest - 1) {
             const std::uint32_t slot = i * 64 + static_cast<std::uint32_t>(std::countr_zero(rest));
             const std::uint64_t position = start + std::uint64_t{slot} * bytes;
             if (!is_multiple(position, fit.align) || position > fit.last) continue;
@@ -153,10 +157,13 @@ void SlabCore::free_run(std::uint32_t head) noexcept {
     pages_.free(head, shape.pages);
 }
 
+// A snapshot without the lock, which it would hold for as long as it takes to read every state: what is born or dies
+// meanwhile may be missed.
 void SlabCore::count(std::uint64_t (&slots_of_kind)[4]) const noexcept {
     if (!alive()) return;
-    const std::lock_guard lock(page_lock_);
+    page_lock_.lock();
     const std::uint32_t end = pages_.born_end();
+    page_lock_.unlock();
     for (std::uint32_t page = tables_.first; page < end;) {
         const PageEntry entry = tables_.entry(page);
         const bool begun = entry.kind == PageEntry::kSlab || entry.kind == PageEntry::kRun;

@@ -14,8 +14,9 @@
 //
 // State. One byte {kind, generation}, written by who holds the bit: kind 0 means free. drop() is a compare-exchange, so
 // of two frees with one token the first wins and the second changes nothing. The generation grows with each free and
-// outlives the slab. No ABA beyond its range: a token is taken for another one only after an exact multiple of 64
-// reuses.
+// outlives the slab. A stale token is taken for the current one when the slot was reused an exact multiple of 64 times
+// since, or by chance when other slabs were born over its address meanwhile (a token has 6 bits of the slot's
+// generation and 2 of the page's births).
 //
 // Listing. A slab that has a bit at home must be findable: it is listed (known to the page lock's holder) or returned
 // (on a stack on its way there). It becomes unlisted when it is found without bits, and the first bit that comes home
@@ -69,7 +70,8 @@ struct SlotOps {
     /// Takes the lowest bit that is at home: the slots used last come back first. kNoSlot when there is none.
     static std::uint32_t claim(Word* words, std::uint32_t count) noexcept {
         for (std::uint32_t i = 0; i < count; ++i) {
-            std::uint64_t word = words[i].load(std::memory_order_relaxed);
+            // W5: seq_cst, for those who look a second time after E2 in SlabCore::alloc_slot(); pairs with W2 and E1.
+            std::uint64_t word = words[i].load(std::memory_order_seq_cst);
             while (word != 0) {
                 const std::uint64_t rest = word & (word - 1);
                 // W1: acquire, pairs with W2 in give() (the last holder is done with the slot and its state) and with

@@ -26,6 +26,7 @@ public:
     [[nodiscard]] std::uint64_t allocs(unsigned kind) const noexcept {
         return allocs_[kind].load(std::memory_order_relaxed);
     }
+    [[nodiscard]] std::uint64_t allocs() const noexcept { return allocs(1) + allocs(2) + allocs(3); }
 
 private:
     std::atomic<std::uint64_t> bytes_{0};

@@ -77,7 +77,9 @@ int bounce_frontend_connect(bounce_pool* pool, const bounce_frontend_options* op
     if (!connected) return negative(connected.error());
     handle->frontend = std::move(*connected);
     handle->device.emplace(handle->frontend->device());
-    for (std::uint32_t i = 0; i < config->queues; ++i) handle->rings[i].emplace(handle->frontend->ring(i));
+    for (std::uint32_t i = 0; i < config->queues; ++i) {
+        handle->rings[i].emplace(handle->frontend->ring(i), *handle->frontend);
+    }
     *frontend = handle.release();
     return 0;
 }
@@ -116,6 +118,10 @@ int bounce_frontend_write_config(bounce_frontend* frontend, uint32_t offset, con
 
 int bounce_frontend_submit(bounce_frontend* frontend, uint32_t queue) {
     return on(frontend, [=](Frontend& it) { return it.submit(queue); });
+}
+
+int bounce_frontend_kick(bounce_frontend* frontend, uint32_t queue) {
+    return on(frontend, [=](Frontend& it) { return it.kick(queue); });
 }
 
 int bounce_frontend_wait(bounce_frontend* frontend, uint32_t queue, uint32_t timeout_ms) {

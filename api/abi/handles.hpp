@@ -16,6 +16,10 @@
 #include "api/virtio/split_queue.hpp"
 #include "bounce/bounce.h"
 
+namespace bounce::vhost {
+class Frontend;
+}
+
 struct bounce_pool {
     bounce_pool(const char* label, const bounce_pool_options& options) noexcept
         : callbacks(options.log, options.log_user, options.violation, options.violation_user) {
@@ -37,12 +41,14 @@ struct bounce_device {
 };
 
 struct bounce_ring {
-    explicit bounce_ring(bounce::SplitQueue& borrowed) noexcept : queue(&borrowed) {}
+    bounce_ring(bounce::SplitQueue& borrowed, const bounce::vhost::Frontend& owner) noexcept
+        : queue(&borrowed), frontend(&owner) {}
     explicit bounce_ring(std::unique_ptr<bounce::SplitQueue> mine) noexcept
         : queue(mine.get()), owned(std::move(mine)) {}
 
     bounce::SplitQueue* queue;
-    std::unique_ptr<bounce::SplitQueue> owned;  // empty: borrowed
+    std::unique_ptr<bounce::SplitQueue> owned;          // empty: borrowed,
+    const bounce::vhost::Frontend* frontend = nullptr;  // of this one
 };
 
 namespace bounce::abi {

@@ -104,6 +104,9 @@ int bounce_pool_region(bounce_pool* pool, uint32_t index, bounce_region_info* in
 int bounce_pool_renew(bounce_pool* pool) {
     if (pool == nullptr) return negative(null_argument("pool"));
     if (const auto owner = in_owner(*pool->pool); !owner) return status(owner);
+    if (pool->pool->lent())
+        return negative(
+            fail(EBUSY, "the pool is lent to a back-end, which bounce_frontend_disconnect() takes it from"));
     return status(pool->pool->renew());
 }
 

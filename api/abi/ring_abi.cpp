@@ -6,6 +6,7 @@
 
 #include "api/abi/handles.hpp"
 #include "api/abi/options.hpp"
+#include "api/vhost/frontend.hpp"
 
 using namespace bounce;
 using namespace bounce::abi;
@@ -31,6 +32,12 @@ Result<SplitQueueConfig> read_ring_options(const bounce_ring_options* given) noe
 Result<void> usable(const bounce_ring* ring) noexcept {
     if (ring == nullptr) return null_argument("ring");
     return in_owner(ring->queue->device().pool());
+}
+
+/// What the back-end may still see or write is neither recycled nor zeroed.
+Result<void> out_of_reach(const bounce_ring* ring) noexcept {
+    if (ring->frontend == nullptr || ring->frontend->disconnected()) return {};
+    return fail(EBUSY, "the ring's front-end is not disconnected; bounce_frontend_disconnect() comes first");
 }
 
 /// A count is returned as an int: the completions beyond are collected by the next call.
@@ -107,11 +114,13 @@ int bounce_ring_disarm(bounce_ring* ring) {
 int bounce_ring_abort(bounce_ring* ring, bounce_completion* completions, size_t max) {
     if (const auto good = usable(ring); !good) return status(good);
     if (completions == nullptr) return negative(null_argument("completions"));
+    if (const auto safe = out_of_reach(ring); !safe) return status(safe);
     return static_cast<int>(ring->queue->abort(room(completions, max)));
 }
 
 int bounce_ring_reset(bounce_ring* ring) {
     if (const auto good = usable(ring); !good) return status(good);
+    if (const auto safe = out_of_reach(ring); !safe) return status(safe);
     return status(ring->queue->reset());
 }
 

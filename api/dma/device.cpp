@@ -113,38 +113,48 @@ Result<void> Device::check_token(const bounce_mapping& mapping) const noexcept {
     return {};
 }
 
-/// Copies back at most copy_back bytes.
-Result<void> Device::end(bounce_mapping& mapping, std::size_t copy_back) noexcept {
+/// Of several holders of copies of the token, one gets here with success; the slot is out of reach of others until
+/// Pool::finish_free().
+Result<void> Device::begin_end(bounce_mapping& mapping) noexcept {
     if (const auto good = check_token(mapping); !good) [[unlikely]]
         return good;
+    const auto won = pool_.begin_free(slot_of(mapping), SlotKind::kStreaming, mapping.bytes);
+    if (won) [[likely]]
+        store_ended(mapping);
+    return won;
+}
+
+void Device::finish_end(const Slot& slot) noexcept {
+    pool_.finish_free(slot);
+    unmapped_.fetch_add(1, std::memory_order_relaxed);
+}
+
+Result<void> Device::unmap(bounce_mapping& mapping, std::size_t written) noexcept {
+    if (const auto begun = begin_end(mapping); !begun) [[unlikely]]
+        return begun;
     const Slot slot = slot_of(mapping);
-    if (const auto won = pool_.begin_free(slot, SlotKind::kStreaming, mapping.bytes); !won) [[unlikely]]
-        return won;
-    store_ended(mapping);
     bool renewed = false;
-    if (copy_back != 0 && copies_back(Direction{mapping.direction}) && (mapping.flags & BOUNCE_MAP_SKIP_SYNC) == 0) {
+    if (copies_back(Direction{mapping.direction})) {
         // Before the copy: old tokens copy nothing. After it: the memory may have been renewed while it was copied.
         const Region& region = pool_.region(slot.region);
         renewed = region.renewed_since(slot.epoch);
-        if (!renewed) {
-            copy_from_slot(mapping.orig, slot.hva, std::min<std::size_t>(copy_back, mapping.bytes));
-            renewed = region.renewed_since(slot.epoch);
+        if (!renewed && written != 0 && (mapping.flags & BOUNCE_MAP_SKIP_SYNC) == 0) {
+            copy_from_slot(mapping.orig, slot.hva, std::min<std::size_t>(written, mapping.bytes));
+            renewed = region.renewed_under_copy(slot.epoch);
         }
     }
-    pool_.finish_free(slot);
-    unmapped_.fetch_add(1, std::memory_order_relaxed);
+    finish_end(slot);
     if (renewed) [[unlikely]]
         return fail(ESTALE, "the memory behind the mapping (address 0x%llx) was renewed; what the device wrote is gone",
                     mapping.addr);
     return {};
 }
 
-Result<void> Device::unmap(bounce_mapping& mapping, std::size_t written) noexcept {
-    return end(mapping, written);
-}
-
 Result<void> Device::discard(bounce_mapping& mapping) noexcept {
-    return end(mapping, 0);
+    const auto begun = begin_end(mapping);
+    if (begun) [[likely]]
+        finish_end(slot_of(mapping));
+    return begun;
 }
 
 Result<void> Device::check_sync(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
@@ -167,7 +177,7 @@ Result<void> Device::check_sync(const bounce_mapping& mapping, std::size_t offse
 }
 
 Result<void> Device::check_fresh(const Slot& slot) const noexcept {
-    if (pool_.region(slot.region).renewed_since(slot.epoch)) [[unlikely]]
+    if (pool_.region(slot.region).renewed_under_copy(slot.epoch)) [[unlikely]]
         return fail(ESTALE, "the memory behind the mapping (address 0x%llx) was renewed", slot.gpa.value);
     return {};
 }

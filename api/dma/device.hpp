@@ -59,6 +59,12 @@ public:
     /// kind: kCoherent (zeroed) or kBuffer.
     Result<void> alloc_block(SlotKind kind, std::size_t bytes, std::size_t align, bounce_block& block) noexcept;
     Result<void> free_block(SlotKind kind, bounce_block& block) noexcept;
+    /// Has other memory taken the place of this live block's?
+    [[nodiscard]] bool renewed(const bounce_block& block) const noexcept {
+        return pool_.region(RegionId{block.region}).renewed_under_copy(block.epoch);
+    }
+    /// The block is used anew, whatever it holds now.
+    void refresh(bounce_block& block) const noexcept { block.epoch = pool_.region(RegionId{block.region}).epoch(); }
 
     /// The address of [ptr, ptr + bytes) for the device, when that lies in one live buffer of the pool; else EFAULT.
     Result<std::uint64_t> shared_address(const void* ptr, std::size_t bytes) const noexcept;
@@ -80,7 +86,8 @@ private:
     Result<void> check_sync(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
                             Direction direction) const noexcept;
     Result<void> check_fresh(const Slot& slot) const noexcept;
-    Result<void> end(bounce_mapping& mapping, std::size_t copy_back) noexcept;
+    Result<void> begin_end(bounce_mapping& mapping) noexcept;
+    void finish_end(const Slot& slot) noexcept;
 
     Pool& pool_;
     Callbacks& callbacks_;

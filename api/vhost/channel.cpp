@@ -17,13 +17,13 @@ constexpr std::size_t kMaxFds = kMaxTableRegions;
 constexpr std::size_t kMaxReceivedFds = 253;
 constexpr short kGone = POLLHUP | POLLERR | POLLNVAL | POLLRDHUP;
 
-/// Waits until the socket can do `events` or is gone; false when the deadline has passed.
-bool wait_for(int fd, short events, Deadline deadline) noexcept {
+/// Waits until the socket can do `events` or is gone: what it is ready for, or 0 when the deadline has passed.
+short wait_for(int fd, short events, Deadline deadline) noexcept {
     for (;;) {
         pollfd entry{fd, static_cast<short>(events | POLLRDHUP), 0};
         const int ready = ::poll(&entry, 1, deadline.remaining());
-        if (ready > 0) return true;
-        if (ready == 0 || errno != EINTR) return false;
+        if (ready > 0) return entry.revents;
+        if (ready == 0 || errno != EINTR) return 0;
     }
 }
 
@@ -116,7 +116,10 @@ Result<void> Channel::transmit(Request request, std::uint32_t flags, std::span<c
         if (n >= 0) {
             sent += static_cast<std::size_t>(n);
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-            if (!wait_for(socket_.get(), POLLOUT, deadline)) {
+            const short ready = wait_for(socket_.get(), POLLOUT, deadline);
+            if ((ready & kGone) != 0)  // of one that closed its side only, too: it will not answer
+                return fail_text(ECONNRESET, "%s: the back-end closed the connection", request_name(request));
+            if (ready == 0) {
                 fault_ = {sent, total};
                 return fail_text(ETIMEDOUT, "%s: the back-end did not take the request in time", request_name(request));
             }
@@ -136,7 +139,7 @@ Result<void> Channel::send(Request request, std::span<const std::byte> payload, 
 
 Result<void> Channel::read_exactly(Request request, std::span<std::byte> out, Deadline deadline) noexcept {
     for (std::size_t have = 0; have < out.size();) {
-        if (!wait_for(socket_.get(), POLLIN, deadline)) return late(request, have, out.size());
+        if (wait_for(socket_.get(), POLLIN, deadline) == 0) return late(request, have, out.size());
         iovec part{out.data() + have, out.size() - have};
         alignas(cmsghdr) std::byte control[CMSG_SPACE(kMaxReceivedFds * sizeof(int))];
         msghdr message{};

@@ -51,7 +51,9 @@ Result<std::unique_ptr<Frontend>> Frontend::connect(Pool& pool, Callbacks& callb
 }
 
 Result<void> Frontend::start() noexcept {
-    if (auto good = check_regions(); !good) return good;
+    // What others left in the memory is none of the back-end's business.
+    if (auto clean = pool_.forget(); !clean) return clean;
+    if (auto good = check_regions(pool_.usable_regions()); !good) return good;
     DeviceConfig device;
     device.name = name_;
     device.max_segment_bytes = config_.max_segment_bytes;
@@ -90,12 +92,13 @@ Result<void> Frontend::create_queues() noexcept {
 }
 
 Result<void> Frontend::run_queues() noexcept {
-    if (auto done = show_regions(); !done) return done;
+    if (auto done = show_regions(pool_.usable_regions()); !done) return done;
     for (std::uint32_t i = 0; i < queue_count_; ++i) {
         FrontendQueue& queue = queues_[i];
         if (auto done = queue.open_events(); !done) return done;
         // A polling driver gives a call descriptor too: its ring stays disarmed, and back-ends know that best.
-        if (auto done = session_.start_queue(i, queue.ring().layout(), queue.call(), queue.kick()); !done) return done;
+        if (auto done = session_.start_queue(i, queue.ring().layout(), queue.call_fd(), queue.kick_fd()); !done)
+            return done;
     }
     for (std::uint32_t i = 0; i < queue_count_; ++i) {
         if (auto done = session_.enable_queue(i); !done) return done;
@@ -130,10 +133,11 @@ Result<void> Frontend::renew_tainted() noexcept {
 }
 
 Result<void> Frontend::disconnect() noexcept {
-    // A back-end that is hung up on while its rings run may take more requests, or trip over itself: qemu-storage-daemon
-    // 7.2 ends by an assertion. Whether it stopped is of no matter here: the memory is renewed.
+    // A back-end that is hung up on while its rings run may take more requests, or trip over itself:
+    // qemu-storage-daemon 7.2 ends by an assertion. Whether it stopped is of no matter here: the memory is renewed.
     if (state() == State::kConnected) (void)stop_queues(Deadline(std::min(config_.timeout_ms, kStopMilliseconds)));
     hang_up();
+    for (std::uint32_t i = 0; i < queue_count_; ++i) queues_[i].ring().stop();
     return renew_tainted();
 }
 
@@ -150,7 +154,7 @@ Result<void> Frontend::reconnect() noexcept {
         if (const std::uint32_t n = queues_[i].ring().outstanding(); n != 0)
             return fail(EBUSY, "queue %llu has %llu outstanding requests; bounce_ring_abort() takes them back", i, n);
     }
-    if (auto good = check_regions(); !good) return good;
+    if (auto good = check_regions(pool_.usable_regions()); !good) return good;
     if (auto again = restart(); !again) return abandon(again.error());
     ++reconnects_;
     return {};
@@ -206,7 +210,12 @@ void Frontend::abort_all() noexcept {
 Frontend::~Frontend() {
     queues_.reset();
     device_.reset();
-    if (lent_ && !tainted_) pool_.take_back();
+    if (!lent_) return;
+    if (tainted_) {
+        pool_.write_off();
+    } else {
+        pool_.take_back();
+    }
 }
 
 }  // namespace bounce::vhost

@@ -55,10 +55,13 @@ public:
     Result<void> write_config(std::uint32_t offset, const void* in, std::size_t bytes) noexcept;
 
     Result<void> submit(std::uint32_t queue) noexcept;
+    Result<void> kick(std::uint32_t queue) noexcept;
     Result<void> wait(std::uint32_t queue, std::uint32_t timeout_ms) noexcept;
     Result<void> check() noexcept;
 
     [[nodiscard]] bounce_frontend_info info() const noexcept;
+    /// Nobody has the memory that the rings are in.
+    [[nodiscard]] bool disconnected() const noexcept { return state() == State::kDisconnected; }
     [[nodiscard]] Pool& pool() const noexcept { return pool_; }
     [[nodiscard]] Device& device() const noexcept { return *device_; }
     [[nodiscard]] std::uint32_t queues() const noexcept { return queue_count_; }
@@ -74,8 +77,8 @@ private:
     Result<void> negotiate(std::uint64_t previous) noexcept;
     Result<void> create_queues() noexcept;
     Result<void> run_queues() noexcept;
-    Result<void> check_regions() const noexcept;
-    Result<void> show_regions() noexcept;
+    Result<void> check_regions(std::uint32_t n) const noexcept;
+    Result<void> show_regions(std::uint32_t n) noexcept;
     Result<void> renew_tainted() noexcept;
     bool stop_queues(Deadline deadline) noexcept;
     void hang_up() noexcept;

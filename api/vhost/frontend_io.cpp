@@ -36,8 +36,8 @@ Result<void> check_trust(std::uint32_t index, const Region& region) noexcept {
 
 }  // namespace
 
-Result<void> Frontend::check_regions() const noexcept {
-    const std::uint32_t n = pool_.regions();
+/// May the back-end be shown the first n regions?
+Result<void> Frontend::check_regions(std::uint32_t n) const noexcept {
     for (std::uint32_t i = 0; i < n; ++i) {
         const Region& region = pool_.region(RegionId{i});
         if (region.fd() < 0)
@@ -48,9 +48,8 @@ Result<void> Frontend::check_regions() const noexcept {
     return {};
 }
 
-/// Shows every region that the back-end has not been shown yet.
-Result<void> Frontend::show_regions() noexcept {
-    const std::uint32_t n = pool_.regions();
+/// Shows those of the first n regions, all checked, that the back-end has not been shown yet.
+Result<void> Frontend::show_regions(std::uint32_t n) noexcept {
     const Terms& terms = session_.terms();
     const bool slots = (terms.protocol & kConfigureMemSlots) != 0;
     if (n > terms.max_memory_slots)
@@ -73,15 +72,19 @@ Result<void> Frontend::show_regions() noexcept {
 
 Result<void> Frontend::sync_regions() noexcept {
     if (auto good = need_connection(); !good) return good;
-    if (shown_regions_ == pool_.regions()) return {};
+    const std::uint32_t n = pool_.regions();
+    if (shown_regions_ == n) return {};
     if ((terms_.protocol & kConfigureMemSlots) == 0)
         return fail(
             ENOTSUP,
             "the back-end cannot be shown more memory while it runs (no VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS); "
             "it sees %llu of %llu regions",
-            shown_regions_, pool_.regions());
-    if (auto good = check_regions(); !good) return good;
-    return noted(show_regions());
+            shown_regions_, n);
+    if (auto good = check_regions(n); !good) return good;
+    auto shown = show_regions(n);
+    // Also of those before one that was refused.
+    pool_.use_regions(shown_regions_);
+    return noted(shown);
 }
 
 Frontend::State Frontend::state() const noexcept {
@@ -136,6 +139,12 @@ Result<void> Frontend::submit(std::uint32_t queue) noexcept {
     if (state() != State::kConnected) [[unlikely]]
         return need_connection();
     return queues_[queue].submit();
+}
+
+Result<void> Frontend::kick(std::uint32_t queue) noexcept {
+    if (auto good = need_queue(queue); !good) return good;
+    if (auto good = need_connection(); !good) return good;
+    return queues_[queue].kick();
 }
 
 Result<void> Frontend::wait(std::uint32_t queue, std::uint32_t timeout_ms) noexcept {

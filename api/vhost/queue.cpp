@@ -7,9 +7,16 @@
 
 #include <cerrno>
 
+#include "allocator/base/descriptor.hpp"
 #include "api/vhost/deadline.hpp"
 
 namespace bounce::vhost {
+namespace {
+
+/// How long a wait goes on before it kicks again.
+constexpr int kRepairMilliseconds = 1000;
+
+}  // namespace
 
 Result<void> FrontendQueue::create(Device& device, const SplitQueueConfig& config) noexcept {
     auto ring = SplitQueue::create(device, config);
@@ -19,8 +26,8 @@ Result<void> FrontendQueue::create(Device& device, const SplitQueueConfig& confi
 }
 
 Result<void> FrontendQueue::open_events() noexcept {
-    call_ = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    if (call_) kick_ = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    call_ = Fd(above_stdio(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)));
+    if (call_) kick_ = Fd(above_stdio(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)));
     if (call_ && kick_) return {};
     const int code = errno;
     close_events();
@@ -33,10 +40,10 @@ void FrontendQueue::close_events() noexcept {
 }
 
 Result<void> FrontendQueue::submit() noexcept {
-    return ring_->publish() ? send_kick() : Result<void>();
+    return ring_->publish() ? kick() : Result<void>();
 }
 
-Result<void> FrontendQueue::send_kick() noexcept {
+Result<void> FrontendQueue::kick() noexcept {
     const std::uint64_t one = 1;
     for (;;) {
         if (::write(kick_.get(), &one, sizeof one) == sizeof one) return {};
@@ -66,9 +73,16 @@ Result<void> FrontendQueue::wait(int socket, std::uint32_t timeout_ms) noexcept 
     }
     pollfd entries[2] = {{call_.get(), POLLIN, 0}, {socket, POLLRDHUP, 0}};
     int ready = 0;
-    do {
-        ready = ::poll(entries, 2, deadline.remaining());
-    } while (ready < 0 && errno == EINTR);
+    for (;;) {
+        const int left = deadline.remaining();
+        const int step = left < 0 || left > kRepairMilliseconds ? kRepairMilliseconds : left;
+        ready = ::poll(entries, 2, step);
+        if (ready > 0 || (ready < 0 && errno != EINTR)) break;
+        if (ready == 0) {
+            repair();
+            if (step == left || ring_->arm()) break;
+        }
+    }
     const int code = ready < 0 ? errno : 0;
     // What a back-end completed before it went away, or without a call, is worth collecting all the same.
     const bool there = (entries[0].revents & POLLIN) != 0 || ring_->arm();
@@ -76,9 +90,12 @@ Result<void> FrontendQueue::wait(int socket, std::uint32_t timeout_ms) noexcept 
     if (there) return {};
     if (ready < 0) return fail_text(code, "waiting for a call failed: errno %d", code);
     if (ready > 0) return fail(ECONNRESET, "the back-end closed the connection");
-    // Whether a kick was wanted is the back-end's word. Should one have been lost by that, this one repairs it.
-    if (ring_->outstanding() != 0) (void)send_kick();
     return fail(ETIMEDOUT, "no completion within %llu ms", timeout_ms);
+}
+
+// Whether a kick was wanted is the back-end's word. Should one have been lost by that, this one repairs it.
+void FrontendQueue::repair() noexcept {
+    if (ring_->outstanding() != 0) (void)kick();
 }
 
 }  // namespace bounce::vhost

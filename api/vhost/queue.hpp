@@ -2,8 +2,9 @@
 // A queue of a front-end: its ring and the two eventfds that it shares with the back-end. For one thread at a time.
 //
 // The back-end holds the same open files and can change their flags and counters. So reading never relies on
-// O_NONBLOCK. A write blocks only when the back-end both cleared O_NONBLOCK and filled the counter to 2^64 - 2: it can
-// hold up the thread that serves it, as it can by not answering, and nothing else.
+// O_NONBLOCK. A write blocks when the back-end both cleared O_NONBLOCK and filled the counter to 2^64 - 2: so it can
+// hold up the thread that kicks it, for as long as it likes (SECURITY.md). No system call writes to an eventfd without
+// relying on that flag.
 #pragma once
 
 #include <cstdint>
@@ -26,17 +27,19 @@ public:
 
     /// Publishes what was added; kicks when the back-end wants that.
     Result<void> submit() noexcept;
+    /// Kicks whether the back-end wants that or not.
+    Result<void> kick() noexcept;
     /// Until there may be completions (success), the peer of `socket` is gone (ECONNRESET) or time is up (ETIMEDOUT).
     Result<void> wait(int socket, std::uint32_t timeout_ms) noexcept;
 
     [[nodiscard]] SplitQueue& ring() const noexcept { return *ring_; }
     [[nodiscard]] bool created() const noexcept { return ring_ != nullptr; }
-    [[nodiscard]] int call() const noexcept { return call_.get(); }
-    [[nodiscard]] int kick() const noexcept { return kick_.get(); }
+    [[nodiscard]] int call_fd() const noexcept { return call_.get(); }
+    [[nodiscard]] int kick_fd() const noexcept { return kick_.get(); }
 
 private:
-    Result<void> send_kick() noexcept;
     void drain_calls() noexcept;
+    void repair() noexcept;
 
     std::unique_ptr<SplitQueue> ring_;
     Fd call_;

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "allocator/base/descriptor.hpp"
 #include "api/vhost/channel.hpp"
 
 namespace bounce::vhost {
@@ -53,7 +54,7 @@ Result<Fd> connect_socket(const char* path, std::uint32_t timeout_ms) noexcept {
     if (auto good = check_socket_path(path); !good) return good.error();
     std::memcpy(address.sun_path, path, std::strlen(path));
 
-    Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    Fd socket(above_stdio(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)));
     if (!socket) return fail_text(errno, "no socket could be made: errno %d", errno);
     // A unix socket connects at once unless the listener's queue is full; only a blocking socket waits for room in it,
     // for as long as its send timeout says.

@@ -52,6 +52,12 @@ public:
         if (direction == Direction::kToDevice) copy_to_slot(static_cast<std::byte*>(token.slot), sg.base, sg.bytes);
         return true;
     }
+    [[nodiscard]] bool used() const noexcept { return blocks_ != 0; }
+    /// Whatever the cells hold now is used anew; nothing is in them.
+    void refresh() noexcept {
+        if (used()) device_.refresh(area_);
+    }
+    [[nodiscard]] const bounce_block& area() const noexcept { return area_; }
     [[nodiscard]] static bool holds(const bounce_mapping& token) noexcept { return token.state == kInCell; }
     /// Copies back what the device wrote of a segment in a cell.
     static void unmap(const bounce_mapping& token, std::uint64_t written) noexcept {

@@ -19,7 +19,13 @@ Error SplitQueue::broken_error() const noexcept {
                 config_.index, broken_got_, broken_expected_);
 }
 
+Error SplitQueue::stale() noexcept {
+    stop();
+    return fail(ESTALE, "the memory of ring %llu was renewed: its requests can only be aborted", config_.index);
+}
+
 Error SplitQueue::violate(int kind, std::uint64_t got, std::uint64_t expected) noexcept {
+    if (renewed()) return stale();  // not the device's fault
     state_ = State::kBroken;
     broken_kind_ = kind;
     broken_got_ = got;
@@ -36,10 +42,16 @@ Result<std::size_t> SplitQueue::collect(std::span<bounce_completion> completions
     if (state_ != State::kRunning) return refuse();
     // One look at the index a call: a device that goes on completing meanwhile cannot keep us here.
     const auto ready = static_cast<std::uint16_t>(ring_.used_index() - last_used_);
+    if (ready == 0) {
+        if (renewed()) [[unlikely]]
+            return stale();
+        return std::size_t{0};
+    }
     const std::uint32_t shown = outstanding_ - static_cast<std::uint16_t>(avail_index_ - published_);
     if (ready > shown) return violate(BOUNCE_VIOLATION_USED_INDEX, ready, shown);
-    const std::size_t n = std::min<std::size_t>(ready, completions.size());
-    for (std::size_t i = 0; i < n; ++i) {
+    const std::size_t most = std::min<std::size_t>(ready, completions.size());
+    std::size_t n = 0;
+    for (; n < most; ++n) {
         SplitUsedElem& element = ring_.used(last_used_);
         const std::uint32_t id = element.id.load();
         const std::uint32_t len = element.len.load();
@@ -47,13 +59,24 @@ Result<std::size_t> SplitQueue::collect(std::span<bounce_completion> completions
         const std::uint32_t head = id & (queue_size_ - 1);
         if (id >= queue_size_ || !chains_[head].live() || chains_[head].sequence >= published_sequence_) {
             const Error error = violate(BOUNCE_VIOLATION_USED_ID, id, queue_size_);
-            if (i == 0) return error;
-            return i;
+            if (n == 0) return error;
+            break;
         }
         ++last_used_;
-        finish(head, len, completions[i]);
+        finish(head, len, completions[n]);
+    }
+    // Were these zeros of fresh memory, or did that come meanwhile? Of which request, nobody can tell.
+    if (n != 0 && renewed()) [[unlikely]] {
+        for (bounce_completion& completion : completions.first(n)) {
+            if (completion.status == 0) completion.status = -ESTALE;
+        }
     }
     return n;
+}
+
+/// Has other memory taken the place of the ring's, or of its cells'?
+bool SplitQueue::renewed() const noexcept {
+    return device_.renewed(block_) || (cells_.used() && device_.renewed(cells_.area()));
 }
 
 /// Gives back what a completed chain held. Its state is cleared first: a replay of the id finds nothing.
@@ -117,9 +140,13 @@ void SplitQueue::sort_outstanding() noexcept {
               [this](std::uint16_t a, std::uint16_t b) { return chains_[a].sequence < chains_[b].sequence; });
 }
 
+void SplitQueue::stop() noexcept {
+    if (state_ == State::kRunning) state_ = State::kStopped;
+}
+
 std::size_t SplitQueue::abort(std::span<bounce_completion> completions) noexcept {
     if (outstanding_ == 0 || completions.empty()) return 0;
-    if (state_ == State::kRunning) state_ = State::kAborted;
+    stop();
     // From here to reset() nothing is added or collected: the order stays good over several calls.
     if (order_at_ == order_end_) sort_outstanding();
     std::size_t n = 0;

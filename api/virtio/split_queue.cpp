@@ -101,6 +101,8 @@ Result<void> SplitQueue::set_features(bool indirect, bool event_idx) noexcept {
 
 /// Empty, zeroed rings and everything private as after creation, but for the counters. Nothing is outstanding.
 void SplitQueue::restart() noexcept {
+    device_.refresh(block_);
+    cells_.refresh();
     std::memset(block_.ptr, 0, SplitOffsets(queue_size_).bytes);
     for (std::uint32_t i = 0; i < queue_size_; ++i) next_[i] = static_cast<std::uint16_t>(i + 1);
     n_free_ = queue_size_;
@@ -177,7 +179,9 @@ bounce_ring_stats SplitQueue::stats() const noexcept {
 
 Error SplitQueue::refuse() const noexcept {
     if (state_ == State::kBroken) return broken_error();
-    return fail(EPROTO, "requests of ring %llu were aborted: it wants a reset first", config_.index);
+    return fail(EPROTO,
+                "ring %llu was stopped (its requests aborted, or its device disconnected): it wants a reset first",
+                config_.index);
 }
 
 }  // namespace bounce

@@ -2,9 +2,10 @@
 // Split virtqueue, driver side (virtio 1.2, section 2.7). The ring is coherent memory of the device, little-endian,
 // written and never read back but for the used ring and its event field; what the driver must remember is private.
 //
-// States of a queue: running; broken by a violation; aborted (requests were taken back). The last two end with reset().
-// A descriptor is free (on the list through next_), or part of one chain; a chain is live from add() until its
-// completion is collected or aborted, and the device was shown it once its sequence is below published_sequence_.
+// States of a queue: running; broken by a violation; stopped (its device is gone, or requests were taken back). The
+// last two end with reset(). A descriptor is free (on the list through next_), or part of one chain; a chain is live
+// from add() until its completion is collected or aborted, and the device was shown it once its sequence is below
+// published_sequence_.
 #pragma once
 
 #include <cstddef>
@@ -44,6 +45,8 @@ public:
     /// True: a completion is there already.
     bool arm() noexcept;
     void disarm() noexcept;
+    /// Nothing is added or collected any more: the device, or the memory that it wrote to, is gone.
+    void stop() noexcept;
     std::size_t abort(std::span<bounce_completion> completions) noexcept;
     Result<void> reset() noexcept;
     /// Negotiated features can change at a reconnect; only while nothing is outstanding, before reset().
@@ -70,11 +73,12 @@ private:
     };
     static_assert(sizeof(Chain) == 32);
 
-    enum class State : std::uint8_t { kRunning, kBroken, kAborted };
+    enum class State : std::uint8_t { kRunning, kBroken, kStopped };
 
     SplitQueue(Device& device, const SplitQueueConfig& config) noexcept;
     Result<void> init() noexcept;
     void restart() noexcept;
+    [[nodiscard]] bool renewed() const noexcept;
     [[nodiscard]] Error refuse() const noexcept;
 
     [[nodiscard]] bool use_table(std::uint32_t n) const noexcept;
@@ -82,6 +86,7 @@ private:
                              bounce_mapping& token) noexcept;
     void discard(std::uint32_t first_block, std::uint32_t n) noexcept;
 
+    Error stale() noexcept;
     Error violate(int kind, std::uint64_t got, std::uint64_t expected) noexcept;
     [[nodiscard]] Error broken_error() const noexcept;
     void finish(std::uint32_t head, std::uint32_t reported, bounce_completion& completion) noexcept;

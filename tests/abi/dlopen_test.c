@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
  * A C program that knows nothing of the library until it loads it (a plug-in host). argv[1]: libbounce.so */
+#define _POSIX_C_SOURCE 200809L /* barriers */
 #include <bounce/bounce.h>
 #include <dlfcn.h>
 #include <pthread.h>
@@ -33,6 +34,16 @@ static void *fail_once(void *unused) {
     CHECK(strcmp(last_error(), "") == 0); /* this thread's own */
     CHECK(pool_create(NULL, NULL) < 0);
     CHECK(strcmp(last_error(), "") != 0);
+    return NULL;
+}
+
+static pthread_barrier_t unloaded;
+
+/* Fails, and ends only when the library was closed. */
+static void *outlive(void *unused) {
+    fail_once(unused);
+    pthread_barrier_wait(&unloaded);
+    pthread_barrier_wait(&unloaded);
     return NULL;
 }
 
@@ -87,6 +98,11 @@ int main(int argc, char **argv) {
     use();
     CHECK(pthread_create(&thread, NULL, fail_once, NULL) == 0);
     CHECK(pthread_join(thread, NULL) == 0);
+    CHECK(pthread_barrier_init(&unloaded, NULL, 2) == 0);
+    CHECK(pthread_create(&thread, NULL, outlive, NULL) == 0);
+    pthread_barrier_wait(&unloaded);
     CHECK(dlclose(library) == 0);
+    pthread_barrier_wait(&unloaded);
+    CHECK(pthread_join(thread, NULL) == 0);
     return failures == 0 ? 0 : 1;
 }

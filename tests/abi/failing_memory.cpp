@@ -143,6 +143,15 @@ void* __wrap_mmap(void* at, std::size_t n, int prot, int flags, int fd, off_t of
     return mapped;
 }
 
+void* __real_mremap(void* from, std::size_t n, std::size_t to_n, int flags, void* at);
+void* __wrap_mremap(void* from, std::size_t n, std::size_t to_n, int flags, void* at) {
+    if (fails()) return MAP_FAILED;
+    void* moved = __real_mremap(from, n, to_n, flags, at);
+    // The library moves mappings over others, as large: one of the two is gone.
+    if (t_watched && moved != MAP_FAILED) g_mapped.fetch_sub(static_cast<std::int64_t>(n));
+    return moved;
+}
+
 int __real_munmap(void* at, std::size_t n);
 int __wrap_munmap(void* at, std::size_t n) {
     if (t_watched) g_mapped.fetch_sub(static_cast<std::int64_t>(n));

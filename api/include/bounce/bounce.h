@@ -16,7 +16,9 @@
  *   Handles        opaque; created and destroyed by the caller. Destroying NULL does nothing.
  *   Threads        a pool and a device may be used by any number of threads at once. A ring and a front-end are
  *                  used by one thread at a time (different rings of one front-end by different threads).
- *   Blocking       nothing blocks but the bounce_frontend_* functions, each up to its timeout.
+ *   Blocking       nothing blocks but the bounce_frontend_* functions, each up to its timeout. (A hostile back-end can
+ *                  hold up a kick, see bounce_frontend_submit.) Mapping may wait for another thread that takes or gives
+ *                  back pages of the pool at that moment.
  *   Fork           a forked child has no pool: every call there returns -EOWNERDEAD.
  *   Side effects   no threads, no signal handlers, no output, no exit, no exception.
  *
@@ -143,7 +145,8 @@ BOUNCE_API int bounce_pool_create(const bounce_pool_options *options, bounce_poo
 /* Destroys the pool. -EBUSY (and nothing happens) while a device of it exists. */
 BOUNCE_API int bounce_pool_destroy(bounce_pool *pool);
 
-/* Adds a region; its index is the number of regions before. At most 64 regions. */
+/* Adds a region; its index is the number of regions before. At most 64 regions. While the pool is lent to a back-end,
+ * nothing is handed out of it before bounce_frontend_sync_regions() has shown it to that back-end. */
 BOUNCE_API int bounce_pool_add_region(bounce_pool *pool, const bounce_region_options *options);
 
 typedef struct bounce_region_info {
@@ -163,7 +166,8 @@ BOUNCE_API int bounce_pool_region(bounce_pool *pool, uint32_t index, bounce_regi
 /* Replaces the memory of every region by fresh, zeroed memory at the same addresses (HVA and GPA). Whoever still maps
  * the old memory sees only that. Tokens stay good for giving their slots back, but unmapping a from_device mapping of
  * before copies nothing and returns -ESTALE (the slot is free all the same). -ENOTSUP when a region was handed in by
- * the caller. Rings must be reset afterwards. Safe against concurrent map and unmap. */
+ * the caller; -EBUSY while the pool is lent to a back-end. Rings end with -ESTALE and must be aborted and reset. Safe
+ * against concurrent map and unmap. */
 BOUNCE_API int bounce_pool_renew(bounce_pool *pool);
 
 typedef struct bounce_pool_stats {
@@ -237,7 +241,7 @@ typedef struct bounce_mapping {
 
 /* Maps bytes > 0 at buf. to_device and bidirectional copy in, from_device copies nothing in (but see PRESERVE; what the
  * device then could read is old content of this pool, never memory from outside of it). Contiguous in GPA. Any size that
- * the pool holds. Errors: -EINVAL, -ENOSPC, -E2BIG, -ERANGE. Thread-safe; never blocks.
+ * the pool holds. Errors: -EINVAL, -ENOSPC, -E2BIG, -ERANGE. Thread-safe.
  * Source: Documentation/core-api/dma-api.rst, dma_map_single(). */
 BOUNCE_API int bounce_device_map(bounce_device *device, void *buf, size_t bytes, int direction, uint32_t flags,
                                  bounce_mapping *mapping);
@@ -250,7 +254,7 @@ BOUNCE_API int bounce_device_unmap(bounce_device *device, bounce_mapping *mappin
 /* Gives [offset, offset + bytes) of a live mapping to the CPU: copies from the slot to the private buffer (from_device,
  * bidirectional); on to_device a legal no-op. The range must not be empty and lie inside the mapping (-EINVAL), the
  * direction must not contradict it (-EPERM): a bidirectional mapping is synced in any direction, others only in their
- * own. Source: dma_sync_single_for_cpu(). */
+ * own. Not at the same time as the unmap of the same mapping. Source: dma_sync_single_for_cpu(). */
 BOUNCE_API int bounce_device_sync_for_cpu(bounce_device *device, const bounce_mapping *mapping, size_t offset,
                                           size_t bytes, int direction);
 
@@ -260,7 +264,8 @@ BOUNCE_API int bounce_device_sync_for_device(bounce_device *device, const bounce
                                              size_t bytes, int direction);
 
 enum {
-    /* The segment lies inside a born-shared buffer of this device: no slot, no copy. */
+    /* The segment lies inside a born-shared buffer of this pool, which must live until the completion: no slot, no
+     * copy. */
     BOUNCE_SG_SHARED = 1u << 0
 };
 
@@ -353,14 +358,16 @@ BOUNCE_API int bounce_ring_publish(bounce_ring *ring);
 
 typedef struct bounce_completion {
     void *cookie;
-    int32_t status;    /* 0; -ECONNRESET: aborted, the device may or may not have done it; -ESTALE */
+    int32_t status;    /* 0; -ECONNRESET: aborted, the device may or may not have done it; -ESTALE: the memory was
+                        * renewed meanwhile, what came back may be zeros */
     uint32_t written;  /* bytes that the device wrote, clamped to what it could */
     uint32_t reported; /* as it said */
     uint32_t reserved;
 } bounce_completion;
 
 /* Collects up to max completions; from_device segments have been copied back when it returns. Count, or -EPROTO when the
- * device broke the protocol (sticky until reset; what was collected before is returned first). */
+ * device broke the protocol (sticky until reset; what was collected before is returned first), or -ESTALE when the
+ * ring's memory was renewed: the requests can only be aborted then. */
 BOUNCE_API int bounce_ring_collect(bounce_ring *ring, bounce_completion *completions, size_t max);
 
 /* Asks for a call (interrupt) at the next completion. 1: one is there already, collect instead of waiting. */
@@ -369,10 +376,12 @@ BOUNCE_API int bounce_ring_arm(bounce_ring *ring);
 BOUNCE_API int bounce_ring_disarm(bounce_ring *ring);
 
 /* Takes back what is outstanding without copying anything: up to max completions with status -ECONNRESET; call until it
- * returns 0. Only when the device can no longer write (reset, or the memory renewed). */
+ * returns 0. Only when the device can no longer write (reset, or the memory renewed); -EBUSY for a ring of a front-end
+ * that is not disconnected. */
 BOUNCE_API int bounce_ring_abort(bounce_ring *ring, bounce_completion *completions, size_t max);
 
-/* Begins anew with empty, zeroed rings, for a device that was reset. -EBUSY while requests are outstanding. */
+/* Begins anew with empty, zeroed rings, for a device that was reset. -EBUSY while requests are outstanding, and for a ring
+ * of a front-end that is not disconnected (bounce_frontend_reconnect() resets its rings itself). */
 BOUNCE_API int bounce_ring_reset(bounce_ring *ring);
 
 typedef struct bounce_ring_stats {
@@ -413,15 +422,18 @@ typedef struct bounce_frontend_options {
     uint32_t queues;            /* number of queues to start; 0 = 1 */
     uint32_t queue_size;        /* power of two; 0 = 128 */
     uint32_t max_chain;         /* as in bounce_ring_options */
-    uint32_t timeout_ms;        /* for each answer of the back-end, and for connecting; 0 = 5000 */
+    uint32_t timeout_ms;        /* for each answer of the back-end, and for connecting; 0 = 5000, UINT32_MAX: no limit */
     uint32_t flags;             /* BOUNCE_FRONTEND_* */
     uint32_t reserved;
     uint64_t max_segment_bytes; /* as in bounce_device_options */
 } bounce_frontend_options;
 
 /* Connects, negotiates, lends the regions of the pool (and nothing else) to the back-end and starts the queues. A pool is
- * lent to one back-end at a time (-EBUSY). Errors: -ENOENT, -ECONNREFUSED, -EACCES from connecting; -ENOTSUP: a required
- * feature is not offered; -EPROTO, -ETIMEDOUT, -ECONNRESET from the back-end; -EINVAL, -ENOMEM, -ENOSPC.
+ * lent to one back-end at a time (-EBUSY). The back-end sees all of it: what other devices of the pool have in it, and,
+ * in memory of the caller's, what ended mappings left there (the library's own is renewed first when no device has any of
+ * it). Errors: -ENOENT, -ECONNREFUSED, -EACCES, -ENOTSOCK, -EPROTOTYPE, -ENAMETOOLONG from connecting; -ENOTSUP: a
+ * required feature is not offered; -EPROTO, -ETIMEDOUT, -ECONNRESET from the back-end; -EINVAL, -ENOMEM, -ENOSPC, -EMFILE.
+ * When it fails after the back-end was shown memory of the caller's, that pool is lent to nobody again.
  * Source: QEMU docs/interop/vhost-user.rst. */
 BOUNCE_API int bounce_frontend_connect(bounce_pool *pool, const bounce_frontend_options *options,
                                        bounce_frontend **frontend);
@@ -452,12 +464,19 @@ BOUNCE_API bounce_device *bounce_frontend_device(bounce_frontend *frontend);
 BOUNCE_API bounce_ring *bounce_frontend_ring(bounce_frontend *frontend, uint32_t queue);
 
 /* Reads `bytes` (1 to 256) of the device's configuration space from `offset` into `out`; -ENOTSUP without
- * VHOST_USER_PROTOCOL_F_CONFIG. The content is the device's word: check it. */
+ * VHOST_USER_PROTOCOL_F_CONFIG, or when the back-end has no such range. The content is the device's word: check it. */
 BOUNCE_API int bounce_frontend_read_config(bounce_frontend *frontend, uint32_t offset, void *out, size_t bytes);
 BOUNCE_API int bounce_frontend_write_config(bounce_frontend *frontend, uint32_t offset, const void *in, size_t bytes);
 
-/* Publishes the ring of `queue` and kicks the back-end when it wants that. 0, or -errno. For use by the queue's thread. */
+/* Publishes the ring of `queue` and kicks the back-end when it wants that. 0, or -errno. For use by the queue's thread.
+ * A kick is a write to an eventfd that both sides hold: a back-end that makes it blocking and fills it holds up this
+ * thread, so a host gives a queue of a back-end that it does not trust a thread of its own. */
 BOUNCE_API int bounce_frontend_submit(bounce_frontend *frontend, uint32_t queue);
+
+/* Kicks the back-end even if it does not want that: for a poller whose requests have been waiting for long, because what
+ * the back-end says of kicks is a hint and may have been wrong. (bounce_frontend_wait() does so by itself, every second
+ * and when it ends without a completion.) For use by the queue's thread. */
+BOUNCE_API int bounce_frontend_kick(bounce_frontend *frontend, uint32_t queue);
 
 /* Waits until the queue may have completions, the back-end is gone (-ECONNRESET) or timeout_ms have passed (-ETIMEDOUT;
  * UINT32_MAX: no limit). Needs BOUNCE_FRONTEND_CALLS. For use by the queue's thread. */
@@ -467,7 +486,8 @@ BOUNCE_API int bounce_frontend_wait(bounce_frontend *frontend, uint32_t queue, u
  * without waiting; for pollers to call now and then, from any thread. */
 BOUNCE_API int bounce_frontend_check(bounce_frontend *frontend);
 
-/* Shows the back-end regions that were added to the pool since; -ENOTSUP when it cannot take more. */
+/* Shows the back-end regions that were added to the pool since; from then on they are used. -ENOTSUP when it cannot take
+ * more; -EINVAL when a region may not be shown (as in connecting). */
 BOUNCE_API int bounce_frontend_sync_regions(bounce_frontend *frontend);
 
 /* After -ECONNRESET, -EPROTO or -ETIMEDOUT, or to begin anew: asks a back-end that is still there to stop its queues (and

@@ -385,6 +385,7 @@ public:
     Result<void> submit(std::uint32_t queue) noexcept {
         return detail::checked(bounce_frontend_submit(handle(), queue));
     }
+    Result<void> kick(std::uint32_t queue) noexcept { return detail::checked(bounce_frontend_kick(handle(), queue)); }
     /// Without a limit when timeout is std::chrono::milliseconds::max().
     Result<void> wait(std::uint32_t queue, std::chrono::milliseconds timeout) noexcept {
         const auto count = timeout.count();
@@ -395,8 +396,13 @@ public:
     Result<void> sync_regions() noexcept { return detail::checked(bounce_frontend_sync_regions(handle())); }
     Result<void> disconnect() noexcept { return detail::checked(bounce_frontend_disconnect(handle())); }
     Result<void> reconnect() noexcept { return detail::checked(bounce_frontend_reconnect(handle())); }
-    /// What the destructor does, with its result.
-    Result<void> close() noexcept { return detail::checked(bounce_frontend_close(std::exchange(handle_, nullptr))); }
+    /// What the destructor does, with its result. After EBUSY it is disconnected, not closed: end what depends on it
+    /// and close again.
+    Result<void> close() noexcept {
+        const int status = bounce_frontend_close(handle_);
+        if (status != -EBUSY) handle_ = nullptr;
+        return detail::checked(status);
+    }
 
 private:
     friend class Pool;

@@ -2,6 +2,7 @@
 #include "allocator/base/error.hpp"
 
 #include <gtest/gtest.h>
+#include <pthread.h>
 
 #include <cerrno>
 #include <memory>
@@ -30,6 +31,24 @@ TEST(Error, IsPerThread) {
     (void)fail(EINVAL, "mine");
     std::thread([] { EXPECT_STREQ(last_error(), ""); }).join();
     EXPECT_STREQ(last_error(), "mine");
+}
+
+// A library that calls this one from a destructor of its thread, after this one's own has run.
+TEST(Error, MayBeRecordedWhileAThreadEnds) {
+    static pthread_key_t key;
+    static int left = 3;
+    ASSERT_EQ(pthread_key_create(&key,
+                                 [](void* value) {
+                                     (void)fail(EINVAL, "round %llu", static_cast<std::uint64_t>(left));
+                                     if (--left > 0) pthread_setspecific(key, value);
+                                 }),
+              0);
+    std::thread([] {
+        (void)fail(EINVAL, "first");
+        pthread_setspecific(key, &left);
+    }).join();
+    EXPECT_EQ(left, 0);
+    pthread_key_delete(key);
 }
 
 TEST(Error, LongTextsAreCutNotOverrun) {

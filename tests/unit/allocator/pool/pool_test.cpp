@@ -239,6 +239,83 @@ TEST(Pool, UsersAndLending) {
     EXPECT_TRUE(pool->alive());
 }
 
+// Who has the memory sees the regions that were there; what comes later is used once it is shown.
+TEST(Pool, RegionsThatComeWhileItIsLentAreNotUsed) {
+    const auto pool = make_pool(kMiB);
+    ASSERT_TRUE(pool->lend());
+    ASSERT_TRUE(pool->add_region(region_config(4 * kMiB, 8 * kGiB))) << last_error();
+    EXPECT_EQ(pool->regions(), 2U);
+    EXPECT_EQ(pool->usable_regions(), 1U);
+    EXPECT_EQ(pool->alloc(request_of(2 * kMiB)).code(), E2BIG) << last_error();
+    auto first = pool->alloc(request_of(kMiB));
+    ASSERT_TRUE(first) << last_error();
+    EXPECT_EQ(pool->alloc(request_of(64)).code(), ENOSPC) << last_error();
+    pool->use_regions(2);
+    auto second = pool->alloc(request_of(2 * kMiB));
+    ASSERT_TRUE(second) << last_error();
+    EXPECT_EQ(second->region.value, 1U);
+    ASSERT_TRUE(pool->add_region(region_config(kMiB, 16 * kGiB))) << last_error();
+    EXPECT_EQ(pool->usable_regions(), 2U);
+    pool->take_back();
+    EXPECT_EQ(pool->usable_regions(), 3U);
+    EXPECT_TRUE(pool->free(*first, SlotKind::kStreaming));
+    EXPECT_TRUE(pool->free(*second, SlotKind::kStreaming));
+}
+
+TEST(Pool, ForgetsWhatNobodyHas) {
+    const auto pool = make_pool(kMiB);
+    const auto forgets = [&pool] {
+        const std::uint32_t before = pool->region(RegionId{0}).epoch();
+        EXPECT_TRUE(pool->forget()) << last_error();
+        return pool->region(RegionId{0}).epoch() != before;
+    };
+    EXPECT_FALSE(forgets());  // there is nothing
+    pool->add_user();
+    auto slot = pool->alloc(request_of(64));
+    ASSERT_TRUE(slot);
+    slot->hva[0] = std::byte{1};
+    EXPECT_FALSE(forgets());  // somebody has something
+    ASSERT_TRUE(pool->free(*slot, SlotKind::kStreaming));
+    pool->drop_user();
+    EXPECT_TRUE(forgets());
+    EXPECT_EQ(slot->hva[0], std::byte{0});
+    EXPECT_FALSE(forgets());  // once is enough
+}
+
+TEST(Pool, WhatWasWrittenOffIsLentToNobodyAgain) {
+    const auto pool = make_pool(kMiB);
+    ASSERT_TRUE(pool->lend());
+    pool->write_off();
+    EXPECT_EQ(pool->lend().code(), EBUSY);
+    EXPECT_NE(std::string(last_error()).find("former back-end"), std::string::npos) << last_error();
+}
+
+// What was not found for a whole class says nothing of what has an alignment of its own, and fits elsewhere.
+TEST(Pool, AFullClassDoesNotHideASlotThatLiesRight) {
+    const auto pool = make_pool(64 * kKiB);
+    std::vector<Slot> slots;
+    for (;;) {
+        auto slot = pool->alloc(request_of(64));
+        if (!slot) break;
+        slots.push_back(*slot);
+    }
+    for (Slot& slot : slots) {
+        if (slot.gpa.value % 4096 == 0) {
+            ASSERT_TRUE(pool->free(slot, SlotKind::kStreaming));
+            std::swap(slot, slots.back());
+            slots.pop_back();
+            break;
+        }
+    }
+    for (int round = 0; round < 3; ++round) {
+        EXPECT_EQ(pool->alloc(request_of(4096)).code(), ENOSPC);
+        auto aligned = pool->alloc(request_of(64, 4096));
+        ASSERT_TRUE(aligned) << last_error();
+        EXPECT_TRUE(pool->free(*aligned, SlotKind::kStreaming));
+    }
+    for (const Slot& slot : slots) EXPECT_TRUE(pool->free(slot, SlotKind::kStreaming));
+}
+
 TEST(Pool, ABadFirstRegionMakesNoPool) {
     EXPECT_EQ(Pool::create(region_config(100, 0)).code(), EINVAL);
     EXPECT_NE(std::string(last_error()).find("100"), std::string::npos);

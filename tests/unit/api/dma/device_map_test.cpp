@@ -219,12 +219,18 @@ TEST_F(Map, AfterRenewalNothingIsCopiedAndTheSlotIsFree) {
     bounce_mapping from;
     bounce_mapping to;
     bounce_mapping skipped;
+    bounce_mapping empty;
+    bounce_mapping unsynced;
+    ASSERT_TRUE(device_->map(in.data(), in.size(), kFrom, 0, empty));
+    ASSERT_TRUE(device_->map(in.data(), in.size(), kFrom, BOUNCE_MAP_SKIP_SYNC, unsynced));
     ASSERT_TRUE(device_->map(in.data(), in.size(), kFrom, 0, from));
     ASSERT_TRUE(device_->map(out.data(), out.size(), kTo, 0, to));
     ASSERT_TRUE(device_->map(in.data(), in.size(), kFrom, 0, skipped));
     ASSERT_TRUE(pool_->renew()) << last_error();
     EXPECT_EQ(device_->sync_for_cpu(from, 0, 1, kFrom).code(), ESTALE);
     EXPECT_EQ(device_->unmap(from, SIZE_MAX).code(), ESTALE);
+    EXPECT_EQ(device_->unmap(empty, 0).code(), ESTALE);
+    EXPECT_EQ(device_->unmap(unsynced, SIZE_MAX).code(), ESTALE);
     EXPECT_EQ(in, "private");
     EXPECT_EQ(device_->unmap(from, SIZE_MAX).code(), EALREADY);
     EXPECT_TRUE(device_->unmap(to, 0)) << last_error();

@@ -127,6 +127,22 @@ TEST_F(ChannelTest, AnEmptyReplyCountsWhereItMay) {
     EXPECT_EQ(*result, 0U);
 }
 
+// It takes nothing more and says that it will send nothing more: that is over at once, and not a busy wait.
+TEST_F(ChannelTest, APeerThatClosesItsSideWhileItIsFullIsGone) {
+    connect();
+    const std::uint64_t payload = 7;
+    Result<void> sent;
+    while (sent) sent = channel_.send(Request::kSetFeatures, std::as_bytes(std::span(&payload, 1)), {}, Deadline(20));
+    ASSERT_EQ(sent.code(), ETIMEDOUT) << last_error();
+    std::thread peer([this] {
+        std::this_thread::sleep_for(std::chrono::milliseconds(50));
+        ::shutdown(peer_->fd(), SHUT_WR);
+    });
+    sent = channel_.send(Request::kSetFeatures, std::as_bytes(std::span(&payload, 1)), {}, Deadline(Deadline::kNever));
+    EXPECT_EQ(sent.code(), ECONNRESET) << last_error();
+    peer.join();
+}
+
 TEST_F(ChannelTest, SilenceEndsWithTheTimeout) {
     ASSERT_EQ(ask([](Peer&, Message&) {}, 30).code(), ETIMEDOUT) << last_error();
     EXPECT_EQ(channel_.fault().got, 0U);

@@ -257,6 +257,78 @@ TEST_F(FrontendTest, ReconnectsUnderTheSameConditions) {
     expect_clean();
 }
 
+// Whatever the pool grows by, a descriptor never has an address that the back-end was not shown.
+TEST_F(FrontendTest, ARegionIsUsedOnceTheBackEndWasShownIt) {
+    for (const bool slots : {false, true}) {
+        SCOPED_TRACE(slots);
+        backend_.protocol = slots ? (1U << 15) | (1U << 3) : 0;
+        backend_.start();
+        ASSERT_TRUE(connect()) << last_error();
+        const std::uint32_t before = pool_->regions();
+        add_region(std::uint64_t{before} << 30);
+        EXPECT_EQ(pool_->usable_regions(), before);
+        EXPECT_EQ(frontend_->sync_regions().code(), slots ? 0 : ENOTSUP) << last_error();
+        EXPECT_EQ(pool_->usable_regions(), before + (slots ? 1 : 0));
+        ASSERT_TRUE(close());
+        EXPECT_EQ(pool_->usable_regions(), before + 1);
+        backend_.stop();
+        expect_clean();
+    }
+}
+
+// The time in which the connection is being made is the back-end's to choose.
+TEST_F(FrontendTest, ARegionThatComesWhileConnectingWaits) {
+    backend_.before[17] = [this](test::Peer&, test::Message&) { add_region(std::uint64_t{1} << 30); };
+    backend_.start();
+    ASSERT_TRUE(connect()) << last_error();
+    EXPECT_EQ(pool_->regions(), 2U);
+    EXPECT_EQ(pool_->usable_regions(), 1U);
+    EXPECT_EQ(backend_.log(37).size(), 1U);
+    ASSERT_TRUE(frontend_->sync_regions()) << last_error();
+    EXPECT_EQ(backend_.log(37).size(), 2U);
+    EXPECT_EQ(pool_->usable_regions(), 2U);
+    ASSERT_TRUE(close());
+    expect_clean();
+}
+
+TEST_F(FrontendTest, ABackEndIsNotShownWhatOthersLeftBehind) {
+    char secret[64] = "secret";
+    {
+        auto other = Device::create(*pool_, callbacks_, {});
+        ASSERT_TRUE(other) << last_error();
+        bounce_mapping mapping;
+        ASSERT_TRUE((*other)->map(secret, sizeof secret, Direction::kToDevice, 0, mapping)) << last_error();
+        ASSERT_TRUE((*other)->unmap(mapping, 0)) << last_error();
+    }
+    const std::uint32_t epoch = pool_->region(RegionId{0}).epoch();
+    backend_.start();
+    ASSERT_TRUE(connect()) << last_error();
+    EXPECT_GT(pool_->region(RegionId{0}).epoch(), epoch);
+    ASSERT_TRUE(close());
+    expect_clean();
+}
+
+TEST_F(FrontendTest, AfterADisconnectNothingIsCollected) {
+    config_.queues = 1;
+    backend_.start();
+    ASSERT_TRUE(connect()) << last_error();
+    SplitQueue& ring = frontend_->ring(0);
+    char data[64] = {};
+    const bounce_sg sg{data, sizeof data, 0, 0};
+    for (int i = 0; i < 8; ++i) ASSERT_TRUE(ring.add({&sg, 1}, 0, data)) << last_error();
+    ASSERT_TRUE(frontend_->submit(0)) << last_error();
+    ASSERT_TRUE(frontend_->disconnect()) << last_error();
+    bounce_completion completions[16];
+    EXPECT_EQ(ring.collect(completions).code(), EPROTO) << last_error();
+    EXPECT_EQ(ring.add({&sg, 1}, 0, data).code(), EPROTO) << last_error();
+    EXPECT_EQ(ring.stats().violations, 0U);
+    EXPECT_EQ(ring.abort(completions), 8U);
+    ASSERT_TRUE(frontend_->reconnect()) << last_error();
+    ASSERT_TRUE(ring.add({&sg, 1}, 0, data)) << last_error();
+    ASSERT_TRUE(close());
+    expect_clean();
+}
+
 TEST_F(FrontendTest, DisconnectAsksTheQueuesToStop) {
     config_.queues = 2;
     backend_.start();
