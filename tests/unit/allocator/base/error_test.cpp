@@ -36,7 +36,7 @@ TEST(Error, IsPerThread) {
 // A library that calls this one from a destructor of its thread, after this one's own has run.
 TEST(Error, MayBeRecordedWhileAThreadEnds) {
     static pthread_key_t key;
-    static int left = 3;
+    static int left = 2;
     ASSERT_EQ(pthread_key_create(&key,
                                  [](void* value) {
                                      (void)fail(EINVAL, "round %llu", static_cast<std::uint64_t>(left));
