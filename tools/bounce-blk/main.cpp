@@ -11,6 +11,7 @@
 #include "tools/common/failure.hpp"
 #include "tools/common/report.hpp"
 #include "tools/common/signals.hpp"
+#include "tools/common/standard_streams.hpp"
 
 namespace {
 
@@ -57,6 +58,7 @@ int run(const bounce::blk::Options& options) {
 
 int main(int argc, char** argv) {
     try {
+        bounce::tools::occupy_standard_streams();
         bounce::tools::install_signal_handlers();
         bounce::blk::Options options;
         if (const auto status = parse_options(argc, argv, options)) return *status;

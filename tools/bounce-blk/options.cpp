@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "tools/bounce-blk/options.hpp"
 
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <bit>
 #include <functional>
 #include <iostream>
+#include <sstream>
 #include <string>
 #include <string_view>
 
 #include "bounce/bounce.h"
+#include "tools/bounce-blk/option_values.hpp"
 #include "tools/common/canary.hpp"
 #include "tools/common/failure.hpp"
+#include "tools/common/report.hpp"
 #include "tools/common/units.hpp"
 
 namespace bounce::blk {
@@ -23,8 +28,6 @@ using tools::parse_size;
 using tools::text;
 using tools::UsageError;
 
-constexpr std::uint64_t kSector = 512;
-constexpr std::uint64_t kMaxBlockBytes = std::uint64_t{1} << 30;
 constexpr double kMaxSeconds = 1e6;
 
 using TextSetter = std::function<void(const std::string&)>;
@@ -44,31 +47,6 @@ CLI::Option* value(CLI::App& app, const std::string& name, const char* kind, con
             },
             help)
         ->type_name(kind);
-}
-
-std::uint64_t parse_sectors(const std::string& input) {
-    const std::uint64_t bytes = parse_size(input);
-    if (bytes % kSector != 0) throw UsageError(text("'", input, "' is not a multiple of 512"));
-    return bytes;
-}
-
-/// "1,32": the items between the commas.
-std::vector<std::string> split_list(const std::string& input) {
-    std::vector<std::string> items;
-    std::size_t begin = 0;
-    for (;;) {
-        const std::size_t comma = input.find(',', begin);
-        items.push_back(input.substr(begin, comma - begin));
-        if (comma == std::string::npos) return items;
-        begin = comma + 1;
-    }
-}
-
-BenchOp parse_op(const std::string& input) {
-    for (const BenchOp op : {BenchOp::kRead, BenchOp::kWrite, BenchOp::kRandRead, BenchOp::kRandWrite}) {
-        if (input == op_name(op)) return op;
-    }
-    throw UsageError(text("'", input, "' is not one of read, write, randread, randwrite"));
 }
 
 void add_connection_options(CLI::App& app, Options& o) {
@@ -97,10 +75,7 @@ void add_connection_options(CLI::App& app, Options& o) {
     app.add_flag("--hugepages", o.hugepages,
                  "2 MiB pages for the pool where there are any (only for a back-end you trust)");
     value(app, "--wait", "poll|call", "wait for the device by polling or by interrupts (default call, for bench poll)",
-          [&o](const auto& in) {
-              if (in != "poll" && in != "call") throw UsageError(text("'", in, "' is not one of poll, call"));
-              o.wait = in == "poll" ? Wait::kPoll : Wait::kCall;
-          });
+          [&o](const auto& in) { o.wait = parse_wait(in); });
     value(app, "--timeout", "SECONDS", "how long the device may stay silent (default 5)",
           [&o](const auto& in) { o.timeout_seconds = parse_seconds(in, 0.1, 3600); });
 }
@@ -123,11 +98,7 @@ void add_output_options(CLI::App& app, Options& o) {
 void add_depth_options(CLI::App& app, Options& o, const char* bs_help) {
     value(app, "--qd", "N", "requests in flight on each queue (default 32)",
           [&o](const auto& in) { o.queue_depths = {static_cast<std::uint32_t>(parse_number(in, 1, 4096))}; });
-    value(app, "--bs", "SIZE", bs_help, [&o](const auto& in) {
-        const std::uint64_t bytes = parse_sectors(in);
-        if (bytes == 0 || bytes > kMaxBlockBytes) throw UsageError(text("'", in, "' is not a size from 512 to 1G"));
-        o.block_bytes = bytes;
-    });
+    value(app, "--bs", "SIZE", bs_help, [&o](const auto& in) { o.block_bytes = parse_block_bytes(in); });
 }
 
 void add_range_options(CLI::App& app, Options& o, const char* length_help, bool any_length) {
@@ -245,11 +216,8 @@ void add_bench(CLI::App& app, Options& o) {
             o.queue_depths.push_back(static_cast<std::uint32_t>(parse_number(item, 1, 4096)));
         }
     });
-    value(sub, "--bs", "SIZE", "bytes a request (default 4K)", [&o](const auto& in) {
-        const std::uint64_t bytes = parse_sectors(in);
-        if (bytes == 0 || bytes > kMaxBlockBytes) throw UsageError(text("'", in, "' is not a size from 512 to 1G"));
-        o.block_bytes = bytes;
-    });
+    value(sub, "--bs", "SIZE", "bytes a request (default 4K)",
+          [&o](const auto& in) { o.block_bytes = parse_block_bytes(in); });
     value(sub, "--seconds", "S", "how long for each op, queue depth and subject (default 5)",
           [&o](const auto& in) { o.bench_seconds = parse_seconds(in, 0.05, kMaxSeconds); });
     auto* compare = sub.add_flag_callback(
@@ -298,6 +266,15 @@ int refuse(const std::string& sentence) {
     return tools::kExitUsage;
 }
 
+/// What --help and --version ask for. Not by way of std::cout, which would not say why it could not be written.
+int print(const CLI::App& app, const CLI::Success& asked) {
+    std::ostringstream output;
+    const int status = app.exit(asked, output, std::cerr);
+    const std::string whole = output.str();
+    tools::write_all(STDOUT_FILENO, whole.data(), whole.size(), "stdout");
+    return status;
+}
+
 std::string version_text() {
     const std::uint32_t version = bounce_version();
     return text("bounce-blk ", version >> 16, ".", (version >> 8) & 0xff, ".", version & 0xff);
@@ -333,7 +310,7 @@ std::optional<int> parse_options(int argc, char** argv, Options& options) {
         app.parse(arguments_of(argc, argv));
         check_options(options);
     } catch (const CLI::Success& done) {
-        return app.exit(done);  // --help, --version
+        return print(app, done);
     } catch (const CLI::ParseError& error) {
         return refuse(app.get_subcommands().empty() ? without_command(argc, argv) : error.what());
     } catch (const UsageError& error) {
