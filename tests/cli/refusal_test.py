@@ -98,7 +98,7 @@ class RefusalTest(support.DeviceTest):
         """Connected, but completes nothing."""
         device = self.null_device()
         process = self.start_blk("bench", "--socket", self.socket, "--seconds", 60, "--timeout", "0.5", "--qd", 4)
-        support.wait_for(lambda: self.has_pool(device.process.pid), 20, "mapping of the pool")
+        support.wait_for(lambda: self.has_pool(device), 20, "mapping of the pool")
         time.sleep(0.3)
         os.kill(device.process.pid, signal.SIGSTOP)
         self.addCleanup(os.kill, device.process.pid, signal.SIGCONT)
@@ -116,7 +116,7 @@ class RefusalTest(support.DeviceTest):
         device = self.null_device()
         hole, end = os.pipe()  # an input that never ends
         process = self.start_blk(*arguments, "--socket", self.socket, stdin=hole)
-        support.wait_for(lambda: self.has_pool(device.process.pid), 20, "mapping of the pool")
+        support.wait_for(lambda: self.has_pool(device), 20, "mapping of the pool")
         process.send_signal(number)
         _, errors = process.communicate(timeout=30)
         os.close(hole)
@@ -124,11 +124,6 @@ class RefusalTest(support.DeviceTest):
         device.close()
         self.assertEqual(process.returncode, 1)
         self.assertIn(f"interrupted by {number.name}", errors)
-
-    @staticmethod
-    def has_pool(pid):
-        with open(f"/proc/{pid}/maps", encoding="utf-8") as maps:
-            return "bounce-blk" in maps.read()
 
 
 if __name__ == "__main__":

@@ -147,6 +147,12 @@ class DeviceTest(CliTest):
         self.addCleanup(device.close)
         return device
 
+    @staticmethod
+    def has_pool(device):
+        """Is bounce-blk connected to it?"""
+        with open(f"/proc/{device.process.pid}/maps", encoding="utf-8") as maps:
+            return "bounce-blk" in maps.read()
+
     def blk(self, command, *arguments, **options):
         return self.run_blk(command, "--socket", self.socket, *arguments, **options)
 

@@ -1,15 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 // What options mean together, and how their values are called.
 #include <sys/un.h>
+#include <unistd.h>
 
 #include "tools/bounce-blk/options.hpp"
 #include "tools/bounce-blk/virtio_blk.hpp"
 #include "tools/common/failure.hpp"
+#include "tools/common/files.hpp"
 
 namespace bounce::blk {
 
 using tools::text;
 using tools::UsageError;
+
+namespace {
+
+/// The JSON must not take the place of the data.
+void check_json_file(const Options& o) {
+    if (o.json.empty() || o.json == "-" || o.file.empty()) return;
+    const bool writes = o.command == Command::kRead || o.command == Command::kCopyOut;
+    if (!tools::same_file(o.json, o.file, writes ? STDOUT_FILENO : STDIN_FILENO)) return;
+    const char* which = o.command == Command::kRead ? "--out" : o.command == Command::kWrite ? "--in" : "FILE";
+    const std::string data = o.file == "-" ? text(writes ? "stdout" : "stdin") : text(which, " '", o.file, "'");
+    throw UsageError(text("--json: '", o.json, "' is the same file as ", data, "; expected another one"));
+}
+
+}  // namespace
 
 void check_options(Options& o) {
     if (o.socket.empty() || o.socket.size() >= sizeof(sockaddr_un{}.sun_path)) {
@@ -22,6 +38,7 @@ void check_options(Options& o) {
     if (stdout_is_data && o.json == "-") {
         throw UsageError("--json -: stdout is taken by the data already; give --json a file");
     }
+    check_json_file(o);
     if (o.command == Command::kVerify && o.file.empty() && !o.destroy) {
         throw UsageError(
             "verify without FILE overwrites the device with a pattern: add --destroy if that is what you want");

@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "tools/common/failure.hpp"
+#include "tools/common/files.hpp"
 #include "tools/common/report.hpp"
 
 namespace bounce::blk {
@@ -21,8 +22,7 @@ FileSink::FileSink(const std::string& path, std::uint64_t skip) : name_(path == 
     if (path == "-") {
         fd_ = STDOUT_FILENO;
     } else {
-        owned_ =
-            tools::Descriptor(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | (skip == 0 ? O_TRUNC : 0), 0666));
+        owned_ = tools::open_file(path, O_WRONLY | O_CREAT | (skip == 0 ? O_TRUNC : 0));
         fd_ = owned_.get();
     }
     if (fd_ < 0) throw Failure(text("cannot open ", name_, " for writing: ", errno_text(errno)));

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "tools/common/failure.hpp"
+#include "tools/common/files.hpp"
 #include "tools/common/little_endian.hpp"
 #include "tools/common/random.hpp"
 #include "tools/common/signals.hpp"
@@ -44,7 +45,7 @@ FileSource::FileSource(const std::string& path, std::uint64_t skip, std::optiona
     if (path == "-") {
         fd_ = STDIN_FILENO;
     } else {
-        owned_ = tools::Descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+        owned_ = tools::open_file(path, O_RDONLY);
         fd_ = owned_.get();
     }
     if (fd_ < 0) throw Failure(text("cannot open ", name_, ": ", errno_text(errno)));

@@ -3,13 +3,14 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <utility>
 
-#include "tools/common/descriptor.hpp"
 #include "tools/common/failure.hpp"
+#include "tools/common/files.hpp"
 #include "tools/common/signals.hpp"
 
 namespace bounce::tools {
@@ -38,11 +39,13 @@ Report::Report(std::string_view command, std::string json_path, bool quiet)
     json_["schema_version"] = 1;
     json_["command"] = command;
     json_["ok"] = true;
-    // An unwritable path is better said now than after the work.
-    if (!json_path_.empty() && !json_on_stdout()) {
-        const Descriptor file(::open(json_path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
-        if (!file) throw Failure(text("cannot write the JSON to '", json_path_, "': ", errno_text(errno)));
+    if (json_path_.empty() || json_on_stdout()) return;
+    json_file_ = open_file(json_path_, O_WRONLY | O_CREAT);
+    struct stat status {};
+    if (!json_file_ || ::fstat(json_file_.get(), &status) != 0) {
+        throw Failure(text("cannot write the JSON to '", json_path_, "': ", errno_text(errno)));
     }
+    json_rewritable_ = S_ISREG(status.st_mode);
 }
 
 void Report::line(std::string_view line) const {
@@ -61,14 +64,19 @@ void Report::write_json() {
         write_all(STDOUT_FILENO, whole.data(), whole.size(), "stdout");
         return;
     }
-    const Descriptor file(::open(json_path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
-    if (!file) throw Failure(text("cannot write the JSON to '", json_path_, "': ", errno_text(errno)));
-    write_all(file.get(), whole.data(), whole.size(), text("'", json_path_, "'"));
+    write_file(whole);
+}
+
+void Report::write_file(std::string_view whole) {
+    if (json_rewritable_ && (::ftruncate(json_file_.get(), 0) != 0 || ::lseek(json_file_.get(), 0, SEEK_SET) != 0)) {
+        throw Failure(text("cannot write the JSON to '", json_path_, "': ", errno_text(errno)));
+    }
+    write_all(json_file_.get(), whole.data(), whole.size(), text("'", json_path_, "'"));
 }
 
 void Report::write_failure(std::string_view sentence) noexcept {
     try {
-        written_ = json_on_stdout() && written_;  // a file can be written again, what went to a pipe cannot
+        written_ = written_ && !json_rewritable_;  // what went to a pipe cannot be taken back
         json_["ok"] = false;
         json_["error"] = sentence;
         write_json();

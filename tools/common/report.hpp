@@ -6,13 +6,16 @@
 #include <string>
 #include <string_view>
 
+#include "tools/common/descriptor.hpp"
 #include "tools/common/json.hpp"
 
 namespace bounce::tools {
 
 class Report {
 public:
-    /// json_path: empty for none, "-" for stdout. Throws Failure when the file cannot be made.
+    /// json_path: empty for none, "-" for stdout. The file is opened now, for an unwritable path is better said before
+    /// the work than after it, and once, for it may be a FIFO; a regular one keeps what is in it until it is written.
+    /// Throws Failure when it cannot be opened.
     Report(std::string_view command, std::string json_path, bool quiet);
 
     /// stdout carries data: text for people goes to stderr from now on.
@@ -33,7 +36,11 @@ public:
     void write_failure(std::string_view sentence) noexcept;
 
 private:
+    void write_file(std::string_view whole);
+
     std::string json_path_;
+    Descriptor json_file_;
+    bool json_rewritable_ = false;  // a regular file: the last one written counts
     bool quiet_;
     bool text_on_stdout_;
     bool written_ = false;
