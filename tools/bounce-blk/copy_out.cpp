@@ -51,8 +51,8 @@ void CopyOut::lost() {
 }
 
 std::string CopyOut::state_sentence() const {
-    const std::string sentence = text(given_, " of ", output_.length, " bytes ", output_.sink.fate());
-    if (!output_.advise) return sentence;
+    const std::string sentence = output_.sink.state(given_, output_.length);
+    if (!output_.advise || !output_.sink.can_go_on()) return sentence;
     return text(sentence, ". To go on from there: --offset ", (config_.offset + given_) / kSectorBytes * kSectorBytes,
                 " --skip ", output_.skipped + given_ / kSectorBytes * kSectorBytes);
 }

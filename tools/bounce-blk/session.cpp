@@ -166,7 +166,12 @@ void Session::read_config() {
     check(bounce_frontend_read_config(frontend_.get(), 0, bytes.data(), bytes.size()),
           "cannot read the device's configuration");
     device_config_ = DeviceConfig::parse(bytes);
+    // once.
     limits_ = Limits::check(device_config_, info_.features);
+}
+
+void Session::check_alive() const {
+    if (bounce_frontend_check(frontend_.get()) < 0) throw DeviceLost(bounce_last_error());
 }
 
 void Session::disconnect() {

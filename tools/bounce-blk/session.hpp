@@ -66,6 +66,9 @@ public:
     [[nodiscard]] const DeviceConfig& device_config() const noexcept { return device_config_; }
     [[nodiscard]] const Limits& limits() const noexcept { return limits_; }
 
+    /// Throws DeviceLost when the back-end is gone: for those who wait for something else than completions.
+    void check_alive() const;
+
     /// What is left of a connection that is lost: nobody can write into the pool any more. Abort the rings next.
     void disconnect();
     /// One attempt to connect again. False: not now; `why` has the reason. Throws tools::Failure when another attempt

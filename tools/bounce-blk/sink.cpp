@@ -11,6 +11,7 @@
 #include "tools/common/failure.hpp"
 #include "tools/common/files.hpp"
 #include "tools/common/report.hpp"
+#include "tools/common/signals.hpp"
 
 namespace bounce::blk {
 
@@ -37,20 +38,45 @@ void FileSink::consume(std::span<const std::byte> bytes, std::uint64_t /*offset*
     tools::write_all(fd_, bytes.data(), bytes.size(), name_);
 }
 
-std::string FileSink::fate() const {
-    return text(fd_ == STDOUT_FILENO ? "went to " : "are in ", name_);
+std::string FileSink::state(std::uint64_t given, std::uint64_t length) const {
+    return text(given, " of ", length, " bytes ", fd_ == STDOUT_FILENO ? "went to " : "are in ", name_);
 }
 
 void CompareSink::consume(std::span<const std::byte> bytes, std::uint64_t offset) {
+    while (taken_ < bytes.size()) {
+        tools::throw_if_stopped();
+        taken_ += compare_some(bytes.subspan(taken_), offset + taken_);
+    }
+    taken_ = 0;
+}
+
+std::size_t CompareSink::compare_some(std::span<const std::byte> bytes, std::uint64_t offset) {
     buffer_.resize(bytes.size());
-    const std::size_t got = read_full(expected_, buffer_);
-    if (got < bytes.size()) throw Failure(text(expected_.name(), " became shorter while it was compared"));
-    if (std::memcmp(bytes.data(), buffer_.data(), bytes.size()) == 0) return;
-    for (std::size_t i = 0; i < bytes.size(); ++i) {
+    const auto got = expected_.read_some(buffer_);
+    if (!got) {
+        while_waiting_();
+        expected_.wait();
+        return 0;
+    }
+    if (*got == 0) {
+        ended_early_ = true;
+        if (expected_.size()) throw Failure(text(expected_.name(), " became shorter while it was compared"));
+        throw Failure(text(expected_.name(), " ended after ", compared_, " bytes; --length says ", length_));
+    }
+    compared_ += *got;
+    if (std::memcmp(bytes.data(), buffer_.data(), *got) == 0) return *got;
+    for (std::size_t i = 0; i < *got; ++i) {
         if (bytes[i] == buffer_[i]) continue;
         if (!first_) first_ = offset + i;
         ++mismatched_;
     }
+    return *got;
+}
+
+std::string CompareSink::state(std::uint64_t /*given*/, std::uint64_t length) const {
+    const std::string compared = text(compared_, " of ", length, " bytes were compared");
+    if (!first_) return compared_ > 0 ? text(compared, " and are the same") : compared;
+    return text(compared, ", of which ", mismatched_, " differ, the first at offset ", *first_, " of the device");
 }
 
 }  // namespace bounce::blk
