@@ -72,6 +72,7 @@ std::unique_ptr<Transfer::Chunk> CopyIn::produce() {
     const std::uint64_t capacity = session_.limits().capacity_bytes;
     const std::uint64_t offset = config_.offset + produced_;
     if (bytes > capacity - offset) {
+        too_long_ = true;
         throw Failure(text(input_.source.name(), " is longer than the ", capacity - config_.offset,
                            " bytes that the device has from offset ", config_.offset, " on"));
     }
@@ -97,28 +98,39 @@ void CopyIn::retire() {
 }
 
 bool CopyIn::flush_due() const {
-    if (!session_.limits().flush || flush_.in_flight || contiguous_ == flush_mark_) return false;
+    if (!session_.limits().flush || flush_pending_ || contiguous_ == flush_mark_) return false;
     const bool all_written = end_of_input_ && contiguous_ == produced_;
     return all_written || contiguous_ - flush_mark_ >= kFlushBytes || Clock::now() - last_flush_ >= kFlushInterval ||
            (retain_ && window_full());
 }
 
 bool CopyIn::add_extra() {
-    if (!flush_due()) return false;
+    return flush_due() && start_flush();
+}
+
+bool CopyIn::add_last() {
+    retire();
+    return session_.limits().flush && !flush_pending_ && contiguous_ > durable_ && start_flush();
+}
+
+bool CopyIn::start_flush() {
     flush_.prepare(kTypeFlush, 0, 0);
     if (!engine_.add(flush_)) return false;
+    flush_pending_ = true;
     flush_mark_ = contiguous_;
     last_flush_ = Clock::now();
     return true;
 }
 
 void CopyIn::extra_done(Request& /*request*/) {
+    flush_pending_ = false;
     durable_ = flush_mark_;
     last_flush_ = Clock::now();
     ++flushes_;
 }
 
 void CopyIn::lost() {
+    flush_pending_ = false;
     for (auto& chunk : window_) {
         // Written but not flushed counts for nothing: the successor need not have it.
         if (!retain_ && chunk->state != Chunk::State::kInFlight) continue;
@@ -146,7 +158,7 @@ std::string CopyIn::state_sentence() const {
                                 session_.limits().flush ? " (flushed)" : "");
     // To go on, one begins on a whole block: the padded end is all or nothing.
     if (total && safe_bytes() == *total) return sentence + ", all there is";
-    if (!input_.advise) return sentence;
+    if (!input_.advise || too_long_) return sentence;
     return text(sentence, ". To go on from there: --offset ", config_.offset + safe_bytes(), " --skip ",
                 input_.skipped + safe_bytes());
 }

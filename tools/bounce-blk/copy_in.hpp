@@ -38,6 +38,7 @@ private:
     std::unique_ptr<Chunk> produce() override;
     void retire() override;
     bool add_extra() override;
+    bool add_last() override;
     void extra_done(Request& request) override;
     void lost() override;
     [[nodiscard]] bool finished() const override;
@@ -48,6 +49,7 @@ private:
     bool fill_staging();
     std::size_t pad_end();
     [[nodiscard]] bool flush_due() const;
+    bool start_flush();
     [[nodiscard]] std::uint64_t safe_bytes() const { return std::min(durable_, taken_); }
 
     const Input input_;
@@ -57,6 +59,7 @@ private:
     std::unique_ptr<Chunk> staging_;
     std::size_t staged_ = 0;  // bytes in it
     bool end_of_input_ = false;
+    bool too_long_ = false;       // the input, for the device: there is no going on
     std::uint64_t taken_ = 0;     // bytes from the source
     std::uint64_t produced_ = 0;  // the same, with padding
     std::uint64_t contiguous_ = 0;
@@ -64,6 +67,7 @@ private:
     std::size_t done_chunks_ = 0;  // at the front of the window: done, not yet flushed
     Request flush_;
     std::uint64_t flush_mark_ = 0;  // what the flush in flight covers; without one, the last did
+    bool flush_pending_ = false;    // in flight, or failed: then no later one vouches for what it was to cover
     std::uint32_t flushes_ = 0;
     Clock::time_point last_flush_;
 };

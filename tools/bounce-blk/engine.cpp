@@ -6,7 +6,6 @@
 #include <cerrno>
 
 #include "tools/common/failure.hpp"
-#include "tools/common/signals.hpp"
 #include "tools/common/units.hpp"
 
 namespace bounce::blk {
@@ -80,7 +79,7 @@ void Engine::submit() {
 }
 
 void Engine::take(Queue& queue, std::span<const bounce_completion> completions, std::vector<Request*>& done) {
-    // The books first, for all of them: judging one may throw.
+    // The books first, for all of them.
     for (const bounce_completion& completion : completions) {
         static_cast<Request*>(completion.cookie)->in_flight = false;
         --queue.in_flight;
@@ -91,9 +90,17 @@ void Engine::take(Queue& queue, std::span<const bounce_completion> completions, 
             throw DeviceLost(text("a request was aborted: ", bounce_error_text(completion.status)));
         }
         auto* request = static_cast<Request*>(completion.cookie);
-        request->check_result(completion.written);
-        done.push_back(request);
+        try {
+            request->check_result(completion.written);
+            done.push_back(request);
+        } catch (const tools::Failure&) {
+            if (!failure_) failure_ = std::current_exception();
+        }
     }
+}
+
+void Engine::throw_if_failed() const {
+    if (failure_) std::rethrow_exception(failure_);
 }
 
 std::size_t Engine::collect(std::vector<Request*>& done) {
@@ -121,7 +128,6 @@ void Engine::check_silence() const {
 }
 
 void Engine::wait() {
-    tools::throw_if_stopped();
     if (in_flight_ == 0) return;
     if (session_.config().calls) {
         wait_call();
@@ -145,7 +151,7 @@ void Engine::wait_call() {
 
 void Engine::wait_poll() {
     if (++empty_polls_ % kPollsPerCheck != 0) return;
-    check(bounce_frontend_check(session_.frontend()), "the device is gone");
+    session_.check_alive();
     check_silence();
     ::sched_yield();  // the back-end may need this very core
 }

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <exception>
 #include <span>
 #include <vector>
 
@@ -23,8 +24,11 @@ public:
     bool add(Request& request);
     /// Shows the device what was added.
     void submit();
-    /// Appends completed requests, checked, to `done`. Returns their number.
+    /// Appends completed requests that the device has done to `done`. Returns the number of all that have completed;
+    /// what is wrong with the first that failed is kept for throw_if_failed(). Throws DeviceLost.
     std::size_t collect(std::vector<Request*>& done);
+    /// Throws the tools::Failure of a request that failed.
+    void throw_if_failed() const;
     /// Returns when there may be something to collect, or after a short while. Throws DeviceLost when the device is
     /// gone, or silent for longer than the timeout.
     void wait();
@@ -64,6 +68,7 @@ private:
     std::uint32_t in_flight_ = 0;
     Clock::time_point last_progress_;
     std::uint32_t empty_polls_ = 0;
+    std::exception_ptr failure_;
     std::vector<bounce_sg> list_;
     std::vector<bounce_completion> completions_;
 };

@@ -166,8 +166,9 @@ void Session::read_config() {
     check(bounce_frontend_read_config(frontend_.get(), 0, bytes.data(), bytes.size()),
           "cannot read the device's configuration");
     device_config_ = DeviceConfig::parse(bytes);
+    // Read-only is not up to the one who negotiates, and a successor's word on it is not among what was negotiated
     // once.
-    limits_ = Limits::check(device_config_, info_.features);
+    limits_ = Limits::check(device_config_, info_.features | (info_.offered_features & feature(kReadOnly)));
 }
 
 void Session::check_alive() const {

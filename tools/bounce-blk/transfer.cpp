@@ -19,6 +19,7 @@ namespace {
 constexpr int kIssuesPerStep = 8;                     // then completions are looked at
 constexpr std::uint32_t kMaxFruitlessReconnects = 5;  // a device that dies of our very request is not asked for ever
 constexpr double kReconnectPause = 0.1;
+constexpr auto kWindUpTime = std::chrono::seconds(1);
 
 double seconds_since(Clock::time_point start) {
     return std::chrono::duration<double>(Clock::now() - start).count();
@@ -81,6 +82,7 @@ void Transfer::run() {
             }
         }
     } catch (const Failure& failure) {
+        if (connected_) wind_up();
         seconds_ = seconds_since(start);
         progress_.clear();
         throw Failure(text(failure.what(), ". ", state_sentence()));
@@ -93,8 +95,22 @@ void Transfer::step() {
     tools::throw_if_stopped();
     bool moved = issue();
     engine_.submit();
+    moved = take_completed() > 0 || moved;
+    retire();
+    engine_.throw_if_failed();
+    progress_.update(bytes());
+    if (moved || finished()) return;
+    if (engine_.in_flight() > 0) {
+        engine_.wait();
+    } else {
+        session_.check_alive();  // nobody else looks while nothing is asked of it
+        wait_for_input();
+    }
+}
+
+std::size_t Transfer::take_completed() {
     done_.clear();
-    moved = engine_.collect(done_) > 0 || moved;
+    const std::size_t count = engine_.collect(done_);
     for (Request* request : done_) {
         fruitless_reconnects_ = 0;
         if (request->owner == nullptr) {
@@ -103,13 +119,24 @@ void Transfer::step() {
             static_cast<Chunk*>(request->owner)->state = Chunk::State::kDone;
         }
     }
-    retire();
-    progress_.update(bytes());
-    if (moved || finished()) return;
-    if (engine_.in_flight() > 0) {
-        engine_.wait();
-    } else {
-        wait_for_input();
+    return count;
+}
+
+void Transfer::drain(Clock::time_point deadline) {
+    while (engine_.in_flight() > 0 && Clock::now() < deadline) {
+        engine_.submit();
+        if (take_completed() == 0) engine_.wait();
+    }
+}
+
+/// So that the state is told as it is, and not as it was when the failure was noticed.
+void Transfer::wind_up() noexcept {
+    const auto deadline = Clock::now() + kWindUpTime;
+    try {
+        drain(deadline);
+        if (engine_.in_flight() == 0 && add_last()) drain(deadline);
+    } catch (const std::exception&) {
+        return;  // one failure is to be told already
     }
 }
 
@@ -136,6 +163,7 @@ Transfer::Chunk* Transfer::next_to_issue() {
 }
 
 void Transfer::recover(const std::string& reason) {
+    connected_ = false;
     engine_.abandon();
     lost();
     next_ready_ = 0;
@@ -155,6 +183,12 @@ void Transfer::recover(const std::string& reason) {
         }
         if (!tools::sleep_unless_stopped(kReconnectPause)) tools::throw_if_stopped();
     }
+    const std::uint64_t most = fit_request_bytes(session_, config_.request_bytes);
+    if (most < config_.request_bytes) {
+        throw Failure(text("the device that came back is another one: it takes at most ", most,
+                           " bytes a request; those to go on with have ", config_.request_bytes));
+    }
+    connected_ = true;
     ++reconnects_;
     engine_.restart_timeout();
     report_.line("the device is back; going on");

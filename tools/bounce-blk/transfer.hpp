@@ -3,6 +3,7 @@
 // and given out in order; and what to do when the device goes away in the middle.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -35,7 +36,8 @@ public:
     Transfer(const Transfer&) = delete;
     Transfer& operator=(const Transfer&) = delete;
 
-    /// All of it. Throws tools::Failure; the sentence says how far it came and how to go on.
+    /// All of it. Throws tools::Failure; the sentence says how far it came and how to go on. When the device is still
+    /// there, what is in flight comes home before that.
     void run();
 
     /// bytes, seconds, mib_per_s, reconnects; also of a run that failed.
@@ -59,6 +61,8 @@ protected:
     virtual void retire() = 0;
     /// A request other than a chunk's, when one is due (flush). True: one was added.
     virtual bool add_extra() { return false; }
+    /// The same after a failure with the device still there, when nothing is in flight any more.
+    virtual bool add_last() { return false; }
     /// A request other than a chunk's has completed.
     virtual void extra_done(Request& /*request*/) {}
     /// The connection is lost, nothing is in flight any more; chunks of the window that are to be done again become
@@ -91,10 +95,14 @@ private:
     void step();
     bool issue();
     Chunk* next_to_issue();
+    std::size_t take_completed();
+    void drain(std::chrono::steady_clock::time_point deadline);
+    void wind_up() noexcept;
     void recover(const std::string& reason);
 
     std::vector<std::unique_ptr<Chunk>> free_;
     std::vector<Request*> done_;
+    bool connected_ = true;
     double seconds_ = 0;
     std::uint32_t reconnects_ = 0;
     std::uint32_t fruitless_reconnects_ = 0;
