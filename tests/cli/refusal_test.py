@@ -125,6 +125,63 @@ class RefusalTest(support.DeviceTest):
         self.assertEqual(process.returncode, 1)
         self.assertIn(f"interrupted by {number.name}", errors)
 
+    def test_interrupted_while_connecting(self):
+        """The back-end has accepted and says nothing: the connection fails, but that is not what is to be said."""
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(self.socket))
+            listener.listen()
+            process = self.start_blk("info", "--socket", self.socket, "--timeout", 2)
+            self.check_interrupted_connect(process, listener)
+
+    def test_interrupted_while_reconnecting(self):
+        device = self.null_device()
+        hole, end = os.pipe()
+        self.addCleanup(os.close, hole)
+        self.addCleanup(os.close, end)
+        process = self.start_blk("copy-in", "-", "--socket", self.socket, "--timeout", 2, "--reconnect", 60, stdin=hole)
+        support.wait_for(lambda: self.has_pool(device), 20, "mapping of the pool")
+        device.kill()
+        self.socket.unlink()
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(self.socket))
+            listener.listen()
+            self.check_interrupted_connect(process, listener)
+
+    def check_interrupted_connect(self, process, listener):
+        listener.settimeout(20)
+        connection, _ = listener.accept()
+        with connection:
+            connection.settimeout(20)
+            self.assertTrue(connection.recv(1))  # its first message: it waits for the answer now
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=30)
+        self.assertEqual(process.returncode, 1)
+        self.assertIn("interrupted by SIGINT", errors)
+
+    def test_a_second_signal_ends_it_at_once(self):
+        """The first one finds it waiting for a back-end that says nothing, which takes until --timeout."""
+        for first, second in ((signal.SIGINT, signal.SIGTERM), (signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGINT)):
+            with self.subTest(first=first.name, second=second.name), socket.socket(socket.AF_UNIX) as listener:
+                self.socket.unlink(missing_ok=True)
+                listener.bind(str(self.socket))
+                listener.listen()
+                listener.settimeout(20)
+                process = self.start_blk("info", "--socket", self.socket, "--timeout", 60)
+                with listener.accept()[0] as connection:
+                    self.assertTrue(connection.recv(1))
+                    process.send_signal(first)
+                    support.wait_for(lambda number=second: self.by_default(process.pid, number), 20, "first signal")
+                    process.send_signal(second)
+                    process.communicate(timeout=20)
+                self.assertEqual(process.returncode, -second)
+
+    @staticmethod
+    def by_default(pid, number):
+        """Has the process no handler of its own for the signal?"""
+        with open(f"/proc/{pid}/status", encoding="utf-8") as status:
+            [caught] = [int(line.split()[1], 16) for line in status if line.startswith("SigCgt:")]
+        return not caught >> (number - 1) & 1
+
 
 if __name__ == "__main__":
     support.main()

@@ -14,6 +14,7 @@
 
 #include "tools/bounce-blk/session.hpp"
 #include "tools/common/failure.hpp"
+#include "tools/common/signals.hpp"
 
 namespace bounce::blk {
 namespace {
@@ -112,6 +113,7 @@ void BareConnection::connect(const std::string& path, double timeout_seconds) {
     address.sun_family = AF_UNIX;
     std::memcpy(address.sun_path, path.data(), std::min(path.size(), sizeof address.sun_path - 1));
     if (!socket_ || ::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+        tools::throw_if_stopped();
         throw Failure(text("cannot connect to '", path, "': ", errno_text(errno)));
     }
     timeval timeout{};
@@ -162,6 +164,7 @@ void BareConnection::receive(std::uint32_t request, std::span<std::byte> payload
     Header header{};
     std::memcpy(&header, buffer.data(), sizeof header);
     if (got != static_cast<ssize_t>(expected) || header.request != request || header.size != payload.size()) {
+        tools::throw_if_stopped();
         throw DeviceLost(text("no proper answer from the back-end to request ", request));
     }
     std::memcpy(payload.data(), buffer.data() + sizeof header, payload.size());

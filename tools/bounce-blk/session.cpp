@@ -12,6 +12,7 @@
 
 #include "tools/common/failure.hpp"
 #include "tools/common/machine.hpp"
+#include "tools/common/signals.hpp"
 #include "tools/common/units.hpp"
 
 namespace bounce::blk {
@@ -50,6 +51,12 @@ void check_socket(const std::string& path) {
         throw Failure(text("cannot connect to '", path, "': ", tools::errno_text(errno)));
     }
     if (!S_ISSOCK(status.st_mode)) throw Failure(text("cannot connect to '", path, "': it is not a socket"));
+}
+
+/// The code of a call that may have waited. When it failed after a stop was asked for, that is what is to be said.
+int stoppable(int code) {
+    if (code < 0) tools::throw_if_stopped();
+    return code;
 }
 
 /// The flag, or none.
@@ -152,7 +159,7 @@ void Session::connect() {
     options.flags = flag_if(config_.calls, BOUNCE_FRONTEND_CALLS) | flag_if(config_.hugepages, BOUNCE_FRONTEND_TRUSTED);
     bounce_frontend* frontend = nullptr;
     try {
-        check(bounce_frontend_connect(pool_.get(), &options, &frontend), "cannot connect");
+        check(stoppable(bounce_frontend_connect(pool_.get(), &options, &frontend)), "cannot connect");
         frontend_.reset(frontend);
         read_config();
     } catch (const DeviceLost& lost) {
@@ -163,7 +170,7 @@ void Session::connect() {
 void Session::read_config() {
     check(bounce_frontend_get_info(frontend_.get(), &info_), "cannot ask the connection");
     std::array<std::byte, DeviceConfig::kBytes> bytes{};
-    check(bounce_frontend_read_config(frontend_.get(), 0, bytes.data(), bytes.size()),
+    check(stoppable(bounce_frontend_read_config(frontend_.get(), 0, bytes.data(), bytes.size())),
           "cannot read the device's configuration");
     device_config_ = DeviceConfig::parse(bytes);
     // Read-only is not up to the one who negotiates, and a successor's word on it is not among what was negotiated
@@ -182,7 +189,7 @@ void Session::disconnect() {
 
 bool Session::reconnect(std::string& why) {
     const Limits before = limits_;
-    const int code = bounce_frontend_reconnect(frontend_.get());
+    const int code = stoppable(bounce_frontend_reconnect(frontend_.get()));
     if (code < 0 && !may_come_back(code)) throw Failure(text("cannot reconnect: ", bounce_last_error()));
     if (code < 0) {
         why = bounce_last_error();

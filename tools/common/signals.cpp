@@ -17,6 +17,9 @@ static_assert(std::atomic<int>::is_always_lock_free);
 
 extern "C" void on_stop(int signal) {
     stop_signal.store(signal, std::memory_order_relaxed);
+    // Whoever asks a second time does not want to wait.
+    std::signal(SIGINT, SIG_DFL);
+    std::signal(SIGTERM, SIG_DFL);
 }
 
 }  // namespace
@@ -25,6 +28,8 @@ void install_signal_handlers() {
     struct sigaction action = {};
     action.sa_handler = on_stop;  // without SA_RESTART: a read or write that waits is to end
     sigemptyset(&action.sa_mask);
+    sigaddset(&action.sa_mask, SIGINT);  // each counts by itself, also when both come at once
+    sigaddset(&action.sa_mask, SIGTERM);
     sigaction(SIGINT, &action, nullptr);
     sigaction(SIGTERM, &action, nullptr);
     action.sa_handler = SIG_IGN;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-// SIGINT and SIGTERM ask a tool to stop; it looks when it can and ends in an orderly way.
+// SIGINT and SIGTERM ask a tool to stop; it looks when it can and ends in an orderly way. A second one ends it at once.
 #pragma once
 
 namespace bounce::tools {
