@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """Help texts and the sentences for a wrong command line, word for word (golden/). BOUNCE_UPDATE_GOLDEN=1 writes them anew."""
 import os
+import re
 import shlex
 import subprocess
 import unittest
@@ -22,6 +23,8 @@ WRONG = [
     (2, "info --socket x --queues 1.5"),
     (2, "info --socket x --queues 99999999999999999999999"),
     (2, "info --socket x --queue-size 100"),
+    (2, "info --socket x --queue-size 2"),
+    (2, "info --socket x --queue-size 64K"),
     (2, "info --socket x --pool-size 1"),
     (2, "info --socket x --pool-size 12Q"),
     (2, "info --socket x --pool-size -1"),
@@ -99,7 +102,8 @@ class UsageTest(support.CliTest):
         for status, arguments in WRONG:
             done = self.run_blk(*shlex.split(arguments), status=status, stdin=subprocess.DEVNULL)
             self.assertEqual(done.stdout, "", arguments)
-            text += f"$ bounce-blk {arguments}\n{done.stderr}exit status {status}\n\n"
+            errors = re.sub(r"(this machine's) [\d.]+ \w+", r"\1 MEMORY", done.stderr)
+            text += f"$ bounce-blk {arguments}\n{errors}exit status {status}\n\n"
         self.check_golden("wrong.txt", text)
 
     def test_socket_path_too_long(self):

@@ -55,9 +55,10 @@ void add_connection_options(CLI::App& app, Options& o) {
         ->required();
     value(app, "--queues", "N", "number of queues (default 1)",
           [&o](const auto& in) { o.queues = static_cast<std::uint32_t>(parse_number(in, 1, 256)); });
-    value(app, "--queue-size", "N", "descriptors of a queue, a power of two (default: what --qd needs, at least 128)",
+    value(app, "--queue-size", "N",
+          "descriptors of a queue, a power of two from 4 to 32768 (default: what --qd needs, at least 128)",
           [&o](const auto& in) {
-              const std::uint64_t size = parse_number(in, 2, 32768);
+              const std::uint64_t size = parse_number(in, 4, 32768);
               if (!std::has_single_bit(size)) throw UsageError(text("'", in, "' is not a power of two"));
               o.queue_size = static_cast<std::uint32_t>(size);
           });
