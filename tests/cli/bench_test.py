@@ -1,7 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """bench: what it prints and writes; how fast things are is none of a test's business."""
+import contextlib
 import json
+import os
+import pty
+import re
 
 import support
 
@@ -77,6 +81,25 @@ class BenchTest(support.DeviceTest):
         self.null_device()
         done = self.blk("bench", "--bare", "--qd", 100, "--queue-size", 128, status=1)
         self.assertIn("needs a --queue-size of at least 300, not 128", done.stderr)
+
+    def test_progress_counts_rounds(self):
+        """One bar for all cases, on a terminal."""
+        self.null_device()
+        terminal, side = pty.openpty()
+        with open(terminal, "rb", buffering=0) as screen:
+            process = self.start_blk("bench", "--socket", self.socket, "--compare", "--qd", "1,2", "--seconds", "0.9", stderr=side)
+            os.close(side)
+            shown = b""
+            with contextlib.suppress(OSError):  # its end, on a terminal
+                while piece := screen.read(4096):
+                    shown += piece
+            process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 0, shown)
+        self.assertNotIn(b"MiB", shown)
+        done = [int(number) for number in re.findall(rb"%  (\d+) of 54 rounds ", shown)]
+        self.assertGreater(len(done), 5, shown)
+        self.assertEqual(done, sorted(done))
+        self.assertGreater(done[-1], 27, "the second case has no bar")
 
 
 if __name__ == "__main__":

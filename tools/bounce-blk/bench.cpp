@@ -87,16 +87,14 @@ int run_bench(Context& context) {
     const tools::Ticks ticks;
     const std::uint64_t total_rounds =
         options.ops.size() * options.queue_depths.size() * options.subjects.size() * count_rounds(options);
+    tools::Progress progress("bench", total_rounds, progress_wanted(options), tools::Progress::Unit::kRounds);
     std::uint64_t rounds_done = 0;
     Case what;
     for (const BenchOp op : options.ops) {
         for (const std::uint32_t depth : options.queue_depths) {
             what = Case{op, depth, block_bytes, options.queues, blocks};
-            std::vector<Result> results;
-            {
-                tools::Progress progress("bench", total_rounds, progress_wanted(options));
-                results = run_case(context, ticks, what, progress, rounds_done);
-            }
+            const std::vector<Result> results = run_case(context, ticks, what, progress, rounds_done);
+            progress.clear();
             report_case(context, ticks, what, results);
         }
     }

@@ -26,9 +26,10 @@ std::string bar(double fraction, std::size_t width) {
 
 }  // namespace
 
-Progress::Progress(std::string label, std::optional<std::uint64_t> total, bool wanted)
+Progress::Progress(std::string label, std::optional<std::uint64_t> total, bool wanted, Unit unit)
     : label_(std::move(label)),
       total_(total),
+      unit_(unit),
       enabled_(wanted && ::isatty(STDERR_FILENO) == 1),
       start_(Clock::now()),
       next_(start_ + std::chrono::milliseconds(500)) {}
@@ -45,14 +46,19 @@ void Progress::update(std::uint64_t done) {
     draw(done, std::chrono::duration<double>(now - start_).count());
 }
 
+std::string Progress::amount(std::uint64_t done, double seconds) const {
+    if (unit_ == Unit::kRounds) return text(done, total_ ? text(" of ", *total_) : "", " rounds");
+    return text(format_bytes(done), total_ ? text(" of ", format_bytes(*total_)) : "", "  ",
+                format_fixed(mib_per_second(done, seconds), 0), " MiB/s");
+}
+
 void Progress::draw(std::uint64_t done, double seconds) {
-    const std::string rate = text(format_fixed(mib_per_second(done, seconds), 0), " MiB/s");
-    std::string line = text(label_, "  ", format_bytes(done), "  ", rate);
+    std::string line = text(label_, "  ", amount(done, seconds));
     if (total_ && *total_ > 0) {
         const double fraction = std::min(1.0, static_cast<double>(done) / static_cast<double>(*total_));
         const double left = fraction > 0 ? seconds * (1 - fraction) / fraction : 0;
-        const std::string figures = text(" ", format_fixed(100 * fraction, 0), " %  ", format_bytes(done), " of ",
-                                         format_bytes(*total_), "  ", rate, "  ", format_fixed(left, 0), " s left");
+        const std::string figures = text(" ", format_fixed(100 * fraction, 0), " %  ", amount(done, seconds), "  ",
+                                         format_fixed(left, 0), " s left");
         const std::size_t columns = terminal_columns();
         const std::size_t taken = label_.size() + figures.size() + 6;
         const std::size_t width = columns > taken + 10 ? std::min<std::size_t>(columns - taken, 40) : 0;

@@ -11,8 +11,10 @@ namespace bounce::tools {
 
 class Progress {
 public:
+    enum class Unit { kBytes, kRounds };
+
     /// total: nullopt when the end is not known (a pipe).
-    Progress(std::string label, std::optional<std::uint64_t> total, bool wanted);
+    Progress(std::string label, std::optional<std::uint64_t> total, bool wanted, Unit unit = Unit::kBytes);
     ~Progress();
     Progress(const Progress&) = delete;
     Progress& operator=(const Progress&) = delete;
@@ -25,9 +27,12 @@ public:
 private:
     using Clock = std::chrono::steady_clock;
     void draw(std::uint64_t done, double seconds);
+    /// "3 MiB of 9 MiB  1 MiB/s", "3 of 9 rounds".
+    [[nodiscard]] std::string amount(std::uint64_t done, double seconds) const;
 
     std::string label_;
     std::optional<std::uint64_t> total_;
+    Unit unit_;
     bool enabled_;
     bool shown_ = false;
     Clock::time_point start_;
