@@ -79,8 +79,21 @@ class BenchTest(support.DeviceTest):
 
     def test_too_deep_for_the_bare_loop(self):
         self.null_device()
-        done = self.blk("bench", "--bare", "--qd", 100, "--queue-size", 128, status=1)
-        self.assertIn("needs a --queue-size of at least 300, not 128", done.stderr)
+        for subject in ("--bare", "--compare"):
+            done = self.blk("bench", subject, "--qd", "1,100", "--queue-size", 128, "--seconds", "0.1", status=1)
+            self.assertIn("with --qd 100 it needs a --queue-size of at least 512, not 128", done.stderr)
+            self.assertEqual(done.stdout, "", "there was a round before it was said")
+        self.check_result(self.bench("--bare", "--qd", 100, "--queue-size", 512)["results"][0])
+
+    def test_a_queue_that_suffices_for_the_bare_loop(self):
+        self.null_device()
+        for depth in (100, 400, 4096):
+            for result in self.bench("--compare", "--qd", depth, "--bs", 512)["results"]:
+                self.check_result(result)
+
+    def test_the_smallest_queue(self):
+        self.null_device()
+        self.check_result(self.bench("--queue-size", 4, "--qd", 1, "--no-indirect")["results"][0])
 
     def test_progress_counts_rounds(self):
         """One bar for all cases, on a terminal."""

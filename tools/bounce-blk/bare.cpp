@@ -96,10 +96,6 @@ BareSubject::BareSubject(BareConnection& connection, std::uint32_t queue, std::u
       event_idx_(has(connection.features(), kEventIdx)),
       mask_(static_cast<std::uint16_t>(queue_size - 1)),
       depth_(static_cast<std::uint16_t>(load.depth)) {
-    if (std::uint64_t{3} * load.depth > queue_size) {
-        throw Failure(text("the bare loop takes 3 descriptors a request: with --qd ", load.depth,
-                           " it needs a --queue-size of at least ", 3 * load.depth, ", not ", queue_size));
-    }
     const Layout layout(queue_size, load);
     desc_ = memory;
     avail_ = memory + layout.avail;

@@ -60,6 +60,14 @@ std::uint64_t probe_blocks(const Context& context, std::uint64_t block_bytes, st
     return limits.capacity_bytes / block_bytes;
 }
 
+/// Said before the first round, not in the middle of the last case.
+void check_queue_size(const Options& options, std::uint32_t deepest) {
+    const std::uint32_t needed = least_bare_queue_size(deepest);
+    if (!options.measures_bare() || options.queue_size.value_or(needed) >= needed) return;
+    throw Failure(text("the bare loop takes 3 descriptors a request: with --qd ", deepest,
+                       " it needs a --queue-size of at least ", needed, ", not ", *options.queue_size));
+}
+
 void describe_machine(Context& context, const tools::Machine& machine, const std::array<double, 3>& load) {
     tools::Json& json = context.report.json();
     json["load_average"] = load;
@@ -78,6 +86,7 @@ int run_bench(Context& context) {
     const Options& options = context.options;
     const std::uint64_t block_bytes = options.block_bytes.value_or(4096);
     const std::uint32_t deepest = *std::max_element(options.queue_depths.begin(), options.queue_depths.end());
+    check_queue_size(options, deepest);
     const std::uint64_t blocks = probe_blocks(context, block_bytes, deepest);
     describe_machine(context, tools::machine_facts(), tools::load_average());
     tools::Json& json = context.report.json();

@@ -3,6 +3,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "tools/bounce-blk/options.hpp"
 #include "tools/bounce-blk/virtio_blk.hpp"
 #include "tools/common/failure.hpp"
@@ -56,6 +58,10 @@ void check_options(Options& o) {
                     text("bench --op ", op_name(op), " overwrites the device: add --destroy if that is what you want"));
         }
     }
+}
+
+bool Options::measures_bare() const noexcept {
+    return command == Command::kBench && std::find(subjects.begin(), subjects.end(), Subject::kBare) != subjects.end();
 }
 
 const char* command_name(Command command) noexcept {

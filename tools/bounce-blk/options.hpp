@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -56,7 +57,15 @@ struct Options {
     std::vector<Subject> subjects = {Subject::kBounced};
     bool no_indirect = false;
     bool no_event_idx = false;
+
+    /// Does the bench have the bare loop among its subjects?
+    [[nodiscard]] bool measures_bare() const noexcept;
 };
+
+/// Of a queue of the bare loop, which takes three descriptors a request.
+[[nodiscard]] constexpr std::uint32_t least_bare_queue_size(std::uint32_t queue_depth) noexcept {
+    return std::bit_ceil(3 * queue_depth);
+}
 
 /// Reads the command line. With --help or --version prints and returns 0, with a wrong one says why and returns 2;
 /// nullopt: go on.

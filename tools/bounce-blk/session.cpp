@@ -68,6 +68,13 @@ std::uint64_t round_up(std::uint64_t value, std::uint64_t to) {
     return (value + to - 1) / to * to;
 }
 
+/// A request without INDIRECT_DESC takes three descriptors. 1024 is what common back-ends have; only the bare loop
+/// cannot do with less than it needs.
+std::uint32_t default_queue_size(const Options& options, std::uint32_t queue_depth) {
+    const std::uint32_t size = std::clamp(std::bit_ceil(4 * queue_depth), 128U, 1024U);
+    return options.measures_bare() ? std::max(size, least_bare_queue_size(queue_depth)) : size;
+}
+
 /// Room for everything in flight, a quarter more for rounding, and the rings.
 std::uint64_t default_pool_bytes(std::uint64_t in_flight_bytes, std::uint64_t requests) {
     const std::uint64_t needed = in_flight_bytes + in_flight_bytes / 4 + requests * 1024 + 4 * kMiB;
@@ -99,8 +106,7 @@ SessionConfig SessionConfig::make(const Options& options, std::uint64_t request_
     SessionConfig config;
     config.socket = options.socket;
     config.queues = options.queues;
-    // A request without INDIRECT_DESC takes three descriptors. 1024 is what common back-ends have.
-    config.queue_size = options.queue_size.value_or(std::clamp(std::bit_ceil(4 * queue_depth), 128U, 1024U));
+    config.queue_size = options.queue_size.value_or(default_queue_size(options, queue_depth));
     config.base_gpa = options.base_gpa;
     config.hugepages = options.hugepages;
     config.quiet = options.quiet;
