@@ -11,6 +11,8 @@
 namespace bounce::blk {
 namespace {
 
+constexpr std::uint32_t kLooksPerKick = 4096;  // of a poller, which looks every 1024 polls
+
 using tools::Failure;
 using tools::text;
 
@@ -105,6 +107,7 @@ std::uint32_t RingSubject::collect(std::vector<std::uint32_t>& slots) {
     const int count = bounce_ring_collect(ring_, completions_.data(), std::min(slots.size(), completions_.size()));
     if (count <= 0) return static_cast<std::uint32_t>(check(count, "cannot collect"));
     outstanding_ -= static_cast<std::uint32_t>(count);
+    idle_looks_ = 0;
     for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
         const auto* slot = static_cast<const Slot*>(completions_[i].cookie);
         if (completions_[i].status < 0) throw DeviceLost(bounce_error_text(completions_[i].status));
@@ -119,6 +122,10 @@ std::uint32_t RingSubject::collect(std::vector<std::uint32_t>& slots) {
 void RingSubject::idle() {
     if (polls()) {
         check(bounce_frontend_check(session_.frontend()), "the device is gone");
+        // What the device says of kicks is a hint: after a long silence it gets one that it did not ask for.
+        if (++idle_looks_ % kLooksPerKick == 0) {
+            check(bounce_frontend_kick(session_.frontend(), queue_), "cannot kick the device");
+        }
         return;
     }
     const int code = bounce_frontend_wait(session_.frontend(), queue_, 100);

@@ -57,6 +57,7 @@ private:
     bounce_ring* ring_;
     std::size_t n_out_;
     std::uint32_t outstanding_ = 0;
+    std::uint32_t idle_looks_ = 0;  // in a row
     std::vector<Slot> slots_;
     std::vector<bounce_completion> completions_;
     std::vector<std::unique_ptr<Request>> requests_;  // bounced: the private memory

@@ -3,6 +3,7 @@
 
 #include <sched.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "tools/common/failure.hpp"
@@ -17,6 +18,7 @@ constexpr std::uint32_t kWaitMilliseconds = 100;      // how long a stop request
 constexpr std::uint32_t kSharedWaitMilliseconds = 2;  // with several queues: another one may have something meanwhile
 constexpr std::size_t kSubmitAtOnceBytes = 32768;     // copying this much takes longer than telling the device
 constexpr std::uint32_t kPollsPerCheck = 1024;
+constexpr std::chrono::milliseconds kKickAgainAfter{200};
 constexpr std::size_t kBatch = 64;
 
 }  // namespace
@@ -153,7 +155,18 @@ void Engine::wait_poll() {
     if (++empty_polls_ % kPollsPerCheck != 0) return;
     session_.check_alive();
     check_silence();
+    kick_again();
     ::sched_yield();  // the back-end may need this very core
+}
+
+/// Whether a kick was wanted is the device's word; should it have been wrong, this one repairs it.
+void Engine::kick_again() {
+    const auto now = Clock::now();
+    if (now - std::max(last_progress_, last_kick_) < kKickAgainAfter) return;
+    last_kick_ = now;
+    for (std::uint32_t i = 0; i < queues_.size(); ++i) {
+        if (queues_[i].in_flight > 0) check(bounce_frontend_kick(session_.frontend(), i), "cannot kick the device");
+    }
 }
 
 void Engine::abort_rings() noexcept {

@@ -57,6 +57,7 @@ private:
     void submit(std::uint32_t index);
     void abort_rings() noexcept;
     void check_silence() const;
+    void kick_again();
     void wait_call();
     void wait_poll();
 
@@ -67,6 +68,7 @@ private:
     std::uint32_t wait_queue_ = 0;
     std::uint32_t in_flight_ = 0;
     Clock::time_point last_progress_;
+    Clock::time_point last_kick_{};
     std::uint32_t empty_polls_ = 0;
     std::exception_ptr failure_;
     std::vector<bounce_sg> list_;
