@@ -165,7 +165,7 @@ def parse(argv):
     parser.add_argument("--bounce-blk", required=True)
     parser.add_argument("--json")
     parser.add_argument("--hold", type=float, default=0)
-    parser.add_argument("--seconds", type=float, default=2)
+    parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--image-mib", type=int, default=320)
     return parser.parse_args(argv)
 
