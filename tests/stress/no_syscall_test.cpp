@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+// The path of a request makes no system call: a process that the kernel kills for the first one maps, syncs and unmaps
+// a million times, and drives a ring. (A kick is the caller's here; a front-end's is one write.)
+#include <gtest/gtest.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <iterator>
+
+#include "bounce/bounce.h"
+
+namespace {
+
+#ifndef __has_feature
+#define __has_feature(feature) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
+constexpr bool kSanitized = true;  // their runtimes make system calls of their own
+#else
+constexpr bool kSanitized = false;
+#endif
+
+/// From here on only exit_group() is allowed. False when the kernel has no filters.
+bool forbid_system_calls() {
+    sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit_group, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+    };
+    const sock_fprog program{sizeof code / sizeof code[0], code};
+    return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+constexpr int kNoFilter = 77;
+char g_buffer[262144];  // not on the heap, which would be given back with a system call
+
+/// Runs in a child, and returns its exit status; -1 when it was killed.
+template <class Body>
+int in_child(Body body) {
+    const pid_t child = ::fork();
+    if (child == 0) ::_exit(body());
+    int status = -1;
+    if (child < 0 || ::waitpid(child, &status, 0) != child) return -2;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+struct Host {
+    bounce_pool* pool = nullptr;
+    bounce_device* device = nullptr;
+    bounce_ring* ring = nullptr;
+
+    bool make() {
+        bounce_pool_options of_pool{};
+        of_pool.size = sizeof of_pool;
+        of_pool.region.size = sizeof of_pool.region;
+        of_pool.region.bytes = 16U << 20;
+        of_pool.region.base_gpa = std::uint64_t{1} << 32;
+        bounce_device_options of_device{};
+        of_device.size = sizeof of_device;
+        const bounce_ring_options of_ring{sizeof of_ring, 64, BOUNCE_RING_INDIRECT | BOUNCE_RING_EVENT_IDX, 0, 0};
+        return bounce_pool_create(&of_pool, &pool) == 0 && bounce_device_create(pool, &of_device, &device) == 0 &&
+               bounce_ring_create(device, &of_ring, &ring) == 0;
+    }
+};
+
+/// 0, or which call failed.
+int map_sync_unmap(const Host& host, int rounds) {
+    static constexpr std::size_t kSizes[] = {64, 1500, 4096, 100, 65536, 9000, 512, 20000, 4096, 262144};
+    bounce_mapping mappings[4];
+    for (int round = 0; round < rounds; ++round) {
+        for (int i = 0; i < 4; ++i) {
+            const std::size_t bytes = kSizes[static_cast<std::size_t>(round + i * 3) % std::size(kSizes)];
+            if (bounce_device_map(host.device, g_buffer, bytes, BOUNCE_BIDIRECTIONAL, 0, &mappings[i]) != 0) return 1;
+        }
+        for (bounce_mapping& mapping : mappings) {
+            if (bounce_device_sync_for_cpu(host.device, &mapping, 16, 32, BOUNCE_FROM_DEVICE) != 0) return 2;
+            if (bounce_device_sync_for_device(host.device, &mapping, 16, 32, BOUNCE_TO_DEVICE) != 0) return 3;
+            if (bounce_device_unmap(host.device, &mapping, 64) != 0) return 4;
+        }
+    }
+    return 0;
+}
+
+int add_and_abort(const Host& host, int rounds) {
+    const bounce_sg list[] = {{g_buffer, 16, 0, 0}, {g_buffer, 4096, 0, 0}, {g_buffer, 1, 0, 0}};
+    bounce_completion completions[8];
+    for (int round = 0; round < rounds; ++round) {
+        for (int i = 0; i < 8; ++i) {
+            if (bounce_ring_add(host.ring, list, 1, 2, g_buffer) != 0) return 11;
+        }
+        if (bounce_ring_publish(host.ring) < 0) return 12;
+        if (bounce_ring_collect(host.ring, completions, 8) != 0) return 13;
+        if (bounce_ring_arm(host.ring) != 0 || bounce_ring_disarm(host.ring) != 0) return 14;
+        if (bounce_ring_abort(host.ring, completions, 8) != 8) return 15;
+        if (bounce_ring_reset(host.ring) != 0) return 16;
+    }
+    return 0;
+}
+
+TEST(NoSystemCall, AMillionMappingsAndARing) {
+    if (kSanitized) GTEST_SKIP() << "the sanitizer's runtime makes system calls";
+    const int status = in_child([] {
+        Host host;
+        if (!host.make()) return 100;
+        // A failure, whose record is made at the first.
+        bounce_mapping none{};
+        if (bounce_device_unmap(host.device, &none, 0) == 0) return 101;
+        if (!forbid_system_calls()) return kNoFilter;
+        if (const int failed = map_sync_unmap(host, 250'000); failed != 0) return failed;
+        if (bounce_device_unmap(host.device, &none, 0) == 0) return 102;
+        return add_and_abort(host, 10'000);
+    });
+    if (status == kNoFilter) GTEST_SKIP() << "this kernel has no seccomp filters";
+    EXPECT_EQ(status, 0) << "-1: killed for a system call";
+}
+
+TEST(NoSystemCall, TheFilterKills) {
+    if (kSanitized) GTEST_SKIP() << "the sanitizer's runtime makes system calls";
+    const int status = in_child([] {
+        if (!forbid_system_calls()) return kNoFilter;
+        ::getppid();
+        return 0;
+    });
+    if (status == kNoFilter) GTEST_SKIP() << "this kernel has no seccomp filters";
+    EXPECT_EQ(status, -1);
+}
+
+}  // namespace
