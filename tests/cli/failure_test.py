@@ -1,12 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """Transfers that fail in the middle: when that is noticed, and what is said of how far they came."""
-import array
-import fcntl
-import os
 import signal
 import subprocess
-import termios
 import time
 
 import support
@@ -15,14 +11,6 @@ from support import MIB
 
 
 class FailureTest(support.DeviceTest):
-    def pipe(self):
-        """The two ends of a pipe: where to read, and a file to write to that nobody needs to close."""
-        hole, end = os.pipe()
-        self.addCleanup(os.close, hole)
-        writer = os.fdopen(end, "wb", buffering=0)
-        self.addCleanup(writer.close)
-        return hole, writer
-
     def filled(self, data):
         """A pipe that ends after the data."""
         (self.folder / "input").write_bytes(data)
@@ -51,8 +39,9 @@ class FailureTest(support.DeviceTest):
         for wait in ("call", "poll"):
             with self.subTest(wait=wait):
                 device = self.null_device()
-                process = self.start("copy-in", "-", "--wait", wait, stdin=self.pipe()[0])
-                support.wait_for(lambda at=device: self.has_pool(at), 20, "connection")
+                hole, writer = self.pipe()
+                process = self.start("copy-in", "-", "--wait", wait, stdin=hole)
+                self.wait_connected(hole, writer)
                 begin = time.monotonic()
                 device.kill()
                 errors, _ = self.fails(process)
@@ -63,8 +52,7 @@ class FailureTest(support.DeviceTest):
         device = self.file_device()
         hole, writer = self.pipe()
         process = self.start("copy-in", "-", "--reconnect", 20, stdin=hole)
-        writer.write(b"a" * 1000)
-        support.wait_for(lambda: self.has_pool(device), 20, "connection")
+        self.wait_connected(hole, writer, b"a" * 1000)
         device.kill()
         device.start()
         support.wait_for(lambda: self.has_pool(device), 20, "connection again")
@@ -82,9 +70,7 @@ class FailureTest(support.DeviceTest):
         device = self.file_device()
         hole, writer = self.pipe()
         process = self.start("verify", "-", "--length", "4M", stdin=hole)
-        writer.write(data[:2 * MIB + 1000])
-        support.wait_for(lambda: self.has_pool(device), 20, "connection")
-        support.wait_for(lambda: self.is_empty(hole), 20, "end of what was in the pipe")
+        self.wait_connected(hole, writer, data[:2 * MIB + 1000])
         begin = time.monotonic()
         device.kill()
         errors, result = self.fails(process)
@@ -93,12 +79,6 @@ class FailureTest(support.DeviceTest):
         self.assertIn(f"{2 * MIB + 1000} of {4 * MIB} bytes were compared, of which 1 differ", errors)
         self.assertEqual(result["first_mismatch"], MIB + 5)
 
-    @staticmethod
-    def is_empty(fd):
-        waiting = array.array("i", [0])
-        fcntl.ioctl(fd, termios.FIONREAD, waiting)
-        return waiting[0] == 0
-
     def test_verify_goes_on_where_it_was(self):
         """The device comes back while a request is compared by half."""
         data = support.pattern(4 * MIB)
@@ -106,9 +86,7 @@ class FailureTest(support.DeviceTest):
         device = self.file_device()
         hole, writer = self.pipe()
         process = self.start("verify", "-", "--length", "4M", "--reconnect", 20, stdin=hole)
-        writer.write(data[:2 * MIB + 1000])
-        support.wait_for(lambda: self.has_pool(device), 20, "connection")
-        support.wait_for(lambda: self.is_empty(hole), 20, "end of what was in the pipe")
+        self.wait_connected(hole, writer, data[:2 * MIB + 1000])
         device.kill()
         device.start()
         support.wait_for(lambda: self.has_pool(device), 20, "connection again")
@@ -123,9 +101,9 @@ class FailureTest(support.DeviceTest):
 
     def test_a_device_that_comes_back_read_only(self):
         device = self.file_device()
-        hole, _ = self.pipe()
+        hole, writer = self.pipe()
         process = self.start("copy-in", "-", "--reconnect", 20, stdin=hole)
-        support.wait_for(lambda: self.has_pool(device), 20, "connection")
+        self.wait_connected(hole, writer)
         device.kill()
         device.start([a.replace("writable=on", "writable=off") for a in device.arguments])
         errors, _ = self.fails(process)

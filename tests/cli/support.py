@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """What the tests of bounce-blk share: running it, and a real device to run it against."""
+import array
+import fcntl
 import hashlib
 import json
 import os
@@ -9,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import unittest
 
@@ -146,6 +149,26 @@ class DeviceTest(CliTest):
         device = Device(str(self.socket), blockdev, **options)
         self.addCleanup(device.close)
         return device
+
+    def pipe(self):
+        """The two ends of a pipe: where to read, and a file to write to that nobody needs to close."""
+        hole, end = os.pipe()
+        self.addCleanup(os.close, hole)
+        writer = os.fdopen(end, "wb", buffering=0)
+        self.addCleanup(writer.close)
+        return hole, writer
+
+    @staticmethod
+    def is_empty(fd):
+        waiting = array.array("i", [0])
+        fcntl.ioctl(fd, termios.FIONREAD, waiting)
+        return waiting[0] == 0
+
+    def wait_connected(self, hole, writer, data=b"x"):
+        """Returns once a client that reads the pipe has taken the data, which it does not before it is connected (the device
+        has the pool a little earlier than that)."""
+        writer.write(data)
+        wait_for(lambda: self.is_empty(hole), 20, "connection")
 
     @staticmethod
     def has_pool(device):

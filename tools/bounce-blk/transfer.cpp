@@ -19,7 +19,6 @@ namespace {
 constexpr int kIssuesPerStep = 8;                     // then completions are looked at
 constexpr std::uint32_t kMaxFruitlessReconnects = 5;  // a device that dies of our very request is not asked for ever
 constexpr double kReconnectPause = 0.1;
-constexpr auto kWindUpTime = std::chrono::seconds(1);
 
 double seconds_since(Clock::time_point start) {
     return std::chrono::duration<double>(Clock::now() - start).count();
@@ -131,7 +130,8 @@ void Transfer::drain(Clock::time_point deadline) {
 
 /// So that the state is told as it is, and not as it was when the failure was noticed.
 void Transfer::wind_up() noexcept {
-    const auto deadline = Clock::now() + kWindUpTime;
+    const auto patience = std::chrono::duration<double>(session_.config().timeout_seconds);
+    const auto deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(patience);
     try {
         drain(deadline);
         if (engine_.in_flight() == 0 && add_last()) drain(deadline);

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "tools/common/signals.hpp"
 
+#include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <cstdint>
+#include <ctime>
 #include <thread>
 
 #include "tools/common/failure.hpp"
@@ -15,11 +19,30 @@ namespace {
 std::atomic<int> stop_signal{0};
 static_assert(std::atomic<int>::is_always_lock_free);
 
+std::atomic<std::int64_t> stopped_at_ms{0};
+static_assert(std::atomic<std::int64_t>::is_always_lock_free);
+
+// timeout(1) and shells send one signal to the process and at once to its group: that is one request to stop.
+constexpr std::int64_t kSameRequestMs = 500;
+
+std::int64_t now_ms() noexcept {
+    timespec now{};
+    ::clock_gettime(CLOCK_MONOTONIC, &now);
+    return std::int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
+}
+
 extern "C" void on_stop(int signal) {
-    stop_signal.store(signal, std::memory_order_relaxed);
-    // Whoever asks a second time does not want to wait.
-    std::signal(SIGINT, SIG_DFL);
-    std::signal(SIGTERM, SIG_DFL);
+    const int saved = errno;
+    const std::int64_t now = now_ms();
+    int none = 0;
+    if (stop_signal.compare_exchange_strong(none, signal, std::memory_order_relaxed)) {
+        stopped_at_ms.store(now, std::memory_order_relaxed);
+    } else if (now - stopped_at_ms.load(std::memory_order_relaxed) >= kSameRequestMs) {
+        // Whoever asks a second time does not want to wait.
+        std::signal(signal, SIG_DFL);
+        std::raise(signal);
+    }
+    errno = saved;
 }
 
 }  // namespace
@@ -28,7 +51,7 @@ void install_signal_handlers() {
     struct sigaction action = {};
     action.sa_handler = on_stop;  // without SA_RESTART: a read or write that waits is to end
     sigemptyset(&action.sa_mask);
-    sigaddset(&action.sa_mask, SIGINT);  // each counts by itself, also when both come at once
+    sigaddset(&action.sa_mask, SIGINT);  // one after the other
     sigaddset(&action.sa_mask, SIGTERM);
     sigaction(SIGINT, &action, nullptr);
     sigaction(SIGTERM, &action, nullptr);
