@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <functional>
 #include <new>
 
@@ -234,13 +235,20 @@ Result<void> Pool::renew() noexcept {
 Result<void> Pool::forget() noexcept {
     if (!alive()) return fail(EOWNERDEAD, kForked);
     const std::lock_guard lock(lock_);
-    if (users() != 0 || usage_.allocs() == allocs_renewed_) return {};
-    auto renewed = renew_locked();
-    return renewed.code() == ENOTSUP ? Result<void>() : renewed;
+    const std::uint64_t allocs = usage_.allocs();
+    // No device can come while the lock is held, so nobody writes while this goes on.
+    if (users() != 0 || allocs == allocs_forgotten_) return {};
+    const std::uint32_t count = count_.load(std::memory_order_relaxed);
+    for (std::uint32_t i = 0; i < count; ++i) {
+        Region& region = parts_[i]->region;
+        if (region.imported()) continue;
+        if (auto renewed = region.renew(); !renewed) return renewed;
+    }
+    allocs_forgotten_ = allocs;
+    return {};
 }
 
 Result<void> Pool::renew_locked() noexcept {
-    const std::uint64_t allocs = usage_.allocs();
     const std::uint32_t count = count_.load(std::memory_order_relaxed);
     for (std::uint32_t i = 0; i < count; ++i) {
         if (parts_[i]->region.imported()) {
@@ -253,7 +261,6 @@ Result<void> Pool::renew_locked() noexcept {
                         i, count);
         }
     }
-    allocs_renewed_ = allocs;
     return {};
 }
 
@@ -301,6 +308,7 @@ PoolStats Pool::stats() const noexcept {
 }
 
 void Pool::add_user() noexcept {
+    const std::lock_guard lock(lock_);  // not while forget() finds that there is none
     users_.fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -321,9 +329,15 @@ Result<void> Pool::lend() noexcept {
         case Lending::kFree: break;
         case Lending::kLent: return fail(EBUSY, "the pool is lent to another back-end");
         case Lending::kWrittenOff:
-            return fail(EBUSY,
-                        "a former back-end may still write to the pool's memory, which the caller handed in and which "
-                        "therefore cannot be renewed: it is lent to nobody again");
+            if (auto renewed = renew_locked(); !renewed) {
+                char why[200];
+                std::snprintf(why, sizeof why, "%s", last_error());
+                return fail_text(
+                    EBUSY,
+                    "a former back-end may still write to the pool's memory, which cannot be renewed (%s): "
+                    "it is lent to nobody",
+                    why);
+            }
     }
     lending_.store(Lending::kLent, std::memory_order_relaxed);
     return {};
@@ -338,6 +352,7 @@ void Pool::take_back() noexcept {
 void Pool::write_off() noexcept {
     const std::lock_guard lock(lock_);
     lending_.store(Lending::kWrittenOff, std::memory_order_relaxed);
+    use_regions(count_.load(std::memory_order_relaxed));  // nobody is shown any
 }
 
 }  // namespace bounce

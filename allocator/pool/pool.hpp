@@ -85,8 +85,8 @@ public:
 
     /// Renews every region; ENOTSUP, and nothing changes, when one is imported.
     Result<void> renew() noexcept;
-    /// Renews every region if there is old content of somebody's in them and nothing that lives: no device, and
-    /// something was handed out since the last time. Imported memory stays as it is.
+    /// Renews what can be renewed if there may be old content of somebody's in it and nothing that lives: no device,
+    /// and something was handed out since the last time. Imported regions stay as they are.
     Result<void> forget() noexcept;
 
     /// EFAULT unless [gpa, gpa + bytes) lies in one region.
@@ -105,9 +105,10 @@ public:
     Result<void> lend() noexcept;
     void use_regions(std::uint32_t count) noexcept;
     void take_back() noexcept;
-    /// In place of take_back(): a peer that was not proven to have stopped has memory that cannot be renewed.
+    /// In place of take_back(): a peer that was not proven to have stopped has memory that could not be renewed. The
+    /// next lend() tries once more.
     void write_off() noexcept;
-    [[nodiscard]] bool lent() const noexcept { return lending_.load(std::memory_order_relaxed) != Lending::kFree; }
+    [[nodiscard]] bool lent() const noexcept { return lending_.load(std::memory_order_relaxed) == Lending::kLent; }
 
     /// False in a forked child.
     [[nodiscard]] bool alive() const noexcept { return guard_.alive(); }
@@ -146,7 +147,7 @@ private:
     std::atomic<std::uint32_t> users_{0};
     std::atomic<Lending> lending_{Lending::kFree};  // changed under the lock
     mutable std::mutex lock_;                       // adding, renewing and lending regions
-    std::uint64_t allocs_renewed_ = 0;              // allocations before the last renewal
+    std::uint64_t allocs_forgotten_ = 0;            // allocations before the last forget()
     std::atomic<std::uint64_t> full_{0};
     Usage usage_;
 };

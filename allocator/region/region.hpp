@@ -58,13 +58,20 @@ public:
     /// The same, asked after a copy: false means that the whole copy was from (or to) the memory of that epoch.
     [[nodiscard]] bool renewed_under_copy(std::uint32_t epoch) const noexcept {
         // R5: a fence, since what it orders before R3 are the plain loads of the copy (the reader's side of a seqlock).
+        // (ThreadSanitizer does not know fences; it has no race to report here, and gcc warns.)
+#pragma GCC diagnostic push
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wtsan"
+#endif
         std::atomic_thread_fence(std::memory_order_acquire);
+#pragma GCC diagnostic pop
         return renewed_since(epoch);
     }
 
     /// Puts fresh, zeroed memory (a new memfd) in place of the old at the same HVA, atomically for other threads of
-    /// this process. ENOTSUP for an imported region; on failure the old memory stays. One caller at a time. Where the
-    /// hugepages have become too few, the fresh memory is of ordinary pages.
+    /// this process. ENOTSUP for an imported region. When there is no fresh memory the old stays; when it
+    /// cannot be put in place (ENOMEM too), nobody can tell what is there, and it counts as renewed. One caller at a
+    /// time. Where the hugepages have become too few, the fresh memory is of ordinary pages.
     Result<void> renew() noexcept;
 
 private:

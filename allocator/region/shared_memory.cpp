@@ -145,7 +145,8 @@ Result<void> SharedMemory::move_over(std::byte* target) noexcept {
     if (page_bytes_ != kPageBytes) {
         // Linux before 5.16 cannot move hugepages, and would leave nothing at the target.
         if (auto mapped = map_at(target, PROT_READ | PROT_WRITE); !mapped) return mapped;
-        return keep_from_children(target, bytes_);
+        (void)keep_from_children(target, bytes_);  // cannot fail for a whole mapping, which this is
+        return {};
     }
     // Children are kept from what moves.
     if (::mremap(data_, bytes_, bytes_, MREMAP_MAYMOVE | MREMAP_FIXED, target) == MAP_FAILED) {

@@ -36,8 +36,10 @@ Result<void> usable(const bounce_ring* ring) noexcept {
 
 /// What the back-end may still see or write is neither recycled nor zeroed.
 Result<void> out_of_reach(const bounce_ring* ring) noexcept {
-    if (ring->frontend == nullptr || ring->frontend->disconnected()) return {};
-    return fail(EBUSY, "the ring's front-end is not disconnected; bounce_frontend_disconnect() comes first");
+    if (ring->frontend == nullptr || ring->frontend->alone()) return {};
+    return fail(EBUSY,
+                "the ring's back-end may still use its memory: bounce_frontend_disconnect() comes first, and must have "
+                "succeeded");
 }
 
 /// A count is returned as an int: the completions beyond are collected by the next call.

@@ -92,7 +92,11 @@ Result<void> Frontend::create_queues() noexcept {
 }
 
 Result<void> Frontend::run_queues() noexcept {
-    if (auto done = show_regions(pool_.usable_regions()); !done) return done;
+    // What came since is shown too, if it may be and if there is room for it.
+    std::uint32_t regions = pool_.regions();
+    if (regions > session_.terms().max_memory_slots || !check_regions(regions)) regions = pool_.usable_regions();
+    if (auto done = show_regions(regions); !done) return done;
+    pool_.use_regions(regions);
     for (std::uint32_t i = 0; i < queue_count_; ++i) {
         FrontendQueue& queue = queues_[i];
         if (auto done = queue.open_events(); !done) return done;

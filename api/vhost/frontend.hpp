@@ -60,8 +60,8 @@ public:
     Result<void> check() noexcept;
 
     [[nodiscard]] bounce_frontend_info info() const noexcept;
-    /// Nobody has the memory that the rings are in.
-    [[nodiscard]] bool disconnected() const noexcept { return state() == State::kDisconnected; }
+    /// No back-end, present or former, has the memory that the rings are in.
+    [[nodiscard]] bool alone() const noexcept { return state() == State::kDisconnected && !tainted_; }
     [[nodiscard]] Pool& pool() const noexcept { return pool_; }
     [[nodiscard]] Device& device() const noexcept { return *device_; }
     [[nodiscard]] std::uint32_t queues() const noexcept { return queue_count_; }

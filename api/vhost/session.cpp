@@ -147,6 +147,10 @@ Result<void> Session::stop_queue(std::uint32_t index, Deadline deadline) noexcep
     VringState answer{};
     auto got = channel_.exchange(Request::kGetVringBase, 0, std::as_bytes(std::span(&ask, 1)), {},
                                  std::as_writable_bytes(std::span(&answer, 1)), false, deadline);
+    if (got.code() == ETIMEDOUT) {  // slow, perhaps with requests to finish first: that breaks no rule
+        channel_.hang_up();
+        return got.error();
+    }
     if (!got) return failed(got.error());
     if (answer.index != index) {
         (void)fail(EPROTO, "GET_VRING_BASE: the answer is for ring %llu, expected %llu", answer.index, index);

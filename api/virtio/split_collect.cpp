@@ -21,6 +21,10 @@ Error SplitQueue::broken_error() const noexcept {
 
 Error SplitQueue::stale() noexcept {
     stop();
+    return stale_error();
+}
+
+Error SplitQueue::stale_error() const noexcept {
     return fail(ESTALE, "the memory of ring %llu was renewed: its requests can only be aborted", config_.index);
 }
 

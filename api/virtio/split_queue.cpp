@@ -179,6 +179,7 @@ bounce_ring_stats SplitQueue::stats() const noexcept {
 
 Error SplitQueue::refuse() const noexcept {
     if (state_ == State::kBroken) return broken_error();
+    if (renewed()) return stale_error();
     return fail(EPROTO,
                 "ring %llu was stopped (its requests aborted, or its device disconnected): it wants a reset first",
                 config_.index);

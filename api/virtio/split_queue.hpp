@@ -87,6 +87,7 @@ private:
     void discard(std::uint32_t first_block, std::uint32_t n) noexcept;
 
     Error stale() noexcept;
+    [[nodiscard]] Error stale_error() const noexcept;
     Error violate(int kind, std::uint64_t got, std::uint64_t expected) noexcept;
     [[nodiscard]] Error broken_error() const noexcept;
     void finish(std::uint32_t head, std::uint32_t reported, bounce_completion& completion) noexcept;

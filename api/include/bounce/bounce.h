@@ -349,7 +349,8 @@ BOUNCE_API int bounce_ring_get_layout(bounce_ring *ring, bounce_ring_layout *lay
  * are copied through memory of the ring and are not among the pool's mappings. The device sees it after
  * bounce_ring_publish(). cookie comes back with the completion and never enters shared memory. Private buffers must stay
  * until then. -EAGAIN: no free descriptors (with INDIRECT a ring may hold fewer requests than it has descriptors);
- * -ENOSPC: pool full; -EINVAL, -E2BIG; -EPROTO: the ring is broken, or was aborted and not reset. On failure nothing is
+ * -ENOSPC: pool full; -EINVAL, -E2BIG; -EPROTO: the ring is broken, or was aborted and not reset; -ESTALE as for collect.
+ * On failure nothing is
  * mapped and nothing changes. */
 BOUNCE_API int bounce_ring_add(bounce_ring *ring, const bounce_sg *sg, size_t n_out, size_t n_in, void *cookie);
 
@@ -367,7 +368,7 @@ typedef struct bounce_completion {
 
 /* Collects up to max completions; from_device segments have been copied back when it returns. Count, or -EPROTO when the
  * device broke the protocol (sticky until reset; what was collected before is returned first), or -ESTALE when the
- * ring's memory was renewed: the requests can only be aborted then. */
+ * ring's memory was renewed (as by bounce_frontend_disconnect()): its requests can only be aborted. */
 BOUNCE_API int bounce_ring_collect(bounce_ring *ring, bounce_completion *completions, size_t max);
 
 /* Asks for a call (interrupt) at the next completion. 1: one is there already, collect instead of waiting. */
@@ -377,7 +378,7 @@ BOUNCE_API int bounce_ring_disarm(bounce_ring *ring);
 
 /* Takes back what is outstanding without copying anything: up to max completions with status -ECONNRESET; call until it
  * returns 0. Only when the device can no longer write (reset, or the memory renewed); -EBUSY for a ring of a front-end
- * that is not disconnected. */
+ * that is not disconnected, or whose memory could not be renewed then (bounce_frontend_close() ends it). */
 BOUNCE_API int bounce_ring_abort(bounce_ring *ring, bounce_completion *completions, size_t max);
 
 /* Begins anew with empty, zeroed rings, for a device that was reset. -EBUSY while requests are outstanding, and for a ring

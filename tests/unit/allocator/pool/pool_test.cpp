@@ -280,14 +280,50 @@ TEST(Pool, ForgetsWhatNobodyHas) {
     EXPECT_TRUE(forgets());
     EXPECT_EQ(slot->hva[0], std::byte{0});
     EXPECT_FALSE(forgets());  // once is enough
+    // What is written after a renewal that was for another reason.
+    auto late = pool->alloc(request_of(64));
+    ASSERT_TRUE(late && pool->renew());
+    late->hva[0] = std::byte{2};
+    ASSERT_TRUE(pool->free(*late, SlotKind::kStreaming));
+    EXPECT_TRUE(forgets());
+    EXPECT_EQ(late->hva[0], std::byte{0});
 }
 
-TEST(Pool, WhatWasWrittenOffIsLentToNobodyAgain) {
+TEST(Pool, ForgetsItsOwnAlsoBesideImportedMemory) {
+    const auto pool = make_pool(kMiB);
+    std::vector<std::byte> memory(2 * kMiB);
+    RegionConfig imported = region_config(kMiB, 8 * kGiB);
+    const auto address = reinterpret_cast<std::uintptr_t>(memory.data());
+    imported.imported_hva = memory.data() + (4096 - address % 4096);
+    ASSERT_TRUE(pool->add_region(imported)) << last_error();
+    auto slot = pool->alloc(request_of(64));
+    ASSERT_TRUE(slot);
+    ASSERT_EQ(slot->region.value, 0U);
+    slot->hva[0] = std::byte{3};
+    ASSERT_TRUE(pool->free(*slot, SlotKind::kStreaming));
+    ASSERT_TRUE(pool->forget()) << last_error();
+    EXPECT_EQ(slot->hva[0], std::byte{0});
+}
+
+TEST(Pool, WhatWasWrittenOffIsLentOnceItIsRenewed) {
     const auto pool = make_pool(kMiB);
     ASSERT_TRUE(pool->lend());
+    const std::uint32_t epoch = pool->region(RegionId{0}).epoch();
     pool->write_off();
+    EXPECT_FALSE(pool->lent());
+    EXPECT_TRUE(pool->lend()) << last_error();
+    EXPECT_GT(pool->region(RegionId{0}).epoch(), epoch);
+    // Memory of the caller's never is; for its other devices the pool goes on.
+    std::vector<std::byte> memory(2 * kMiB);
+    RegionConfig imported = region_config(kMiB, 8 * kGiB);
+    const auto address = reinterpret_cast<std::uintptr_t>(memory.data());
+    imported.imported_hva = memory.data() + (4096 - address % 4096);
+    ASSERT_TRUE(pool->add_region(imported)) << last_error();
+    EXPECT_EQ(pool->usable_regions(), 1U);
+    pool->write_off();
+    EXPECT_EQ(pool->usable_regions(), 2U);
     EXPECT_EQ(pool->lend().code(), EBUSY);
-    EXPECT_NE(std::string(last_error()).find("former back-end"), std::string::npos) << last_error();
+    EXPECT_NE(std::string(last_error()).find("cannot be renewed"), std::string::npos) << last_error();
 }
 
 // What was not found for a whole class says nothing of what has an alignment of its own, and fits elsewhere.

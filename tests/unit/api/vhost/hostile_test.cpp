@@ -116,7 +116,8 @@ TEST_P(Hostile, ClosingIsBounded) {
     const std::uint32_t epoch = pool_->region(RegionId{0}).epoch();
     ASSERT_TRUE(close()) << last_error();
     EXPECT_NE(pool_->region(RegionId{0}).epoch(), epoch);
-    EXPECT_EQ(callbacks_.violations(), lie.reported ? 1U : 0U);
+    // Being slow to stop breaks no rule.
+    EXPECT_EQ(callbacks_.violations(), lie.reported && lie.code != ETIMEDOUT ? 1U : 0U);
     expect_clean();
 }
 
