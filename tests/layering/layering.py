@@ -42,12 +42,13 @@ EDGES = {
 # Third-party headers: pattern -> where they may be included.
 THIRD_PARTY = [
     (r"hwloc(\.h|/)", ["allocator/topology"]),
-    (r"(tbb|oneapi)/", ["allocator/components/tbb"]),
-    (r"jemalloc/", ["allocator/components/jemalloc"]),
+    (r"(tbb|oneapi)/", ["allocator/components/tbb", "bench/peers"]),
+    (r"jemalloc/", ["allocator/components/jemalloc", "bench/peers"]),
     (r"sys/sdt\.h", ["allocator", "api"]),
     (r"(gtest|gmock)/", ["tests"]),
     (r"relacy/", ["tests"]),
-    (r"benchmark/", ["bench"]),
+    (r"benchmark/", ["bench/harness"]),
+    (r"(rte|ck)_[a-z_]+\.h$|mimalloc\.h$", ["bench/peers"]),
     (r"CLI/|nlohmann/", ["tools", "tests", "bench"]),
     (r"openssl/", ["tools"]),
 ]

@@ -23,7 +23,7 @@ BASE = {
     "tools/bounce-blk/args.hpp": "#include <CLI/CLI.hpp>\n",
     "tools/bounce-blk/main.cpp": '#include "args.hpp"\n#include "bounce/bounce.h"\n',
     "tests/unit/slab_test.cpp": '#include "allocator/slab/slab.hpp"\n#include <gtest/gtest.h>\n',
-    "bench/slab_bench.cpp": '#include "allocator/slab/slab.hpp"\n#include <benchmark/benchmark.h>\n',
+    "bench/harness/main.cpp": '#include "allocator/slab/slab.hpp"\n#include <benchmark/benchmark.h>\n',
 }
 
 # What is planted (path, line) and a word of the finding.

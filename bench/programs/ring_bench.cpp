@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 // What the driver side of a split ring costs: add, publish and collect of a virtio-blk read of 4 KiB (header, data,
-// status), in the same thread as a device that does nothing but echo heads. The time of an iteration is that of one
-// request.
+// status), in the same thread as a device that does nothing but echo heads. Times are of one request.
 //   bounced   all three segments are mapped, the data is copied back
 //   no_copy   the same, but the device reports 0 bytes: everything but the copy
 //   shared    all three segments are used in place
 //   ring      one shared segment: what of it is the ring
-// Arguments: queue depth, and 1 when INDIRECT is negotiated (tables are used when the ring of 128 gets short).
-#include <benchmark/benchmark.h>
+// qdN is the queue depth; _indirect: negotiated (tables are used when the ring of 128 gets short).
 
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "api/dma/callbacks.hpp"
 #include "api/virtio/split_queue.hpp"
+#include "bench/harness/report.hpp"
+#include "bench/measure/chunks.hpp"
 
 namespace {
 
@@ -31,8 +32,8 @@ std::unique_ptr<T> must(Result<std::unique_ptr<T>> result) {
 
 enum class Load { kBounced, kNoCopy, kShared, kRing };
 
-struct Bench {
-    explicit Bench(bool indirect)
+struct Setup {
+    explicit Setup(bool indirect)
         : pool(must(Pool::create({.name = "ring_bench", .bytes = std::uint64_t{64} << 20, .base_gpa = Gpa{1 << 30}}))),
           device(must(Device::create(*pool, callbacks, {}))),
           queue(must(SplitQueue::create(*device, {.queue_size = kQueueSize, .indirect = indirect}))) {
@@ -61,11 +62,10 @@ struct Bench {
     std::uint16_t index = 0;
 };
 
-void run(benchmark::State& state, Load load) {
-    const auto depth = static_cast<std::size_t>(state.range(0));
-    Bench bench(state.range(1) != 0);
+bench::Figures run(const bench::Settings& settings, Load load, std::size_t depth, bool indirect) {
+    Setup setup(indirect);
     bounce_block block{};
-    if (!bench.device->alloc_block(SlotKind::kBuffer, 3 * 4096 * depth, 4096, block)) std::abort();
+    if (!setup.device->alloc_block(SlotKind::kBuffer, 3 * 4096 * depth, 4096, block)) std::abort();
     std::vector<std::byte> memory(2 * 4096 * depth);
     std::vector<bounce_sg> lists;
     for (std::size_t i = 0; i < depth; ++i) {
@@ -78,21 +78,39 @@ void run(benchmark::State& state, Load load) {
     }
     const std::size_t segments = load == Load::kRing ? 1 : 3;
     std::vector<bounce_completion> completions(depth);
-    while (state.KeepRunningBatch(static_cast<benchmark::IterationCount>(depth))) {
-        for (std::size_t i = 0; i < depth; ++i) {
-            if (!bench.queue->add(std::span(lists).subspan(3 * i, segments), 1, &bench)) std::abort();
+    const std::size_t rounds = (bench::kChunk + depth - 1) / depth;
+    const double ns = bench::time_chunks(settings.seconds, static_cast<double>(rounds * depth), [&] {
+        for (std::size_t round = 0; round < rounds; ++round) {
+            for (std::size_t i = 0; i < depth; ++i) {
+                if (!setup.queue->add(std::span(lists).subspan(3 * i, segments), 1, &setup)) std::abort();
+            }
+            bench::keep(setup.queue->publish());
+            setup.echo(depth, load == Load::kBounced ? 4097 : 0);
+            auto n = setup.queue->collect(completions);
+            if (!n || *n != depth) std::abort();
         }
-        benchmark::DoNotOptimize(bench.queue->publish());
-        bench.echo(depth, load == Load::kBounced ? 4097 : 0);
-        auto n = bench.queue->collect(completions);
-        if (!n || *n != depth) std::abort();
-    }
-    if (!bench.device->free_block(SlotKind::kBuffer, block)) std::abort();
+    });
+    if (!setup.device->free_block(SlotKind::kBuffer, block)) std::abort();
+    return {.ns = ns, .note = "one request of three segments (ring: of one); chunks of 256, slowest 5 % dropped, mean"};
 }
 
-BENCHMARK_CAPTURE(run, bounced, Load::kBounced)->ArgsProduct({{1, 32}, {0}})->Args({32, 1})->Args({50, 1});
-BENCHMARK_CAPTURE(run, no_copy, Load::kNoCopy)->ArgsProduct({{1, 32}, {0}})->Args({32, 1})->Args({50, 1});
-BENCHMARK_CAPTURE(run, shared, Load::kShared)->ArgsProduct({{1, 32}, {0}})->Args({32, 1})->Args({50, 1});
-BENCHMARK_CAPTURE(run, ring, Load::kRing)->ArgsProduct({{1, 32}, {0}});
-
 }  // namespace
+
+void bench::register_cases() {
+    struct Way {
+        const char* name;
+        Load load;
+    };
+    for (const Way way : {Way{"bounced", Load::kBounced}, Way{"no_copy", Load::kNoCopy}, Way{"shared", Load::kShared},
+                          Way{"ring", Load::kRing}}) {
+        for (const std::size_t depth : {std::size_t{1}, std::size_t{32}, std::size_t{50}}) {
+            for (const bool indirect : {false, true}) {
+                if (indirect ? depth == 1 || way.load == Load::kRing : depth == 50) continue;
+                const std::string variant =
+                    std::string(way.name) + "_qd" + std::to_string(depth) + (indirect ? "_indirect" : "");
+                add({"ring", "bounce", 4096, 1, variant.c_str()},
+                    [=](const Settings& settings) { return run(settings, way.load, depth, indirect); });
+            }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+// `bounce`: the static library, inlined by link-time optimisation; the pool and the DMA API by their C++ classes.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "allocator/pool/pool.hpp"
+#include "api/dma/callbacks.hpp"
+#include "api/dma/device.hpp"
+#include "bench/subjects/dma_subject.hpp"
+#include "bench/subjects/subject.hpp"
+
+namespace bench {
+
+inline std::unique_ptr<bounce::Pool> make_pool(const Shape& shape) {
+    bounce::RegionConfig config;
+    config.name = "bench";
+    config.bytes = shape.pool_bytes;
+    config.prefault = shape.resident;
+    config.base_gpa = bounce::Gpa{4 * kTiB};
+    auto pool = bounce::Pool::create(config);
+    if (!pool) throw std::runtime_error(std::string("no pool: ") + bounce::last_error());
+    return std::move(*pool);
+}
+
+class BouncePool {
+public:
+    static constexpr const char* kName = "bounce";
+    static constexpr const char* kNote = "";
+    static constexpr bool kAnySize = true;
+    static constexpr bool kBulk = false;
+    static constexpr std::uint64_t kMaxItem = kTiB;
+    static constexpr std::uint64_t kMinPool = 65536;
+    static constexpr std::uint64_t kMaxPool = kTiB;
+    using Handle = bounce::Slot;
+    struct Context {
+        explicit Context(BouncePool&) {}
+    };
+
+    explicit BouncePool(const Shape& shape) : pool_(make_pool(shape)) {}
+    bool alloc(Context&, std::uint64_t bytes, Handle& handle) {
+        bounce::AllocRequest request;
+        request.bytes = bytes;
+        auto slot = pool_->alloc(request);
+        if (!slot) return false;
+        handle = *slot;
+        return true;
+    }
+    void free(Context&, Handle& handle, std::uint64_t) {
+        if (!pool_->free(handle, bounce::SlotKind::kStreaming)) [[unlikely]]
+            throw std::runtime_error("a free failed");
+    }
+
+private:
+    std::unique_ptr<bounce::Pool> pool_;
+};
+static_assert(Subject<BouncePool>);
+
+class BounceDma {
+public:
+    static constexpr const char* kName = "bounce";
+    static constexpr const char* kNote = "";
+    static constexpr std::uint64_t kMaxItem = kTiB;
+    using Token = bounce_mapping;
+    struct Context {
+        explicit Context(BounceDma&) {}
+    };
+
+    explicit BounceDma(const Shape& shape) : pool_(make_pool(shape)) {
+        auto device = bounce::Device::create(*pool_, callbacks_, {});
+        if (!device) throw std::runtime_error(std::string("no device: ") + bounce::last_error());
+        device_ = std::move(*device);
+    }
+    bool map(Context&, std::byte* buf, std::uint64_t bytes, Direction direction, Token& token) {
+        const auto way =
+            direction == Direction::kToDevice ? bounce::Direction::kToDevice : bounce::Direction::kFromDevice;
+        return static_cast<bool>(device_->map(buf, bytes, way, 0, token));
+    }
+    bool unmap(Context&, Token& token) { return static_cast<bool>(device_->unmap(token, token.bytes)); }
+    std::byte* slot(const Token& token) { return static_cast<std::byte*>(token.slot); }
+
+private:
+    bounce::Callbacks callbacks_;
+    std::unique_ptr<bounce::Pool> pool_;
+    std::unique_ptr<bounce::Device> device_;
+};
+static_assert(DmaSubject<BounceDma>);
+
+}  // namespace bench
