@@ -6,8 +6,12 @@ import contextlib
 import os
 import pathlib
 import re
+import subprocess
 import sys
 
+import bench_plot
+import bench_rows
+import bench_table
 import null_co
 import processes
 import report
@@ -15,6 +19,22 @@ from jsonfile import read_json, write_json
 from processes import Failure, Interrupted
 
 NULL_CO = "null_co"
+# Program -> the subject that may be missing, and the package that brings it.
+PROGRAMS = {
+    "bounce_bench": None,
+    "bounce_abi_bench": None,
+    "rte_mempool_bench": ("rte_mempool", "libdpdk-dev"),
+    "ck_ring_bench": ("ck_ring", "libck-dev"),
+    "jemalloc_bench": ("jemalloc", "libjemalloc-dev"),
+    "mimalloc_bench": ("mimalloc", "libmimalloc-dev"),
+    "tbb_fixed_pool_bench": ("tbb_fixed_pool", "libtbb-dev"),
+    "ring_bench": None,
+}
+# What is run together, one program after the other, again and again: figures of a group are compared with each other.
+GROUPS = (("pair",), ("batch32", "bulk32"), ("churn10k",), ("one_thread", "two_threads"), ("handoff",),
+          ("map_to_device", "map_from_device"), ("other_core",), ("full99",), ("fail",), ("ring",))
+ONCE = ("utilisation", "growth", "create")  # not of time, or a median by itself
+PEER_CASES = ("pair", "batch32", "bulk32", "churn10k", "one_thread", "two_threads", "handoff", "full99", "fail", "create")
 
 
 class Bench:
@@ -24,71 +44,76 @@ class Bench:
         self.out = report.Printer()
         self.folder = processes.make_folder(stack)
         self.wanted = re.compile(options.filter)
-        self.result = {"ok": False, "quick": options.quick, "load_average": report.load_average(),
-                       "machine": report.machine(), "benchmarks": [], NULL_CO: []}
+        self.rows = []
+        self.names = {}  # program -> names of its benchmarks
+        self.settings = (["--seconds=0.01", "--samples=100000"] if options.quick else ["--seconds=0.1", "--samples=1000000"])
 
     def run(self):
-        machine = self.result["machine"]
+        machine = report.machine()
         self.out.fact("machine", f"{machine['cpu']}, {machine['cpus']} CPUs, Linux {machine['kernel']}, "
-                                 f"load average {self.result['load_average'][0]}{', quick run' if self.options.quick else ''}")
-        for program in programs(pathlib.Path(self.options.build) / "bench"):
-            self.run_program(program)
+                                 f"load average {report.load_average()[0]}{', quick run' if self.options.quick else ''}")
+        for program, peer in PROGRAMS.items():
+            self.names[program] = self.list_names(program, peer)
+        rounds = 3 if self.options.quick else 7
+        for group in GROUPS:
+            runs = [self.run_group(group) for _ in range(rounds)]
+            self.rows += bench_rows.medians([rows for run in runs for rows in run])
+        for case in ONCE:
+            self.rows += bench_rows.medians(self.run_group((case,)))
+        bench_rows.compare_threads(self.rows)
+        order = {case: n for n, case in enumerate(case for group in (*GROUPS, ONCE) for case in group)}
+        self.rows.sort(key=lambda row: order.get(row["case"], len(order)))
+        bench_table.show(self.out, self.rows)
         if self.wanted.search(NULL_CO):
             self.out.heading("I/O: 4 KiB on qemu-storage-daemon's null-co, polling, one queue")
             blk = os.path.join(self.options.build, "tools/bounce-blk/bounce-blk")
-            self.result[NULL_CO] = null_co.measure(self.stack, self.folder, blk, 0.5 if self.options.quick else 5)
-            null_co.show(self.out, self.result[NULL_CO])
-        if not self.result["benchmarks"] and not self.result[NULL_CO]:
+            results = null_co.measure(self.stack, self.folder, blk, 0.5 if self.options.quick else 5)
+            null_co.show(self.out, results)
+            self.rows += bench_rows.null_co_rows(results)
+        if not self.rows:
             raise Failure(f"no benchmark matches '{self.options.filter}'")
-        self.result["ok"] = True
 
-    def run_program(self, program):
-        """One Google Benchmark program. A program without a match is passed over."""
-        output = os.path.join(self.folder, f"{program.name}.json")
-        arguments = [f"--benchmark_filter={self.options.filter or '.'}", f"--benchmark_out={output}", "--benchmark_out_format=json",
-                     f"--benchmark_min_time={0.05 if self.options.quick else 0.5}"]
-        process = processes.start(self.stack, [str(program), *arguments], os.path.join(self.folder, f"{program.name}.log"))
-        processes.finish(process, program.name, 3600)
-        found = read_json(output)
-        rows = rows_of(found["benchmarks"]) if found else []
-        if not rows:
-            return
-        self.result["benchmarks"] += [{"program": program.name, **row} for row in rows]
-        self.out.heading(program.name)
-        self.out.table(("benchmark", "time", "rate"), [(row["name"], nanoseconds(row["ns"]), rate(row)) for row in rows])
+    def list_names(self, program, peer):
+        """What a program has that is wanted. A peer that is missing or does not start is skipped, with its reason."""
+        path = pathlib.Path(self.options.build) / "bench" / program
+        try:
+            listed = subprocess.run([path, "--benchmark_list_tests=true"], capture_output=True, text=True, check=True).stdout
+        except (OSError, subprocess.CalledProcessError) as error:
+            if peer is None:
+                raise Failure(f"cannot run {path}: {error}") from None
+            subject, package = peer
+            reason = f"{program} does not start: {error}" if path.exists() else f"was not built: needs the package {package}"
+            names = [f"{case}/{subject}/4096/1/-" for case in PEER_CASES]
+            self.rows += [bench_rows.skipped_row(name, reason) for name in names if self.wanted.search(name)]
+            return []
+        return [name for name in map(bench_rows.short_name, listed.split()) if self.wanted.search(name)]
 
+    def run_group(self, cases):
+        """The rows of each program that has any of these cases."""
+        found = []
+        for program, peer in PROGRAMS.items():
+            names = [name for name in self.names[program] if name.split("/")[0] in cases]
+            if not names:
+                continue
+            try:
+                found.append(self.run_program(program, names))
+            except Failure as failure:
+                if peer is None:
+                    raise
+                found.append([bench_rows.skipped_row(name, str(failure)) for name in names])
+        return found
 
-def programs(folder):
-    """The benchmark programs below a folder of the build directory."""
-    return sorted(path for path in folder.rglob("*_bench") if path.is_file() and os.access(path, os.X_OK))
-
-
-UNITS = {"ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9}
-
-
-def rows_of(benchmarks):
-    """What matters of Google Benchmark's JSON; a benchmark that failed is a failure."""
-    rows = []
-    for entry in benchmarks:
-        if entry.get("error_occurred"):
-            raise Failure(f"{entry['name']}: {entry.get('error_message', 'failed')}")
-        row = {"name": entry["name"], "ns": entry["real_time"] * UNITS[entry["time_unit"]]}
-        row.update({key: entry[key] for key in ("items_per_second", "bytes_per_second", "label") if key in entry})
-        rows.append(row)
-    return rows
-
-
-def nanoseconds(value):
-    return f"{value:.1f} ns" if value < 1e4 else f"{value / 1e3:.1f} us" if value < 1e7 else f"{value / 1e6:.1f} ms"
-
-
-def rate(row):
-    parts = []
-    if "items_per_second" in row:
-        parts.append(f"{report.thousands(row['items_per_second'])}/s")
-    if "bytes_per_second" in row:
-        parts.append(f"{row['bytes_per_second'] / (1 << 30):.2f} GiB/s")
-    return ", ".join(parts)
+    def run_program(self, program, names):
+        output = os.path.join(self.folder, f"{program}.json")
+        pattern = "^(" + "|".join(names) + ")/iterations"  # names hold nothing that would have to be escaped
+        process = processes.start(
+            self.stack, [os.path.join(self.options.build, "bench", program), f"--benchmark_filter={pattern}", *self.settings,
+                         f"--benchmark_out={output}", "--benchmark_out_format=json"], os.path.join(self.folder, f"{program}.log"))
+        processes.finish(process, program, 1800)
+        rows = bench_rows.rows_of((read_json(output) or {"benchmarks": []})["benchmarks"])
+        if len(rows) != len(names):
+            raise Failure(f"{program} reported {len(rows)} of {len(names)} benchmarks: {processes.last_words(process)}")
+        return rows
 
 
 def main(argv):
@@ -97,6 +122,7 @@ def main(argv):
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--filter", default="")
     parser.add_argument("--json")
+    parser.add_argument("--plot")
     options = parser.parse_args(argv)
     try:
         re.compile(options.filter)
@@ -104,17 +130,19 @@ def main(argv):
         print(f"tools/bench: --filter: '{options.filter}' is no regular expression: {error}", file=sys.stderr)
         return 2
     processes.install_handlers()
-    reason, result = "", {}
+    reason, rows = "", []
     try:
         with contextlib.ExitStack() as stack:
             bench = Bench(options, stack)
-            result = bench.result
+            rows = bench.rows
             bench.run()
+            if options.plot:
+                bench.out.line("plots: " + " ".join(bench_plot.draw(rows, options.plot)))
     except Interrupted as signal_name:
         reason = f"interrupted by {signal_name}"
     except (Failure, OSError) as failure:
         reason = str(failure)
-    if options.json and not write_json(options.json, {**result, "ok": not reason, "error": reason}):
+    if options.json and not write_json(options.json, [bench_rows.public(row) for row in rows]):
         reason = reason or f"cannot write {options.json}"
     if reason:
         print(f"bench: FAILED: {reason}", file=sys.stderr)
