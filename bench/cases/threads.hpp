@@ -9,6 +9,7 @@
 #include <exception>
 #include <memory>
 #include <stdexcept>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -57,16 +58,18 @@ Figures run_threads(const Settings& settings, std::uint64_t bytes, unsigned n) {
     if (usable_cpus() < n) throw Skipped("needs a second processor");
     S subject(Shape{.item_bytes = bytes, .resident = true});
     std::vector<double> ns(n);
+    Distance distance;
+    if (n > 1) distance.before = ping_pong_ns();
     in_threads(n, [&](unsigned i, const std::atomic<bool>&) {
         typename S::Context context(subject);
         ns[i] = time_pair(subject, context, bytes, settings.seconds);
     });
+    if (n > 1) distance.after = ping_pong_ns();
     double sum = 0;
     for (const double one : ns) sum += one;
-    return {
-        .ns = sum / n,
-        .note = note_of<S>("time of a pair in a thread; chunks of 256 pairs, slowest 5 % dropped, mean; mean of the "
-                           "threads")};
+    std::string how = "time of a pair in a thread, mean of the threads; chunks of 256 pairs, slowest 5 % dropped, mean";
+    if (n > 1) how = distance.text() + "; " + how;
+    return {.ns = sum / n, .note = note_of<S>(how.c_str())};
 }
 
 /// Items go from a producer to a consumer through a ring of 512; ns per item, as the producer sees it.

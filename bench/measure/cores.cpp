@@ -19,7 +19,7 @@ constexpr std::uint32_t kChunks = 100;
 cpu_set_t allowed() {
     cpu_set_t set;
     CPU_ZERO(&set);
-    if (sched_getaffinity(0, sizeof set, &set) != 0) throw Skipped("sched_getaffinity() failed");
+    if (sched_getaffinity(0, sizeof set, &set) != 0) CPU_ZERO(&set);  // more processors than fit: nothing is pinned
     return set;
 }
 

@@ -107,6 +107,10 @@ class PlotTest(unittest.TestCase):
         drawn = [name for name, (_, script) in bench_plot.scripts(self.ROWS).items() if script]
         self.assertEqual(drawn, ["pools", "map_to_device"])
 
+    def test_labels_with_spaces_are_one_column(self):
+        rows = [one_row("utilisation/bounce/4194304/1/churn", None, value=80.0)]
+        self.assertIn('"churn 4 MiB" 80.0\n', bench_plot.scripts(rows)["utilisation"][1])
+
     def test_gnuplot_understands_it_or_is_named(self):
         with tempfile.TemporaryDirectory(prefix="bounce-plot-") as folder:
             try:

@@ -3,17 +3,17 @@
 import os
 import subprocess
 
-from bench_rows import SUBJECTS
+from bench_rows import NO_VARIANT, SUBJECTS
 from bench_table import size_text
 from processes import Failure
 
 STYLE = """set terminal svg size 900,480 font 'sans,13' background rgb 'white'
 set output '{output}'
-set title '{title}'
+set title '{title}' noenhanced
 set key outside right
 set grid ytics
 """
-POOL_CASES = ("pair", "batch32", "bulk32", "churn10k", "one_thread", "two_threads", "handoff")
+POOL_CASES = ("pair", "batch32", "bulk32", "churn10k", "one_thread", "two_threads", "handoff near", "handoff far")
 
 
 def quoted(text):
@@ -35,12 +35,12 @@ def bars(rows, groups, field, ylabel, log):
     for label, test in groups:
         found = {row["subject"]: row[field] for row in rows if test(row)}
         if found:
-            lines.append((quoted(label), *(found.get(subject) or "NaN" for subject in subjects)))
+            lines.append((f'"{label}"', *(found.get(subject) or "NaN" for subject in subjects)))
     if not lines:
         return None
     plots = ", ".join(f"$data using {n + 2}{':xtic(1)' if n == 0 else ''} title {quoted(s)} noenhanced" for n, s in enumerate(subjects))
     return (block("data", lines) + f"set ylabel {quoted(ylabel)}\nset style data histograms\nset style histogram clustered\n"
-            "set style fill solid 0.9\nset xtics noenhanced\n" + ("set logscale y\n" if log else "set yrange [0:*]\n") + f"plot {plots}\n")
+            "set style fill solid 0.9\nset xtics noenhanced rotate by -25\n" + ("set logscale y\n" if log else "set yrange [0:*]\n") + f"plot {plots}\n")
 
 
 def curves(rows, case):
@@ -59,14 +59,16 @@ def curves(rows, case):
 
 def scripts(rows):
     """File name -> title and what gnuplot is told; None where there is nothing to draw."""
-    pools = [row for row in rows if row["case"] in POOL_CASES and row["size"] == 4096 and row["ns"]]
+    pools = [{**row, "bar": row["case"] if row["variant"] == NO_VARIANT else f"{row['case']} {row['variant']}"}
+             for row in rows if row["size"] == 4096 and row["ns"]]
+    pools = [row for row in pools if row["bar"] in POOL_CASES]
     used = [row for row in rows if row["case"] == "utilisation" and row["value"]]
     full = [row for row in rows if row["case"] == "full99" and row["ns"]]
     streams = dict.fromkeys((row["variant"], row["size"]) for row in used)
     latency = [{**row, "which": which, "at": row[which]} for row in full for which in ("p50", "p99", "p9999")]
     return {
         "pools": ("An allocation and its free, 4 KiB", bars(
-            pools, [(case, lambda row, case=case: row["case"] == case) for case in POOL_CASES], "ns", "ns a pair", True)),
+            pools, [(bar, lambda row, bar=bar: row["bar"] == bar) for bar in POOL_CASES], "ns", "ns a pair", True)),
         "map_to_device": ("map and unmap, to_device", curves(rows, "map_to_device")),
         "map_from_device": ("map and unmap, from_device", curves(rows, "map_from_device")),
         "utilisation": ("Payload at the first failure", bars(
