@@ -16,6 +16,7 @@ TOOLS = pathlib.Path(__file__).parents[2] / "tools"
 sys.path.insert(0, str(TOOLS / "lib"))
 import bench  # noqa: E402
 import bench_plot  # noqa: E402
+import bench_report  # noqa: E402
 import bench_rows  # noqa: E402
 import bench_table  # noqa: E402
 import report  # noqa: E402
@@ -122,9 +123,19 @@ class PlotTest(unittest.TestCase):
                 self.assertIn("<svg", pathlib.Path(path).read_text(encoding="utf-8"))
 
 
+class ReportTest(unittest.TestCase):
+    def test_the_page_has_tables_plots_and_what_was_skipped(self):
+        facts = {"command": "tools/bench", "cpu": "a CPU", "cpus": 2, "kernel": "6", "memory": 8, "before": 0.1, "after": 0.2, "quick": ""}
+        rows = [one_row("pair/bounce/4096/1/-", 4.0), bench_rows.skipped_row("pair/ck_ring/4096/1/-", "gone")]
+        text = bench_report.page(rows, facts, ["performance/pools.svg"])
+        self.assertIn("## pair\n\n|  |  | bounce | ck_ring |\n| --- | --- | --- | --- |\n| 4 KiB |  | 4 ns | skipped |\n", text)
+        self.assertIn("![pools](performance/pools.svg)", text)
+        self.assertIn("- skipped: ck_ring, pair: gone", text)
+
+
 class CommandTest(unittest.TestCase):
     def test_bad_usage_is_named(self):
-        for arguments, text in ((["--frobnicate"], "--frobnicate"), (["--filter"], "--filter"), (["--plot"], "--plot")):
+        for arguments, text in ((["--frobnicate"], "--frobnicate"), (["--filter"], "--filter"), (["--plot"], "--plot"), (["--report"], "--report")):
             ran = subprocess.run([TOOLS / "bench", *arguments], capture_output=True, text=True, check=False)
             self.assertEqual(ran.returncode, 2)
             self.assertIn(text, ran.stderr)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import bench_plot
+import bench_report
 import bench_rows
 import bench_table
 import null_co
@@ -45,13 +46,14 @@ class Bench:
         self.folder = processes.make_folder(stack)
         self.wanted = re.compile(options.filter)
         self.rows = []
+        self.load_before = report.load_average()[0]
         self.names = {}  # program -> names of its benchmarks
         self.settings = (["--seconds=0.01", "--samples=100000"] if options.quick else ["--seconds=0.1", "--samples=1000000"])
 
     def run(self):
         machine = report.machine()
         self.out.fact("machine", f"{machine['cpu']}, {machine['cpus']} CPUs, Linux {machine['kernel']}, "
-                                 f"load average {report.load_average()[0]}{', quick run' if self.options.quick else ''}")
+                                 f"load average {self.load_before}{', quick run' if self.options.quick else ''}")
         for program, peer in PROGRAMS.items():
             self.names[program] = self.list_names(program, peer)
         rounds = 3 if self.options.quick else 7
@@ -72,6 +74,15 @@ class Bench:
             self.rows += bench_rows.null_co_rows(results)
         if not self.rows:
             raise Failure(f"no benchmark matches '{self.options.filter}'")
+
+    def facts(self):
+        """What a reader of the figures has to know."""
+        machine = report.machine()
+        return {"command": "tools/bench" + (" --quick" if self.options.quick else "") +
+                           (f" --filter '{self.options.filter}'" if self.options.filter else "") + " --report FILE",
+                "cpu": machine["cpu"], "cpus": machine["cpus"], "kernel": machine["kernel"],
+                "memory": machine["memory_bytes"] / (1 << 30), "before": self.load_before, "after": report.load_average()[0],
+                "quick": " A quick run: for a look, not for a claim." if self.options.quick else ""}
 
     def list_names(self, program, peer):
         """What a program has that is wanted. A peer that is missing or does not start is skipped, with its reason."""
@@ -123,6 +134,7 @@ def main(argv):
     parser.add_argument("--filter", default="")
     parser.add_argument("--json")
     parser.add_argument("--plot")
+    parser.add_argument("--report")
     options = parser.parse_args(argv)
     try:
         re.compile(options.filter)
@@ -136,6 +148,9 @@ def main(argv):
             bench = Bench(options, stack)
             rows = bench.rows
             bench.run()
+            if options.report:
+                bench_report.write(options.report, rows, bench.facts())
+                bench.out.line(f"report: {options.report}")
             if options.plot:
                 bench.out.line("plots: " + " ".join(bench_plot.draw(rows, options.plot)))
     except Interrupted as signal_name:

@@ -10,9 +10,9 @@ FIELDS = {
     "two_threads": (("ns", "time"), ("value", None)),
     "handoff": (("ns", "time"), ("value", None)),
     "other_core": (("ns", "time"), ("value", None)),
+    "null_co": (("ns", "time of an I/O"), ("value", None)),
 }
 NO_RATIO = {("handoff", "value"), ("other_core", "value"), ("two_threads", "value"), ("full99", "value"), ("create", "value")}
-# Sizes of these are pools.
 LEGEND = ("In parentheses: bounce / this subject; under 1, bounce needs less (utilisation: over 1, bounce holds more). "
           "Times are medians of alternating runs; how each was taken is in the notes of --json.")
 
@@ -65,9 +65,14 @@ def show(out, rows):
     if any(row["subject"] != BASE for row in rows):
         out.line()
         out.line(LEGEND)
+    for line in skipped_lines(rows):
+        out.line(line)
+
+
+def skipped_lines(rows):
+    """Each reason for which a subject was skipped, once."""
     reasons = {}
     for row in rows:
         if row["note"].startswith(SKIPPED):
             reasons.setdefault((row["subject"], row["note"][len(SKIPPED):]), []).append(row["case"])
-    for (subject, reason), cases in reasons.items():
-        out.line(f"skipped: {subject}, {', '.join(dict.fromkeys(cases))}: {reason}")
+    return [f"skipped: {subject}, {', '.join(dict.fromkeys(cases))}: {reason}" for (subject, reason), cases in reasons.items()]
