@@ -12,22 +12,51 @@ namespace bench {
 
 inline constexpr unsigned kChunk = 256;
 
-/// Calls chunk(), which does `operations` of them, for `seconds` (the first tenth unmeasured). ns per operation.
+struct Span {
+    Ticks begin;
+    Ticks end;
+};
+
+/// Calls chunk() for `seconds` (the first tenth unrecorded); when each call ran.
 template <class Chunk>
-double time_chunks(double seconds, double operations, Chunk&& chunk) {
+std::vector<Span> record_chunks(double seconds, Chunk&& chunk) {
     const Deadline warm(seconds / 10);
     do chunk();
     while (!warm.passed());
-    std::vector<double> times;
-    times.reserve(1U << 16);
-    const double cost = clock_cost_ns();
+    std::vector<Span> spans;
+    spans.reserve(1U << 16);
     const Deadline end(seconds);
     do {
         const Ticks begin = ticks();
         chunk();
-        times.push_back((ns_between(begin, ticks()) - cost) / operations);
-    } while (!end.passed() && times.size() < (1U << 22));
+        spans.push_back({begin, ticks()});
+    } while (!end.passed() && spans.size() < (1U << 22));
+    return spans;
+}
+
+/// Calls chunk(), which does `operations` of them, for `seconds` (the first tenth unmeasured). ns per operation.
+template <class Chunk>
+double time_chunks(double seconds, double operations, Chunk&& chunk) {
+    const double cost = clock_cost_ns();
+    std::vector<double> times;
+    for (const Span& span : record_chunks(seconds, chunk))
+        times.push_back((ns_between(span.begin, span.end) - cost) / operations);
     return trimmed_mean(times);
+}
+
+/// Those of `mine` during which the other thread ran, too. A chunk of the other one that took longer than half a
+/// millisecond met a preemption; what ran beside that ran alone.
+inline std::vector<Span> beside(const std::vector<Span>& mine, const std::vector<Span>& other) {
+    std::vector<Span> kept;
+    auto next = other.begin();
+    for (const Span& span : mine) {
+        while (next != other.end() && next->end <= span.begin) ++next;
+        bool together = next != other.end() && next->begin <= span.begin;
+        for (auto peer = next; together && peer != other.end() && peer->begin < span.end; ++peer)
+            together = ns_between(peer->begin, peer->end) < 5e5;
+        if (together) kept.push_back(span);
+    }
+    return kept;
 }
 
 }  // namespace bench
