@@ -139,7 +139,11 @@ template <DmaSubject D>
 void add_map_cases() {
     for (const std::uint64_t bytes :
          {std::uint64_t{64}, std::uint64_t{1500}, 4 * kKiB, 16 * kKiB, 64 * kKiB, 256 * kKiB, kMiB, 4 * kMiB}) {
-        if (bytes > D::kMaxItem) continue;
+        if (bytes > D::kMaxItem) {
+            for (const char* name : {"map_to_device", "map_from_device"})
+                add_skipped({name, D::kName, bytes}, too_large<D>());
+            continue;
+        }
         add({"map_to_device", D::kName, bytes},
             [=](const Settings& s) { return run_map<D>(s, bytes, Direction::kToDevice); });
         add({"map_from_device", D::kName, bytes},

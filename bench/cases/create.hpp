@@ -42,7 +42,10 @@ Figures run_create(std::uint64_t pool) {
 template <Subject S>
 void add_create_cases() {
     for (const std::uint64_t pool : {64 * kMiB, kGiB, 64 * kGiB, kTiB}) {
-        if (pool > S::kMaxPool || pool < S::kMinPool) continue;
+        if (pool > S::kMaxPool || pool < S::kMinPool) {
+            add_skipped({"create", S::kName, pool}, no_such_pool<S>());
+            continue;
+        }
         add({"create", S::kName, pool}, [pool](const Settings&) { return run_create<S>(pool); });
         add({"create", S::kName, pool, 1, "pair"}, [pool](const Settings& settings) {
             S subject(Shape{.pool_bytes = pool});

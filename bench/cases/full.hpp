@@ -145,7 +145,10 @@ void add_full_cases() {
     constexpr std::uint64_t kBytes = 4096;
     add({"full99", S::kName, kBytes}, [](const Settings& s) { return run_full99<S>(s, kBytes); });
     for (const std::uint64_t pool : {64 * kMiB, kGiB, kTiB}) {
-        if (pool > S::kMaxPool || pool < S::kMinPool) continue;
+        if (pool > S::kMaxPool || pool < S::kMinPool) {
+            add_skipped({"fail", S::kName, pool, 1, "first"}, no_such_pool<S>());
+            continue;
+        }
         add({"fail", S::kName, pool, 1, "first"}, [pool](const Settings& s) {
             auto times = time_failures<S>(s, pool).first;
             std::sort(times.begin(), times.end());

@@ -105,7 +105,7 @@ Figures run_churn(const Settings& settings, std::uint64_t bytes) {
 template <Subject S>
 void add_pair_cases() {
     const auto add_size = [](const char* name, std::uint64_t bytes, Figures (*run)(const Settings&, std::uint64_t)) {
-        if (bytes > S::kMaxItem) return;
+        if (bytes > S::kMaxItem) return add_skipped({name, S::kName, bytes}, too_large<S>());
         add({name, S::kName, bytes}, [=](const Settings& settings) { return run(settings, bytes); });
     };
     for (const std::uint64_t bytes : {std::uint64_t{64}, 4 * kKiB, 64 * kKiB, kMiB})

@@ -20,7 +20,7 @@ template <Subject S>
 void add_pool_cases() {
     add_speed_cases<S>();
     add_full_cases<S>();
-    if constexpr (S::kAnySize) add_utilisation_cases<S>();
+    add_utilisation_cases<S>();
     add_create_cases<S>();
 }
 

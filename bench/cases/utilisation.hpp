@@ -66,7 +66,8 @@ double payload_at_failure(std::uint64_t pool_bytes, Requests requests, bool chur
 template <Subject S>
 void add_utilisation(const char* variant, std::uint64_t pool, Stream stream, bool churn) {
     add({"utilisation", S::kName, pool, 1, variant}, [=](const Settings& settings) {
-        if (pool < S::kMinPool) throw Skipped("it needs a pool of " + std::to_string(S::kMinPool / kMiB) + " MiB");
+        if constexpr (!S::kAnySize) throw Skipped("it has items of one size");
+        if (pool < S::kMinPool) throw Skipped(no_such_pool<S>());
         const unsigned seeds = stream == Stream::kAll1500 ? 1 : settings.seeds;
         std::vector<double> shares;
         for (unsigned seed = 1; seed <= seeds; ++seed)

@@ -46,6 +46,11 @@ struct Name {
 /// Registers a benchmark CASE/SUBJECT/SIZE/THREADS/VARIANT.
 void add(const Name& name, std::function<Figures(const Settings&)> body);
 
+/// One that this subject cannot do: a row that says why.
+inline void add_skipped(const Name& name, const std::string& reason) {
+    add(name, [reason](const Settings&) -> Figures { throw Skipped(reason); });
+}
+
 /// Every program registers its cases here.
 void register_cases();
 

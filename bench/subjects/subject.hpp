@@ -87,6 +87,17 @@ void empty(S& subject, typename S::Context& context, std::uint64_t bytes, std::v
     held.clear();
 }
 
+template <class S>
+std::string too_large() {
+    return "its largest item has " + std::to_string(S::kMaxItem / kKiB) + " KiB";
+}
+
+template <class S>
+std::string no_such_pool() {
+    return "its pools here have " + std::to_string(S::kMinPool / kMiB) + " to " + std::to_string(S::kMaxPool / kMiB) +
+           " MiB";
+}
+
 /// How a figure was taken, and what is special about the subject.
 template <class S>
 std::string note_of(const char* how) {
