@@ -131,6 +131,7 @@ void report_case(Context& context, const tools::Ticks& ticks, const Case& what, 
         json["subject"] = subject_name(result.subject);
         json.update(case_json(what));
         json["rounds"] = rounds;
+        for (const Round& round : result.rounds) json["round_iops"].push_back(round.iops);
         json["seconds"] = figures.seconds;
         json["operations"] = figures.operations;
         json["iops"] = figures.iops;
