@@ -15,6 +15,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "tools/lib"))
 import image
 import isolation
 import memory
+import null_co
 import processes
 
 LIBRARY = "7f0000000000-7f0000001000 r-xp 00000000 fe:00 11 /usr/lib/libc.so.6\n"
@@ -144,6 +145,22 @@ class ProcessTest(unittest.TestCase):
             self.assertIsNone(process.poll())
         self.assertIsNotNone(process.returncode)
         self.assertFalse(os.path.exists(folder))
+
+
+class RatioTest(unittest.TestCase):
+    def test_ratios_are_those_of_neighbouring_rounds(self):
+        """The machine was slow in most rounds of one subject: the medians say so, the ratios do not."""
+        results, comparisons = [], []
+        for op in null_co.OPS:
+            for qd in null_co.DEPTHS:
+                results += [{"op": op, "qd": qd, "subject": subject, "iops": iops}
+                            for subject, iops in (("bounced", 70.4), ("born_shared", 100), ("bare", 100))]
+                comparisons.append({"op": op, "qd": qd, "bounced_to_born_shared": {"median": 0.98, "min": 0.7, "max": 1.2},
+                                    "born_shared_to_bare": {"median": 0.95, "min": 0.9, "max": 1}})
+        rows = null_co.ratios({"results": results, "comparisons": comparisons})
+        self.assertEqual([(row["op"], row["qd"]) for row in rows], [(op, qd) for op in null_co.OPS for qd in null_co.DEPTHS])
+        for row in rows:
+            self.assertEqual((row["iops_bounced"], row["ratio"], row["born_to_bare"]), (70, 0.98, 0.95))
 
 
 if __name__ == "__main__":
