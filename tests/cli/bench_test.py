@@ -9,7 +9,7 @@ import re
 
 import support
 
-RESULT = {"subject": str, "op": str, "qd": int, "bs": int, "queues": int, "rounds": int, "seconds": float, "operations": int,
+RESULT = {"subject": str, "op": str, "qd": int, "bs": int, "queues": int, "rounds": int, "round_iops": list, "seconds": float, "operations": int,
           "iops": float, "mib_per_s": float, "p50_ns": float, "p99_ns": float, "p999_ns": float}
 
 

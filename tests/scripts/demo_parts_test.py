@@ -148,19 +148,26 @@ class ProcessTest(unittest.TestCase):
 
 
 class RatioTest(unittest.TestCase):
-    def test_ratios_are_those_of_neighbouring_rounds(self):
-        """The machine was slow in most rounds of one subject: the medians say so, the ratios do not."""
-        results, comparisons = [], []
-        for op in null_co.OPS:
-            for qd in null_co.DEPTHS:
-                results += [{"op": op, "qd": qd, "subject": subject, "iops": iops}
-                            for subject, iops in (("bounced", 70.4), ("born_shared", 100), ("bare", 100))]
-                comparisons.append({"op": op, "qd": qd, "bounced_to_born_shared": {"median": 0.98, "min": 0.7, "max": 1.2},
-                                    "born_shared_to_bare": {"median": 0.95, "min": 0.9, "max": 1}})
-        rows = null_co.ratios({"results": results, "comparisons": comparisons})
-        self.assertEqual([(row["op"], row["qd"]) for row in rows], [(op, qd) for op in null_co.OPS for qd in null_co.DEPTHS])
-        for row in rows:
-            self.assertEqual((row["iops_bounced"], row["ratio"], row["born_to_bare"]), (70, 0.98, 0.95))
+    def test_a_machine_that_changes_between_rounds_does_not_count(self):
+        """It is three times as slow half of the time, and at some moments in the middle of a round."""
+        slow = [3 if i % 7 < 3 else 1 for i in range(30)]
+        rounds = [(980 / s, 1000 / s, 1050 / s) for s in slow]
+        for i, at in ((4, 0), (11, 1), (20, 2), (29, 0)):
+            rounds[i] = tuple(figure / (3 if n == at else 1) for n, figure in enumerate(rounds[i]))
+        bounced, born, bare = null_co.typical(rounds)
+        self.assertAlmostEqual(bounced / born, 0.98)
+        self.assertAlmostEqual(born / bare, 1000 / 1050)
+        self.assertTrue(980 / 3 < bounced < 980)
+
+    def test_a_difference_in_all_rounds_counts(self):
+        bounced, born, bare = null_co.typical([(500, 1000, 2000)] * 20)
+        self.assertAlmostEqual(bounced / born, 0.5)
+        self.assertAlmostEqual(born / bare, 0.5)
+
+    def test_few_rounds(self):
+        self.assertEqual([round(figure) for figure in null_co.typical([(1, 2, 3), (0, 5, 5), (1, 2, 3)])], [1, 2, 3])
+        with self.assertRaises(processes.Failure):
+            null_co.typical([(0, 1, 1)])
 
 
 if __name__ == "__main__":

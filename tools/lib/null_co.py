@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """What bouncing costs: bounce-blk bench --compare on a device that does next to nothing."""
 import os
+import statistics
 
 import processes
 import report
@@ -8,6 +9,7 @@ from jsonfile import read_json
 
 OPS = ("read", "write")
 DEPTHS = (1, 32)
+SUBJECTS = ("bounced", "born_shared", "bare")
 GOOD_RATIO = 0.90
 
 
@@ -22,21 +24,35 @@ def measure(stack, folder, bounce_blk, seconds):
         os.path.join(folder, "bench.log"))
     processes.finish(client, "bounce-blk bench", 60 + 30 * seconds)
     processes.stop(device)
-    return ratios(read_json(output))
+    return ratios(read_json(output)["results"])
 
 
-def ratios(result):
-    """One row for each op and queue depth out of bounce-blk's JSON. I/Os per second are medians over the rounds; ratios are
-    medians of the ratios of rounds next to each other, for a virtual machine may be another one a second later."""
-    iops = {(r["op"], r["qd"], r["subject"]): r["iops"] for r in result["results"]}
-    paired = {(c["op"], c["qd"]): c for c in result["comparisons"]}
+def typical(rounds):
+    """What each subject does in the rounds in which the machine did not change: a virtual machine may be another one a second
+    later. Of rounds (a figure of each subject, taken next to each other) those are left out whose ratio of neighbouring
+    subjects is in the lowest or highest quarter; the rest is averaged (geometric means, so that ratios of averages are
+    averages of ratios)."""
+    rounds = [r for r in rounds if min(r) > 0]
+    if not rounds:
+        raise processes.Failure("no round of the measurement in which every subject did something")
+    kept = set(range(len(rounds)))
+    for first in range(len(rounds[0]) - 1):
+        order = sorted(range(len(rounds)), key=lambda i, at=first: rounds[i][at] / rounds[i][at + 1])
+        cut = len(rounds) // 4
+        kept &= set(order[cut:len(rounds) - cut])
+    figures = zip(*(rounds[i] for i in kept or range(len(rounds))))
+    return [statistics.geometric_mean(figure) for figure in figures]
+
+
+def ratios(results):
+    """One row for each op and queue depth out of bounce-blk's results."""
+    rounds = {(r["op"], r["qd"], r["subject"]): r["round_iops"] for r in results}
     rows = []
     for op in OPS:
         for qd in DEPTHS:
-            bounced, born, bare = (iops[(op, qd, subject)] for subject in ("bounced", "born_shared", "bare"))
+            bounced, born, bare = typical(list(zip(*(rounds[(op, qd, subject)] for subject in SUBJECTS))))
             rows.append({"qd": qd, "op": op, "iops_bounced": round(bounced), "iops_born_shared": round(born),
-                         "iops_bare": round(bare), "ratio": round(paired[op, qd]["bounced_to_born_shared"]["median"], 4),
-                         "born_to_bare": round(paired[op, qd]["born_shared_to_bare"]["median"], 4)})
+                         "iops_bare": round(bare), "ratio": round(bounced / born, 4), "born_to_bare": round(born / bare, 4)})
     return rows
 
 
@@ -45,8 +61,8 @@ def show(out, rows):
         ("op", "QD", "bounced", "born shared", "bare loop", "bounced/born", "born/bare"),
         [(row["op"], row["qd"], *(report.thousands(row[f"iops_{s}"]) for s in ("bounced", "born_shared", "bare")),
           f"{row['ratio']:.3f}", f"{row['born_to_bare']:.3f}") for row in rows])
-    out.line("  (I/Os per second; born shared: buffers made in the pool, no copy; bare loop: a hand-filled ring; ratios of rounds of "
-             "a tenth of a second next to each other)")
+    out.line("  (I/Os per second; born shared: buffers made in the pool, no copy; bare loop: a hand-filled ring; averages of rounds of")
+    out.line("  a tenth of a second next to each other, without those in which the machine changed)")
     if any(min(row["ratio"], row["born_to_bare"]) < GOOD_RATIO for row in rows):
         out.line(f"  A ratio is under {GOOD_RATIO:.2f}; the load average is {report.load_average()[0]}. On a busy machine, repeat "
                  "it when it is quiet.")
