@@ -2,12 +2,48 @@
 #include "allocator/topology/topology.hpp"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <sys/mman.h>
 
 #include <cerrno>
+#include <cstdlib>
+#include <fstream>
+#include <string>
+
+#include "tests/support/temp_folder.hpp"
 
 namespace bounce {
 namespace {
+
+/// As lstopo writes it: two nodes with two CPUs each, a third without any, and distances that are not symmetric.
+constexpr const char* kThreeNodes = R"(<?xml version="1.0" encoding="UTF-8"?>
+<!DOCTYPE topology SYSTEM "hwloc2.dtd">
+<topology version="2.0">
+  <object type="Machine" os_index="0" cpuset="0xf" complete_cpuset="0xf" allowed_cpuset="0xf" nodeset="0x13"
+    complete_nodeset="0x13" allowed_nodeset="0x13" gp_index="1">
+    <object type="NUMANode" os_index="4" cpuset="0xf" complete_cpuset="0xf" nodeset="0x10" complete_nodeset="0x10"
+      gp_index="2" local_memory="1073741824"/>
+    <object type="Group" cpuset="0x3" complete_cpuset="0x3" nodeset="0x1" complete_nodeset="0x1" gp_index="3" kind="0"
+      subkind="0">
+      <object type="NUMANode" os_index="0" cpuset="0x3" complete_cpuset="0x3" nodeset="0x1" complete_nodeset="0x1"
+        gp_index="4" local_memory="1073741824"/>
+      <object type="PU" os_index="0" cpuset="0x1" complete_cpuset="0x1" nodeset="0x1" complete_nodeset="0x1" gp_index="5"/>
+      <object type="PU" os_index="1" cpuset="0x2" complete_cpuset="0x2" nodeset="0x1" complete_nodeset="0x1" gp_index="6"/>
+    </object>
+    <object type="Group" cpuset="0xc" complete_cpuset="0xc" nodeset="0x2" complete_nodeset="0x2" gp_index="7" kind="0"
+      subkind="0">
+      <object type="NUMANode" os_index="1" cpuset="0xc" complete_cpuset="0xc" nodeset="0x2" complete_nodeset="0x2"
+        gp_index="8"/>
+      <object type="PU" os_index="2" cpuset="0x4" complete_cpuset="0x4" nodeset="0x2" complete_nodeset="0x2" gp_index="9"/>
+      <object type="PU" os_index="3" cpuset="0x8" complete_cpuset="0x8" nodeset="0x2" complete_nodeset="0x2" gp_index="10"/>
+    </object>
+  </object>
+  <distances2 type="NUMANode" nbobjs="3" kind="5" name="NUMALatency" indexing="os">
+    <indexes length="6">0 1 4 </indexes>
+    <u64values length="27">10 21 17 22 10 28 18 29 10 </u64values>
+  </distances2>
+</topology>
+)";
 
 class Area {
 public:
@@ -59,6 +95,68 @@ TEST(Topology, SyntheticOnesHaveAsManyNodesAsTheySay) {
     EXPECT_FALSE((*topology)->has(NodeId{4}));
     const Area area(1 << 16);
     EXPECT_TRUE((*topology)->bind(area.data(), 1 << 16, NodeId{3}));
+}
+
+std::unique_ptr<NodeMap> map_of(const char* synthetic) {
+    auto topology = Topology::create(synthetic);
+    if (!topology) return nullptr;
+    auto map = (*topology)->map();
+    EXPECT_TRUE(map) << last_error();
+    return map ? std::move(*map) : nullptr;
+}
+
+TEST(Topology, ThisMachinesMapHasItsNodesAndCpus) {
+    auto topology = Topology::create();
+    ASSERT_TRUE(topology) << last_error();
+    const auto map = map_of(nullptr);
+    ASSERT_NE(map, nullptr) << last_error();
+    ASSERT_EQ(map->nodes(), (*topology)->nodes());
+    for (std::uint32_t i = 0; i < map->nodes(); ++i) EXPECT_TRUE((*topology)->has(map->node(i)));
+    const int cpu = ::sched_getcpu();
+    ASSERT_GE(cpu, 0);
+    EXPECT_TRUE(map->has(map->node_of_cpu(static_cast<std::uint32_t>(cpu))));
+}
+
+TEST(Topology, AMapHasTheCpusOfEachNode) {
+    const auto map = map_of("node:4 core:2 pu:1");
+    if (map == nullptr) GTEST_SKIP() << last_error();
+    ASSERT_EQ(map->nodes(), 4U);
+    for (std::uint32_t cpu = 0; cpu < 8; ++cpu)
+        EXPECT_EQ(map->node_of_cpu(cpu), NodeId{static_cast<std::int32_t>(cpu / 2)});
+    EXPECT_EQ(map->node_of_cpu(8), kAnyNode);
+    EXPECT_EQ(map->distance(NodeId{1}, NodeId{1}), NodeMap::kLocalDistance);
+    EXPECT_EQ(map->distance(NodeId{1}, NodeId{3}), NodeMap::kRemoteDistance) << "the description does not say";
+}
+
+TEST(Topology, OfTwoNodesAtACpuTheFirstIsItsOwn) {
+    const auto map = map_of("pack:2 [numa(memory=1GB)] [numa(memory=0)] pu:2");
+    if (map == nullptr) GTEST_SKIP() << last_error();
+    ASSERT_EQ(map->nodes(), 4U);
+    EXPECT_EQ(map->node_of_cpu(1), NodeId{0});
+    EXPECT_EQ(map->node_of_cpu(2), NodeId{2});
+    EXPECT_TRUE(map->has_memory(0));
+    EXPECT_FALSE(map->has_memory(1));
+}
+
+TEST(Topology, DistancesAndNodesWithoutCpusAreRead) {
+    if (map_of("node:2 pu:1") == nullptr) GTEST_SKIP() << last_error();
+    const test::TempFolder folder;
+    const std::string file = folder / "topology.xml";
+    std::ofstream(file) << kThreeNodes;
+    ::setenv("HWLOC_XMLFILE", file.c_str(), 1);
+    const auto map = map_of(nullptr);
+    ::unsetenv("HWLOC_XMLFILE");
+    ASSERT_NE(map, nullptr) << last_error();
+    ASSERT_EQ(map->nodes(), 3U);
+    EXPECT_EQ(map->highest(), NodeId{4});
+    EXPECT_EQ(map->node_of_cpu(0), NodeId{0});
+    EXPECT_EQ(map->node_of_cpu(3), NodeId{1});
+    EXPECT_FALSE(map->has_memory(1));
+    EXPECT_TRUE(map->has_memory(2));
+    EXPECT_EQ(map->distance(NodeId{0}, NodeId{1}), 21U);
+    EXPECT_EQ(map->distance(NodeId{1}, NodeId{0}), 22U);
+    EXPECT_EQ(map->distance(NodeId{1}, NodeId{4}), 28U);
+    EXPECT_EQ(map->distance(NodeId{4}, NodeId{0}), 18U);
 }
 
 TEST(Topology, ABadDescriptionIsAnError) {
