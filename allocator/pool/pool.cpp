@@ -20,10 +20,10 @@ bool overlap(std::uint64_t a, std::uint64_t a_bytes, std::uint64_t b, std::uint6
 
 }  // namespace
 
-Result<std::unique_ptr<Pool>> Pool::create(const RegionConfig& first) noexcept {
+Result<std::unique_ptr<Pool>> Pool::create(const RegionConfig& first, NumaPolicy policy) noexcept {
     auto guard = ForkGuard::create();
     if (!guard) return guard.error();
-    std::unique_ptr<Pool> pool(new (std::nothrow) Pool(std::move(*guard)));
+    std::unique_ptr<Pool> pool(new (std::nothrow) Pool(std::move(*guard), policy));
     if (pool == nullptr) return fail(ENOMEM, "no private memory for a pool");
     if (auto added = pool->add_region(first); !added) return added.error();
     return pool;
@@ -48,12 +48,14 @@ Result<RegionId> Pool::add_region(const RegionConfig& config) noexcept {
             return fail(EINVAL, "the mapping handed in overlaps that of region %llu", i);
         }
     }
+    if (auto known = nodes_.check(config.node); !known) return known.error();
     auto region = Region::create(config);
     if (!region) return region.error();
     auto tables = PrivateMemory::create(SlabTables::bytes_needed(config.base_gpa, config.bytes));
     if (!tables) return tables.error();
     parts_[count].reset(new (std::nothrow) Part(std::move(*region), std::move(*tables), usage_));
     if (parts_[count] == nullptr) return fail(ENOMEM, "no private memory for a region");
+    nodes_.add(count, config.node);
     // P1: release, pairs with the acquire in regions().
     count_.store(count + 1, std::memory_order_release);
     if (!lent()) use_regions(count + 1);
@@ -75,6 +77,12 @@ std::uint32_t Pool::regions() const noexcept {
     return count_.load(std::memory_order_acquire);
 }
 
+Result<void> Pool::check_node(NodeId node) noexcept {
+    if (!alive()) return fail(EOWNERDEAD, kForked);
+    const std::lock_guard lock(lock_);
+    return nodes_.check(node);
+}
+
 const Region& Pool::region(RegionId id) const noexcept {
     return parts_[id.value]->region;
 }
@@ -87,6 +95,20 @@ SlabCore::Request Pool::request_of(const AllocRequest& request, const Region& re
     return {request.bytes, request.align, end, static_cast<unsigned>(request.kind)};
 }
 
+// A slot of region `index`: 0, ENOSPC when it has none to give, or EOWNERDEAD.
+inline int Pool::take(std::uint32_t index, const AllocRequest& request, Slot& slot) noexcept {
+    Part& part = *parts_[index];
+    const SlabCore::Request wanted = request_of(request, part.region);
+    if (wanted.end < wanted.bytes) return ENOSPC;
+    Placement placement;
+    const int code = part.core.alloc(wanted, placement);
+    if (code == 0) [[likely]] {
+        slot = {part.region.base() + placement.offset, part.region.hva() + placement.offset, part.region.epoch(),
+                RegionId{index}, placement.generation};
+    }
+    return code;
+}
+
 Result<Slot> Pool::alloc(const AllocRequest& request) noexcept {
     const auto kind = static_cast<unsigned>(request.kind);
     if (request.bytes == 0 || !is_power_of_two(request.align) || request.align > kChunkBytes || kind - 1 > 2)
@@ -94,32 +116,49 @@ Result<Slot> Pool::alloc(const AllocRequest& request) noexcept {
         return fail(EINVAL, "%llu bytes aligned to %llu of kind %llu, expected > 0, a power of two up to 2 MiB, 1 to 3",
                     request.bytes, request.align, kind);
     }
+    if (nodes_.matter(request.rule)) [[unlikely]]
+        return alloc_by_node(request);
     const std::uint32_t count = usable_regions();
+    Slot slot;
     for (std::uint32_t i = 0; i < count; ++i) {
-        Part& part = *parts_[i];
-        const SlabCore::Request wanted = request_of(request, part.region);
-        if (wanted.end < wanted.bytes) continue;
-        Placement placement;
-        const int code = part.core.alloc(wanted, placement);
-        if (code == 0) [[likely]] {
-            return Slot{part.region.base() + placement.offset, part.region.hva() + placement.offset,
-                        part.region.epoch(), RegionId{i}, placement.generation};
-        }
+        const int code = take(i, request, slot);
+        if (code == 0) [[likely]]
+            return slot;
         if (code == EOWNERDEAD) return fail(EOWNERDEAD, kForked);
     }
-    return why_not(request);
+    return why_not(request, ~std::uint64_t{0}, kAnyNode);
 }
 
-Error Pool::why_not(const AllocRequest& request) noexcept {
+Result<Slot> Pool::alloc_by_node(const AllocRequest& request) noexcept {
+    const NumaRule& rule = request.rule;
+    const NodeId thread = nodes_.of_thread();
+    const RegionOrder order = nodes_.order(usable_regions(), rule, thread);
+    const bool turns = rule.policy == NumaPolicy::kInterleave;
+    Slot slot;
+    for (const std::uint8_t i : order.sequence(turns ? turn_.fetch_add(1, std::memory_order_relaxed) : 0)) {
+        const int code = take(i, request, slot);
+        if (code == 0) return slot;
+        if (code == EOWNERDEAD) return fail(EOWNERDEAD, kForked);
+    }
+    return why_not(request, order.allowed(), home_node(rule, thread));
+}
+
+// regions: bit i for region i, those that were tried. home: the node that kStrict does not leave.
+Error Pool::why_not(const AllocRequest& request, std::uint64_t regions, NodeId home) noexcept {
     if (!alive()) return fail(EOWNERDEAD, kForked);
     bool ever = false;
     bool below_mask = false;
     for (std::uint32_t i = 0; i < usable_regions(); ++i) {
+        if ((regions >> i & 1) == 0) continue;
         const Part& part = *parts_[i];
         SlabCore::Request wanted = request_of(request, part.region);
         below_mask = below_mask || part.core.could_hold(wanted);
         wanted.end = part.region.bytes();
         ever = ever || part.core.could_hold(wanted);
+    }
+    if (regions == 0) {
+        return fail(E2BIG, "%llu bytes at NUMA node %lld: the pool has no region there, and its policy is strict",
+                    request.bytes, static_cast<std::uint64_t>(home.value));
     }
     if (!ever) {
         return fail(E2BIG, "%llu bytes aligned to %llu: no region of the pool is large enough, even if empty",
@@ -129,8 +168,11 @@ Error Pool::why_not(const AllocRequest& request) noexcept {
         return fail(ERANGE, "%llu bytes below 0x%llx: the pool has none there", request.bytes, request.max_address);
     }
     full_.fetch_add(1, std::memory_order_relaxed);
-    return fail(ENOSPC, "%llu bytes aligned to %llu: the pool is full (%llu bytes are in use)", request.bytes,
-                request.align, usage_.bytes());
+    const bool strict = request.rule.policy == NumaPolicy::kStrict;
+    return fail(ENOSPC,
+                strict ? "%llu bytes aligned to %llu: the pool is full at the node that it is strict about"
+                       : "%llu bytes aligned to %llu: the pool is full (%llu bytes are in use)",
+                request.bytes, request.align, usage_.bytes());
 }
 
 // The part that a token names, nullptr when the token cannot be asked about. In a forked child the part finds nothing

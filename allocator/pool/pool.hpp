@@ -13,6 +13,8 @@
 #include "allocator/base/error.hpp"
 #include "allocator/base/private_memory.hpp"
 #include "allocator/base/types.hpp"
+#include "allocator/pool/placement.hpp"
+#include "allocator/pool/pool_nodes.hpp"
 #include "allocator/region/region.hpp"
 #include "allocator/slab/slab_core.hpp"
 #include "allocator/slab/usage.hpp"
@@ -36,6 +38,7 @@ struct AllocRequest {
     std::uint64_t align = 1;                        // power of two, at most 2 MiB; of the GPA
     std::uint64_t max_address = ~std::uint64_t{0};  // last byte must not lie above
     SlotKind kind = SlotKind::kStreaming;
+    NumaRule rule;
 };
 
 struct PoolStats {
@@ -47,14 +50,17 @@ struct PoolStats {
 
 class Pool {
 public:
-    static constexpr std::size_t kMaxRegions = 64;
+    static constexpr std::size_t kMaxRegions = RegionOrder::kMaxRegions;
 
-    static Result<std::unique_ptr<Pool>> create(const RegionConfig& first) noexcept;
+    /// policy: that of devices which do not have one of their own. Node errors as add_region().
+    static Result<std::unique_ptr<Pool>> create(const RegionConfig& first,
+                                                NumaPolicy policy = NumaPolicy::kLocal) noexcept;
     ~Pool();
     Pool(const Pool&) = delete;
     Pool& operator=(const Pool&) = delete;
 
-    /// ENOSPC full, E2BIG never, ERANGE mask, EINVAL, EOWNERDEAD. Contiguous in GPA. Thread-safe.
+    /// ENOSPC full, E2BIG never, ERANGE mask, EINVAL, EOWNERDEAD. Contiguous in GPA. With NumaPolicy::kStrict all three
+    /// are said of the regions at the node, as if there were no others. Thread-safe.
     Result<Slot> alloc(const AllocRequest& request) noexcept;
 
     /// EFAULT (foreign, misaligned, out of range), EALREADY or ESTALE (generation), EPERM (kind), EOWNERDEAD; an error
@@ -74,14 +80,18 @@ public:
     /// The GPA of [hva, hva + bytes) when that lies in one live slot of this kind; else EFAULT, EPERM for another kind.
     Result<Gpa> find_in_slot(const void* hva, std::uint64_t bytes, SlotKind kind) const noexcept;
 
-    /// The index of the new region; EINVAL when it overlaps or there are too many. Nothing is handed out of it while
-    /// the pool is lent, until use_regions().
+    /// The index of the new region; EINVAL when it overlaps, there are too many or the node does not exist. Nothing is
+    /// handed out of it while the pool is lent, until use_regions().
     Result<RegionId> add_region(const RegionConfig& config) noexcept;
     [[nodiscard]] std::uint32_t regions() const noexcept;
     /// How many of them, from the first, alloc() takes from.
     [[nodiscard]] std::uint32_t usable_regions() const noexcept;
     /// id must be below regions(). The reference stays good for the life of the pool.
     [[nodiscard]] const Region& region(RegionId id) const noexcept;
+
+    [[nodiscard]] NumaPolicy numa_policy() const noexcept { return policy_; }
+    /// EINVAL when the machine has no such node.
+    Result<void> check_node(NodeId node) noexcept;
 
     /// Renews every region; ENOTSUP, and nothing changes, when one is imported.
     Result<void> renew() noexcept;
@@ -128,10 +138,12 @@ private:
 
     enum class Lending : std::uint8_t { kFree, kLent, kWrittenOff };
 
-    explicit Pool(ForkGuard guard) noexcept : guard_(std::move(guard)) {}
+    Pool(ForkGuard guard, NumaPolicy policy) noexcept : guard_(std::move(guard)), policy_(policy) {}
 
     Result<void> renew_locked() noexcept;
-    [[nodiscard]] Error why_not(const AllocRequest& request) noexcept;
+    [[nodiscard]] int take(std::uint32_t index, const AllocRequest& request, Slot& slot) noexcept;
+    Result<Slot> alloc_by_node(const AllocRequest& request) noexcept;
+    [[nodiscard]] Error why_not(const AllocRequest& request, std::uint64_t regions, NodeId home) noexcept;
     [[nodiscard]] static SlabCore::Request request_of(const AllocRequest& request, const Region& region) noexcept;
     [[nodiscard]] Part* part_of(const Slot& slot, SlotKind kind) const noexcept;
     [[nodiscard]] Error no_part(const Slot& slot, SlotKind kind) const noexcept;
@@ -140,6 +152,7 @@ private:
     static Error misplaced(const Slot& slot) noexcept;
 
     ForkGuard guard_;
+    const NumaPolicy policy_;
     // P1: parts_[i] is written before the count passes i (release), and never changes afterwards.
     std::array<std::unique_ptr<Part>, kMaxRegions> parts_;
     std::atomic<std::uint32_t> count_{0};
@@ -149,6 +162,8 @@ private:
     mutable std::mutex lock_;                       // adding, renewing and lending regions
     std::uint64_t allocs_forgotten_ = 0;            // allocations before the last forget()
     std::atomic<std::uint64_t> full_{0};
+    std::atomic<std::uint32_t> turn_{0};  // of NumaPolicy::kInterleave
+    PoolNodes nodes_;
     Usage usage_;
 };
 

@@ -44,6 +44,8 @@ public:
     [[nodiscard]] int fd() const noexcept { return fd_.load(std::memory_order_relaxed); }  // -1: none
     [[nodiscard]] std::uint64_t fd_offset() const noexcept { return fd_offset_; }
     [[nodiscard]] std::uint32_t page_bytes() const noexcept { return page_bytes_.load(std::memory_order_relaxed); }
+    /// Where its memory is to be; kAnyNode: wherever the kernel puts it.
+    [[nodiscard]] NodeId node() const noexcept { return node_; }
     [[nodiscard]] bool imported() const noexcept { return imported_; }
     /// How often renew() replaced the memory.
     [[nodiscard]] std::uint32_t epoch() const noexcept {

@@ -22,7 +22,7 @@ Result<void> Device::alloc_block(SlotKind kind, std::size_t bytes, std::size_t a
     if (!std::has_single_bit(align) || align > kMaxAlign)
         return fail(EINVAL, "alignment %llu, expected a power of two up to %llu", align, kMaxAlign);
     const std::uint64_t mask = kind == SlotKind::kCoherent ? coherent_dma_mask_ : dma_mask_;
-    const auto slot = pool_.alloc({.bytes = bytes, .align = align, .max_address = mask, .kind = kind});
+    const auto slot = pool_.alloc({.bytes = bytes, .align = align, .max_address = mask, .kind = kind, .rule = numa_});
     if (!slot) return slot.error();
     // The slot holds what was there before. A buffer's content is this pool's own and the caller overwrites it.
     if (kind == SlotKind::kCoherent) zero_slot(slot->hva, bytes);

@@ -46,12 +46,14 @@ Device::Device(Pool& pool, Callbacks& callbacks, const DeviceConfig& config) noe
       id_(next_device_id()),
       dma_mask_(config.dma_mask),
       coherent_dma_mask_(config.coherent_dma_mask),
-      max_segment_bytes_(config.max_segment_bytes) {
+      max_segment_bytes_(config.max_segment_bytes),
+      numa_{config.numa_policy.value_or(pool.numa_policy()), config.node} {
     std::snprintf(name_, sizeof name_, "%s", config.name);
     pool_.add_user();
 }
 
 Result<std::unique_ptr<Device>> Device::create(Pool& pool, Callbacks& callbacks, const DeviceConfig& config) noexcept {
+    if (auto known = pool.check_node(config.node); !known) return known.error();
     std::unique_ptr<Device> device(new (std::nothrow) Device(pool, callbacks, config));
     if (device == nullptr) return fail(ENOMEM, "no memory for a device of %llu bytes", sizeof(Device));
     return device;
@@ -82,7 +84,8 @@ Result<void> Device::map(void* buf, std::size_t bytes, Direction direction, std:
     mapping = bounce_mapping{};
     if (const auto good = check_map(buf, bytes, flags); !good) [[unlikely]]
         return good;
-    const auto slot = pool_.alloc({.bytes = bytes, .max_address = dma_mask_, .kind = SlotKind::kStreaming});
+    const auto slot =
+        pool_.alloc({.bytes = bytes, .max_address = dma_mask_, .kind = SlotKind::kStreaming, .rule = numa_});
     if (!slot) [[unlikely]]
         return slot.error();
     const bool wanted = copies_in(direction) || (flags & BOUNCE_MAP_PRESERVE) != 0;

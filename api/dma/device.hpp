@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "allocator/pool/pool.hpp"
@@ -31,11 +32,13 @@ struct DeviceConfig {
     std::uint64_t dma_mask = ~std::uint64_t{0};
     std::uint64_t coherent_dma_mask = ~std::uint64_t{0};
     std::uint64_t max_segment_bytes = ~std::uint64_t{0};
+    NodeId node = kAnyNode;                   // where the device is
+    std::optional<NumaPolicy> numa_policy{};  // none: the pool's
 };
 
 class Device {
 public:
-    /// pool and callbacks must outlive the device.
+    /// pool and callbacks must outlive the device. EINVAL when the machine has no such node.
     static Result<std::unique_ptr<Device>> create(Pool& pool, Callbacks& callbacks,
                                                   const DeviceConfig& config) noexcept;
     ~Device();
@@ -95,6 +98,7 @@ private:
     const std::uint64_t dma_mask_;
     const std::uint64_t coherent_dma_mask_;
     const std::uint64_t max_segment_bytes_;
+    const NumaRule numa_;  // of all that it takes out of the pool
     char name_[64];
     // Apart, because mapping and unmapping are often done by different threads.
     alignas(kCacheLine) std::atomic<std::uint64_t> mapped_{0};
