@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#include <climits>
+
 #include "api/abi/handles.hpp"
 #include "api/abi/options.hpp"
 
@@ -9,19 +11,44 @@ namespace {
 
 constexpr std::size_t kFirstVersion = offsetof(bounce_device_options, reserved) + sizeof(std::uint32_t);
 
+constexpr std::uint32_t kFlags = BOUNCE_DEVICE_NODE | BOUNCE_DEVICE_NUMA_POLICY;
+
 constexpr std::uint64_t limit_or_none(std::uint64_t value) noexcept {
     return value != 0 ? value : ~std::uint64_t{0};
+}
+
+Result<void> read_numa_options(const bounce_device_options& options, DeviceConfig& config) noexcept {
+    if ((options.flags & BOUNCE_DEVICE_NODE) != 0) {
+        if (options.node > INT_MAX) return fail(EINVAL, "options.node is %llu, expected a NUMA node", options.node);
+        config.node = NodeId{static_cast<std::int32_t>(options.node)};
+    } else if (options.node != 0) {
+        return fail(EINVAL, "options.node is %llu without BOUNCE_DEVICE_NODE, must be 0", options.node);
+    }
+    if ((options.flags & BOUNCE_DEVICE_NUMA_POLICY) != 0) {
+        const auto policy = read_numa_policy(options.numa_policy, "options.numa_policy");
+        if (!policy) return policy.error();
+        config.numa_policy = *policy;
+    } else if (options.numa_policy != 0) {
+        return fail(EINVAL, "options.numa_policy is %llu without BOUNCE_DEVICE_NUMA_POLICY, must be 0",
+                    options.numa_policy);
+    }
+    return {};
 }
 
 Result<DeviceConfig> read_device_options(const bounce_device_options* given) noexcept {
     bounce_device_options options{};
     if (const auto read = read_options(given, kFirstVersion, "options", options); !read) return read.error();
-    if (const auto good = must_be_zero(options.flags, "options.flags"); !good) return good.error();
+    if (const auto good = known_flags(options.flags, kFlags, "options.flags"); !good) return good.error();
     if (const auto good = must_be_zero(options.reserved, "options.reserved"); !good) return good.error();
     const auto name = read_name(options.name, "device", "options.name");
     if (!name) return name.error();
-    return DeviceConfig{*name, limit_or_none(options.dma_mask), limit_or_none(options.coherent_dma_mask),
-                        limit_or_none(options.max_segment_bytes)};
+    DeviceConfig config;
+    config.name = *name;
+    config.dma_mask = limit_or_none(options.dma_mask);
+    config.coherent_dma_mask = limit_or_none(options.coherent_dma_mask);
+    config.max_segment_bytes = limit_or_none(options.max_segment_bytes);
+    if (const auto good = read_numa_options(options, config); !good) return good.error();
+    return config;
 }
 
 }  // namespace

@@ -9,6 +9,8 @@
 #include <cstring>
 
 #include "allocator/base/error.hpp"
+#include "allocator/pool/placement.hpp"
+#include "bounce/bounce.h"
 
 namespace bounce::abi {
 
@@ -43,6 +45,14 @@ inline Result<void> known_flags(std::uint32_t flags, std::uint32_t known, const 
 inline Result<void> must_be_zero(std::uint64_t value, const char* what) noexcept {
     if (value == 0) return {};
     return fail_text(EINVAL, "%s is %llu, must be 0", what, static_cast<unsigned long long>(value));
+}
+
+/// The values of enum bounce_numa_policy are those of NumaPolicy.
+inline Result<NumaPolicy> read_numa_policy(std::uint32_t given, const char* what) noexcept {
+    if (given > BOUNCE_NUMA_STRICT)
+        return fail_text(EINVAL, "%s is %u, expected 0 to %d (enum bounce_numa_policy)", what, given,
+                         BOUNCE_NUMA_STRICT);
+    return static_cast<NumaPolicy>(given);
 }
 
 /// `given`, or `otherwise` for NULL; EINVAL when it is too long.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#include "allocator/topology/topology.hpp"
 #include "api/abi/handles.hpp"
 #include "api/abi/options.hpp"
 #include "api/abi/region_options.hpp"
@@ -14,14 +15,20 @@ struct PoolConfig {
     bounce_pool_options options{};
     const char* name = nullptr;
     RegionConfig region;
+    NumaPolicy policy = NumaPolicy::kLocal;
 };
 
 Result<PoolConfig> read_pool_options(const bounce_pool_options* given) noexcept {
     PoolConfig config;
     bounce_pool_options& options = config.options;
     if (const auto read = read_options(given, kFirstVersion, "options", options); !read) return read.error();
-    if (const auto good = must_be_zero(options.flags, "options.flags"); !good) return good.error();
+    if (const auto good = known_flags(options.flags, BOUNCE_POOL_EACH_NODE, "options.flags"); !good)
+        return good.error();
     if (const auto good = must_be_zero(options.reserved, "options.reserved"); !good) return good.error();
+    if (const auto good = must_be_zero(options.reserved2, "options.reserved2"); !good) return good.error();
+    const auto policy = read_numa_policy(options.numa_policy, "options.numa_policy");
+    if (!policy) return policy.error();
+    config.policy = *policy;
     const auto name = read_name(options.name, "bounce", "options.name");
     if (!name) return name.error();
     config.name = *name;
@@ -33,7 +40,41 @@ Result<PoolConfig> read_pool_options(const bounce_pool_options* given) noexcept 
     if (!region) return region.error();
     config.region = *region;
     config.region.name = config.name;
+    if ((options.flags & BOUNCE_POOL_EACH_NODE) == 0) return config;
+    if (config.region.imported_hva != nullptr)
+        return fail(EINVAL, "options.flags has BOUNCE_POOL_EACH_NODE, but options.region.hva is one mapping");
+    if (config.region.node != kAnyNode)
+        return fail(EINVAL, "options.flags has BOUNCE_POOL_EACH_NODE, but options.region names node %llu",
+                    static_cast<std::uint64_t>(config.region.node.value));
     return config;
+}
+
+// BOUNCE_POOL_EACH_NODE.
+Result<std::unique_ptr<Pool>> create_on_each_node(RegionConfig region, NumaPolicy policy) noexcept {
+    const auto topology = Topology::create();
+    if (!topology) return topology.error();
+    const auto map = (*topology)->map();
+    if (!map) return map.error();
+    std::unique_ptr<Pool> pool;
+    for (std::uint32_t i = 0; i < (*map)->nodes(); ++i) {
+        if (!(*map)->has_memory(i)) continue;
+        if (pool != nullptr) {
+            if (region.base_gpa.value + region.bytes < region.base_gpa.value)
+                return fail(EINVAL, "a region of %llu bytes for each NUMA node reaches beyond the last address",
+                            region.bytes);
+            region.base_gpa = region.base_gpa + region.bytes;
+        }
+        region.node = (*map)->node(i);
+        if (pool == nullptr) {
+            auto made = Pool::create(region, policy);
+            if (!made) return made;
+            pool = std::move(*made);
+        } else if (const auto added = pool->add_region(region); !added) {
+            return added.error();
+        }
+    }
+    if (pool == nullptr) return fail(ENOTSUP, "no NUMA node of this machine is known to have memory");
+    return pool;
 }
 
 void log_page_size(bounce_pool& pool, RegionId id) noexcept {
@@ -53,10 +94,13 @@ int bounce_pool_create(const bounce_pool_options* options, bounce_pool** pool) {
     if (!config) return negative(config.error());
     std::unique_ptr<bounce_pool> made(new (std::nothrow) bounce_pool(config->name, config->options));
     if (made == nullptr) return negative(fail(ENOMEM, "no memory for a pool's handle"));
-    auto inner = Pool::create(config->region);
+    const bool each_node = (config->options.flags & BOUNCE_POOL_EACH_NODE) != 0;
+    auto inner =
+        each_node ? create_on_each_node(config->region, config->policy) : Pool::create(config->region, config->policy);
     if (!inner) return negative(inner.error());
     made->pool = std::move(*inner);
-    if (config->region.hugepages) log_page_size(*made, RegionId{0});
+    for (std::uint32_t i = 0; config->region.hugepages && i < made->pool->regions(); ++i)
+        log_page_size(*made, RegionId{i});
     *pool = made.release();
     return 0;
 }

@@ -25,7 +25,7 @@ AT(bounce_region_options, fd_plus_one, 40);
 AT(bounce_region_options, reserved, 44);
 AT(bounce_region_options, fd_offset, 48);
 
-IS(bounce_pool_options, 112);
+IS(bounce_pool_options, 120);
 AT(bounce_pool_options, name, 8);
 AT(bounce_pool_options, region, 16);
 AT(bounce_pool_options, flags, 72);
@@ -34,6 +34,8 @@ AT(bounce_pool_options, log, 80);
 AT(bounce_pool_options, log_user, 88);
 AT(bounce_pool_options, violation, 96);
 AT(bounce_pool_options, violation_user, 104);
+AT(bounce_pool_options, numa_policy, 112);
+AT(bounce_pool_options, reserved2, 116);
 
 IS(bounce_region_info, 48);
 AT(bounce_region_info, bytes, 8);
@@ -56,12 +58,14 @@ AT(bounce_pool_stats, full, 64);
 AT(bounce_pool_stats, violations, 72);
 AT(bounce_pool_stats, regions, 80);
 
-IS(bounce_device_options, 48);
+IS(bounce_device_options, 56);
 AT(bounce_device_options, name, 8);
 AT(bounce_device_options, dma_mask, 16);
 AT(bounce_device_options, coherent_dma_mask, 24);
 AT(bounce_device_options, max_segment_bytes, 32);
 AT(bounce_device_options, flags, 40);
+AT(bounce_device_options, node, 48);
+AT(bounce_device_options, numa_policy, 52);
 
 IS(bounce_mapping, 48);
 AT(bounce_mapping, addr, 0);

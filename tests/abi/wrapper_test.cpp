@@ -46,6 +46,14 @@ protected:
     bounce::Device device_;
 };
 
+TEST(WrapperNuma, OptionsArePassedOn) {
+    auto pool = bounce::Pool::create({.region = {.bytes = 1u << 20}, .flags = BOUNCE_POOL_EACH_NODE});
+    ASSERT_TRUE(pool) << bounce::Error::message();
+    EXPECT_FALSE(pool->create_device({.flags = BOUNCE_DEVICE_NODE, .node = 4000}));
+    EXPECT_FALSE(pool->create_device({.numa_policy = BOUNCE_NUMA_STRICT})) << "without the flag";
+    EXPECT_TRUE(pool->create_device({.flags = BOUNCE_DEVICE_NUMA_POLICY, .numa_policy = BOUNCE_NUMA_STRICT}));
+}
+
 TEST_F(Wrapper, AMappingIsUnmappedByItsScope) {
     std::string text = "question";
     {

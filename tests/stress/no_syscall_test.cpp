@@ -12,6 +12,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <iterator>
 
 #include "bounce/bounce.h"
@@ -57,12 +58,14 @@ struct Host {
     bounce_device* device = nullptr;
     bounce_ring* ring = nullptr;
 
-    bool make() {
+    bool make(std::uint32_t pool_flags = 0, std::uint32_t numa_policy = BOUNCE_NUMA_LOCAL) {
         bounce_pool_options of_pool{};
         of_pool.size = sizeof of_pool;
         of_pool.region.size = sizeof of_pool.region;
         of_pool.region.bytes = 16U << 20;
         of_pool.region.base_gpa = std::uint64_t{1} << 32;
+        of_pool.flags = pool_flags;
+        of_pool.numa_policy = numa_policy;
         bounce_device_options of_device{};
         of_device.size = sizeof of_device;
         const bounce_ring_options of_ring{sizeof of_ring, 64, BOUNCE_RING_INDIRECT | BOUNCE_RING_EVENT_IDX, 0, 0};
@@ -120,6 +123,22 @@ TEST(NoSystemCall, AMillionMappingsAndARing) {
     });
     if (status == kNoFilter) GTEST_SKIP() << "this kernel has no seccomp filters";
     EXPECT_EQ(status, 0) << "-1: killed for a system call";
+}
+
+// Each has to know where the thread runs, and takes from another node in turn.
+TEST(NoSystemCall, AcrossNumaNodes) {
+    if (kSanitized) GTEST_SKIP() << "the sanitizer's runtime makes system calls";
+    for (const std::uint32_t policy : {BOUNCE_NUMA_LOCAL, BOUNCE_NUMA_INTERLEAVE}) {
+        const int status = in_child([policy] {
+            ::setenv("HWLOC_SYNTHETIC", "node:2 pu:256", 1);
+            Host host;
+            if (!host.make(BOUNCE_POOL_EACH_NODE, policy)) return 100;
+            if (!forbid_system_calls()) return kNoFilter;
+            return map_sync_unmap(host, 10'000);
+        });
+        if (status == kNoFilter) GTEST_SKIP() << "this kernel has no seccomp filters";
+        EXPECT_EQ(status, 0) << "-1: killed for a system call";
+    }
 }
 
 TEST(NoSystemCall, TheFilterKills) {

@@ -113,6 +113,18 @@ enum {
     BOUNCE_REGION_NODE = 1u << 2
 };
 
+/* From which NUMA node memory is taken when the pool has regions on several. The home of a mapping is the node of the
+ * thread that maps, or with PREFERRED and STRICT the node of the device when it has one (BOUNCE_DEVICE_NODE). Nodes are
+ * ordered by the distances that the machine says. A region without BOUNCE_REGION_NODE counts as being at every node.
+ * STRICT is -ENOSPC when the home node's regions are full, -ERANGE when none of them is below the mask, and -E2BIG when
+ * none is large enough or the node has no region at all: always as if the pool had no others. */
+enum bounce_numa_policy {
+    BOUNCE_NUMA_LOCAL = 0,      /* home, then by distance; the device's node decides between equally far ones */
+    BOUNCE_NUMA_PREFERRED = 1,  /* the same, but home is the device's node */
+    BOUNCE_NUMA_INTERLEAVE = 2, /* the nodes take turns; from the next ones when one is full */
+    BOUNCE_NUMA_STRICT = 3      /* home and nowhere else */
+};
+
 /* A stretch of shared memory with a GPA range. Either the library makes it (hva == NULL: a memfd of its own, sealed
  * against shrinking and growing), or the caller hands in a mapping that stays the caller's and must outlive the pool. */
 typedef struct bounce_region_options {
@@ -127,26 +139,36 @@ typedef struct bounce_region_options {
     uint64_t fd_offset;  /* with hva: offset of the mapping in that descriptor */
 } bounce_region_options;
 
+enum {
+    /* A region as in `region` on every node that has memory: `bytes` each, the first at `base_gpa`, the next behind it,
+     * in the order of the nodes' numbers. Not with hva, nor with BOUNCE_REGION_NODE. */
+    BOUNCE_POOL_EACH_NODE = 1u << 0
+};
+
 typedef struct bounce_pool_options {
     size_t size;                  /* sizeof(bounce_pool_options) */
     const char *name;             /* at most 63 bytes; shown by tools and in /proc/PID/maps; NULL = "bounce" */
     bounce_region_options region; /* the first region; its size field counts too */
-    uint32_t flags;               /* must be 0 */
+    uint32_t flags;               /* BOUNCE_POOL_* */
     uint32_t reserved;
     bounce_log_fn log;            /* may be NULL */
     void *log_user;
     bounce_violation_fn violation; /* may be NULL */
     void *violation_user;
+    uint32_t numa_policy;         /* enum bounce_numa_policy; of devices that do not have their own */
+    uint32_t reserved2;
 } bounce_pool_options;
 
-/* Creates a pool with its first region. */
+/* Creates a pool with its first region. -EINVAL also when there is no such NUMA node. Reads the machine (milliseconds)
+ * when a node is named. */
 BOUNCE_API int bounce_pool_create(const bounce_pool_options *options, bounce_pool **pool);
 
 /* Destroys the pool. -EBUSY (and nothing happens) while a device of it exists. */
 BOUNCE_API int bounce_pool_destroy(bounce_pool *pool);
 
-/* Adds a region; its index is the number of regions before. At most 64 regions. While the pool is lent to a back-end,
- * nothing is handed out of it before bounce_frontend_sync_regions() has shown it to that back-end. */
+/* Adds a region; its index is the number of regions before. At most 64 regions. One on each NUMA node, with
+ * BOUNCE_REGION_NODE, lets every thread have memory near to it (enum bounce_numa_policy). While the pool is lent to a
+ * back-end, nothing is handed out of it before bounce_frontend_sync_regions() has shown it to that back-end. */
 BOUNCE_API int bounce_pool_add_region(bounce_pool *pool, const bounce_region_options *options);
 
 typedef struct bounce_region_info {
@@ -196,17 +218,28 @@ BOUNCE_API int bounce_pool_hva_to_gpa(bounce_pool *pool, const void *hva, size_t
 
 typedef struct bounce_device bounce_device;
 
+enum {
+    /* The NUMA node in `node` is that of the device. */
+    BOUNCE_DEVICE_NODE = 1u << 0,
+    /* `numa_policy` is meant (a zeroed struct has the pool's). */
+    BOUNCE_DEVICE_NUMA_POLICY = 1u << 1
+};
+
 typedef struct bounce_device_options {
     size_t size;                 /* sizeof(bounce_device_options) */
     const char *name;            /* at most 63 bytes; NULL = "device" */
     uint64_t dma_mask;           /* highest address that streaming mappings may have; 0 = no limit */
     uint64_t coherent_dma_mask;  /* the same for coherent memory; 0 = no limit */
     uint64_t max_segment_bytes;  /* longest single mapping; 0 = no limit */
-    uint32_t flags;              /* must be 0 */
+    uint32_t flags;              /* BOUNCE_DEVICE_* */
     uint32_t reserved;
+    uint32_t node;               /* NUMA node (operating system index), with BOUNCE_DEVICE_NODE */
+    uint32_t numa_policy;        /* enum bounce_numa_policy, with BOUNCE_DEVICE_NUMA_POLICY */
 } bounce_device_options;
 
-/* Creates a device of the pool: who maps, with which limits. Thread-safe. */
+/* Creates a device of the pool: who maps, with which limits, and from which NUMA node all that it takes comes (mappings,
+ * coherent memory, buffers). -EINVAL also when there is no such node; the pool need not have a region there.
+ * Thread-safe. */
 BOUNCE_API int bounce_device_create(bounce_pool *pool, const bounce_device_options *options, bounce_device **device);
 
 /* -EBUSY (and nothing happens) while mappings, coherent memory, buffers or rings of it exist. */

@@ -338,6 +338,9 @@ struct DeviceOptions {
     std::uint64_t dma_mask = 0;
     std::uint64_t coherent_dma_mask = 0;
     std::uint64_t max_segment_bytes = 0;
+    std::uint32_t flags = 0;  // BOUNCE_DEVICE_*
+    std::uint32_t node = 0;
+    bounce_numa_policy numa_policy = BOUNCE_NUMA_LOCAL;
 };
 
 class Device : public DeviceRef {
@@ -453,6 +456,8 @@ struct PoolOptions {
     // and must not call into the library. The pool keeps them until it is destroyed.
     LogHandler log = {};
     ViolationHandler violation = {};
+    std::uint32_t flags = 0;  // BOUNCE_POOL_*
+    bounce_numa_policy numa_policy = BOUNCE_NUMA_LOCAL;
 };
 
 class Pool {
@@ -465,6 +470,8 @@ public:
         raw.size = sizeof raw;
         raw.name = options.name;
         raw.region = options.region.raw();
+        raw.flags = options.flags;
+        raw.numa_policy = options.numa_policy;
         if (handlers->log) raw.log = log_line;
         if (handlers->violation) raw.violation = report;
         raw.log_user = raw.violation_user = handlers.get();
@@ -518,6 +525,9 @@ public:
         raw.dma_mask = options.dma_mask;
         raw.coherent_dma_mask = options.coherent_dma_mask;
         raw.max_segment_bytes = options.max_segment_bytes;
+        raw.flags = options.flags;
+        raw.node = options.node;
+        raw.numa_policy = options.numa_policy;
         bounce_device* device = nullptr;
         if (const int status = bounce_device_create(handle(), &raw, &device); status < 0) return Error(-status);
         return Device(device);

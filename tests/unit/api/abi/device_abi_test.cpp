@@ -15,7 +15,7 @@ TEST_F(DeviceAbi, OptionsAreChecked) {
     expect_error(bounce_device_create(pool_, &options, &device), EINVAL, "options.size");
     EXPECT_EQ(device, nullptr);
     options = device_options();
-    options.flags = 1;
+    options.flags = 4;
     expect_error(bounce_device_create(pool_, &options, &device), EINVAL, "options.flags");
     options = device_options();
     options.reserved = 1;
