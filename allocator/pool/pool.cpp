@@ -8,6 +8,8 @@
 #include <new>
 
 #include "allocator/base/bits.hpp"
+#include "allocator/pool/pool_fast.hpp"
+#include "allocator/pool/thread_record.hpp"
 
 namespace bounce {
 namespace {
@@ -20,16 +22,21 @@ bool overlap(std::uint64_t a, std::uint64_t a_bytes, std::uint64_t b, std::uint6
 
 }  // namespace
 
-Result<std::unique_ptr<Pool>> Pool::create(const RegionConfig& first) noexcept {
+Result<std::unique_ptr<Pool>> Pool::create(const RegionConfig& first, const PoolConfig& config) noexcept {
     auto guard = ForkGuard::create();
     if (!guard) return guard.error();
-    std::unique_ptr<Pool> pool(new (std::nothrow) Pool(std::move(*guard)));
+    auto contexts = Contexts::create();
+    if (!contexts) return contexts.error();
+    std::unique_ptr<Pool> pool(new (std::nothrow) Pool(std::move(*guard), std::move(*contexts), config));
     if (pool == nullptr) return fail(ENOMEM, "no private memory for a pool");
     if (auto added = pool->add_region(first); !added) return added.error();
+    remember_pool(*pool);
     return pool;
 }
 
-Pool::~Pool() = default;
+Pool::~Pool() {
+    if (alive()) forget_pool(*this);
+}
 
 Result<RegionId> Pool::add_region(const RegionConfig& config) noexcept {
     if (!alive()) return fail(EOWNERDEAD, kForked);
@@ -52,10 +59,13 @@ Result<RegionId> Pool::add_region(const RegionConfig& config) noexcept {
     if (!region) return region.error();
     auto tables = PrivateMemory::create(SlabTables::bytes_needed(config.base_gpa, config.bytes));
     if (!tables) return tables.error();
-    parts_[count].reset(new (std::nothrow) Part(std::move(*region), std::move(*tables), usage_));
+    parts_[count].reset(new (std::nothrow) Part(std::move(*region), std::move(*tables), usage_, checked_));
     if (parts_[count] == nullptr) return fail(ENOMEM, "no private memory for a region");
     // P1: release, pairs with the acquire in regions().
     count_.store(count + 1, std::memory_order_release);
+    std::uint64_t bytes = 0;
+    for (std::uint32_t i = 0; i <= count; ++i) bytes += parts_[i]->region.bytes();
+    contexts_.set_pool_bytes(bytes);
     if (!lent()) use_regions(count + 1);
     return RegionId{count};
 }
@@ -79,124 +89,6 @@ const Region& Pool::region(RegionId id) const noexcept {
     return parts_[id.value]->region;
 }
 
-SlabCore::Request Pool::request_of(const AllocRequest& request, const Region& region) noexcept {
-    std::uint64_t end = region.bytes();
-    const std::uint64_t base = region.base().value;
-    if (request.max_address - base < end - 1) end = request.max_address - base + 1;
-    if (request.max_address < base) end = 0;
-    return {request.bytes, request.align, end, static_cast<unsigned>(request.kind)};
-}
-
-Result<Slot> Pool::alloc(const AllocRequest& request) noexcept {
-    const auto kind = static_cast<unsigned>(request.kind);
-    if (request.bytes == 0 || !is_power_of_two(request.align) || request.align > kChunkBytes || kind - 1 > 2)
-        [[unlikely]] {
-        return fail(EINVAL, "%llu bytes aligned to %llu of kind %llu, expected > 0, a power of two up to 2 MiB, 1 to 3",
-                    request.bytes, request.align, kind);
-    }
-    const std::uint32_t count = usable_regions();
-    for (std::uint32_t i = 0; i < count; ++i) {
-        Part& part = *parts_[i];
-        const SlabCore::Request wanted = request_of(request, part.region);
-        if (wanted.end < wanted.bytes) continue;
-        Placement placement;
-        const int code = part.core.alloc(wanted, placement);
-        if (code == 0) [[likely]] {
-            return Slot{part.region.base() + placement.offset, part.region.hva() + placement.offset,
-                        part.region.epoch(), RegionId{i}, placement.generation};
-        }
-        if (code == EOWNERDEAD) return fail(EOWNERDEAD, kForked);
-    }
-    return why_not(request);
-}
-
-Error Pool::why_not(const AllocRequest& request) noexcept {
-    if (!alive()) return fail(EOWNERDEAD, kForked);
-    bool ever = false;
-    bool below_mask = false;
-    for (std::uint32_t i = 0; i < usable_regions(); ++i) {
-        const Part& part = *parts_[i];
-        SlabCore::Request wanted = request_of(request, part.region);
-        below_mask = below_mask || part.core.could_hold(wanted);
-        wanted.end = part.region.bytes();
-        ever = ever || part.core.could_hold(wanted);
-    }
-    if (!ever) {
-        return fail(E2BIG, "%llu bytes aligned to %llu: no region of the pool is large enough, even if empty",
-                    request.bytes, request.align);
-    }
-    if (!below_mask) {
-        return fail(ERANGE, "%llu bytes below 0x%llx: the pool has none there", request.bytes, request.max_address);
-    }
-    full_.fetch_add(1, std::memory_order_relaxed);
-    return fail(ENOSPC, "%llu bytes aligned to %llu: the pool is full (%llu bytes are in use)", request.bytes,
-                request.align, usage_.bytes());
-}
-
-// The part that a token names, nullptr when the token cannot be asked about. In a forked child the part finds nothing
-// but zeroes and says so itself.
-inline Pool::Part* Pool::part_of(const Slot& slot, SlotKind kind) const noexcept {
-    if (slot.region.value >= regions() || static_cast<unsigned>(kind) - 1 > 2) [[unlikely]]
-        return nullptr;
-    Part* const part = parts_[slot.region.value].get();
-    return slot.gpa - part->region.base() < part->region.bytes() ? part : nullptr;
-}
-
-// Why part_of() found none.
-Error Pool::no_part(const Slot& slot, SlotKind kind) const noexcept {
-    if (!alive()) return fail(EOWNERDEAD, kForked);
-    if (static_cast<unsigned>(kind) - 1 > 2) {
-        return fail(EINVAL, "a slot of kind %llu, expected 1 to 3", static_cast<unsigned>(kind));
-    }
-    if (slot.region.value >= regions()) {
-        return fail(EFAULT, "region %llu, but the pool has %llu", slot.region.value, regions());
-    }
-    return fail(EFAULT, "GPA 0x%llx is not in region %llu", slot.gpa.value, slot.region.value);
-}
-
-Placement Pool::placement_of(const Part& part, const Slot& slot) noexcept {
-    return {slot.gpa - part.region.base(), slot.generation};
-}
-
-Error Pool::refuse(int code, const Slot& slot) noexcept {
-    switch (code) {
-        case EALREADY: return fail(code, "the slot at GPA 0x%llx is free already", slot.gpa.value);
-        case ESTALE: return fail(code, "the slot at GPA 0x%llx is another by now, the token is stale", slot.gpa.value);
-        case EPERM: return fail(code, "the slot at GPA 0x%llx is of another kind", slot.gpa.value);
-        case EOWNERDEAD: return fail(code, kForked);
-        default:
-            return fail(code, "no slot begins at GPA 0x%llx, or it is shorter than the token says", slot.gpa.value);
-    }
-}
-
-Result<void> Pool::free(const Slot& slot, SlotKind kind) noexcept {
-    Part* const part = part_of(slot, kind);
-    if (part == nullptr) [[unlikely]]
-        return no_part(slot, kind);
-    const int code = part->core.free(placement_of(*part, slot), static_cast<unsigned>(kind));
-    if (code != 0) [[unlikely]]
-        return refuse(code, slot);
-    return {};
-}
-
-Result<void> Pool::begin_free(const Slot& slot, SlotKind kind, std::uint64_t bytes) noexcept {
-    Part* const part = part_of(slot, kind);
-    if (part == nullptr) [[unlikely]]
-        return no_part(slot, kind);
-    const Placement placement = placement_of(*part, slot);
-    if (slot.hva != part->region.hva() + placement.offset) [[unlikely]]
-        return misplaced(slot);
-    const int code = part->core.begin_free(placement, static_cast<unsigned>(kind), bytes);
-    if (code != 0) [[unlikely]]
-        return refuse(code, slot);
-    return {};
-}
-
-void Pool::finish_free(const Slot& slot) noexcept {
-    Part& part = *parts_[slot.region.value];
-    part.core.finish_free(placement_of(part, slot));
-}
-
 Result<void> Pool::check(const Slot& slot, SlotKind kind, std::uint64_t bytes) const noexcept {
     Part* const part = part_of(slot, kind);
     if (part == nullptr) [[unlikely]]
@@ -208,11 +100,6 @@ Result<void> Pool::check(const Slot& slot, SlotKind kind, std::uint64_t bytes) c
     if (code != 0) [[unlikely]]
         return refuse(code, slot);
     return {};
-}
-
-Error Pool::misplaced(const Slot& slot) noexcept {
-    return fail(EFAULT, "a slot at address 0x%llx, which is not where GPA 0x%llx is",
-                reinterpret_cast<std::uintptr_t>(slot.hva), slot.gpa.value);
 }
 
 Result<Gpa> Pool::find_in_slot(const void* hva, std::uint64_t bytes, SlotKind kind) const noexcept {
@@ -235,7 +122,7 @@ Result<void> Pool::renew() noexcept {
 Result<void> Pool::forget() noexcept {
     if (!alive()) return fail(EOWNERDEAD, kForked);
     const std::lock_guard lock(lock_);
-    const std::uint64_t allocs = usage_.allocs();
+    const std::uint64_t allocs = ever_allocated();
     // No device can come while the lock is held, so nobody writes while this goes on.
     if (users() != 0 || allocs == allocs_forgotten_) return {};
     const std::uint32_t count = count_.load(std::memory_order_relaxed);
@@ -287,24 +174,6 @@ Result<Gpa> Pool::to_gpa(const void* hva, std::uint64_t bytes) const noexcept {
         if (offset < region.bytes() && fits(offset, bytes, region.bytes())) return region.base() + offset;
     }
     return fail(EFAULT, "%llu bytes at address 0x%llx are not inside one region", bytes, address);
-}
-
-PoolStats Pool::stats() const noexcept {
-    PoolStats stats{};
-    if (!alive()) return stats;
-    stats.regions = regions();
-    for (std::uint32_t i = 0; i < stats.regions; ++i) {
-        stats.bytes += parts_[i]->region.bytes();
-        parts_[i]->core.count(stats.slots_of_kind);
-    }
-    for (unsigned kind = 1; kind <= 3; ++kind) {
-        stats.slots += stats.slots_of_kind[kind];
-        stats.allocs_of_kind[kind] = usage_.allocs(kind);
-    }
-    stats.used_bytes = usage_.bytes();
-    stats.used_bytes_hiwater = usage_.most_bytes();
-    stats.full = full_.load(std::memory_order_relaxed);
-    return stats;
 }
 
 void Pool::add_user() noexcept {

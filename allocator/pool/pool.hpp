@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-// The pool: regions cut into chunks, pages, slabs and slots, and the front door to all of them. All state is private
-// memory that a forked child does not inherit.
+// The pool: regions cut into chunks, pages, slabs and slots, the contexts that keep some of them for a thread or a
+// queue, and the front door to all of them. All state is private memory that a forked child does not inherit.
+//
+// A slot is at home (its bit in the slab is set), kept by a context, or handed out. Slots for streaming mappings go by
+// contexts (pool_fast.hpp: a pop, a push); everything else, and what contexts cannot do, goes straight from home and to
+// home (pool_alloc.cpp). Before anything is told that the pool is full, all contexts are emptied (pool_contexts.cpp).
 #pragma once
 
 #include <array>
@@ -10,9 +14,11 @@
 #include <memory>
 #include <mutex>
 
+#include "allocator/base/bits.hpp"
 #include "allocator/base/error.hpp"
 #include "allocator/base/private_memory.hpp"
 #include "allocator/base/types.hpp"
+#include "allocator/pool/contexts.hpp"
 #include "allocator/region/region.hpp"
 #include "allocator/slab/slab_core.hpp"
 #include "allocator/slab/usage.hpp"
@@ -45,11 +51,26 @@ struct PoolStats {
     std::uint32_t regions;
 };
 
+struct PoolConfig {
+    bool checked = true;  // frees of streaming slots are checked for who holds them
+};
+
 class Pool {
+    struct Part;
+
 public:
     static constexpr std::size_t kMaxRegions = 64;
 
-    static Result<std::unique_ptr<Pool>> create(const RegionConfig& first) noexcept;
+    /// A free that was begun.
+    class Ending {
+        friend class Pool;
+        SlabCore::Found found_;
+        SlotKind kind_ = SlotKind::kStreaming;
+        std::uint8_t generation_ = 0;
+        RegionId region_;
+    };
+
+    static Result<std::unique_ptr<Pool>> create(const RegionConfig& first, const PoolConfig& config = {}) noexcept;
     ~Pool();
     Pool(const Pool&) = delete;
     Pool& operator=(const Pool&) = delete;
@@ -61,12 +82,37 @@ public:
     /// changes nothing. A slot whose region was renewed since is freed like any other. Thread-safe.
     Result<void> free(const Slot& slot, SlotKind kind) noexcept;
 
+    /// A streaming slot of a group, by a context of that group or, with nullptr, without. `context` is of the calling
+    /// thread or queue. What one of a group gets must come back by the same group. In pool_fast.hpp.
+    Result<void> alloc(ContextGroup& group, Context* context, std::uint64_t bytes, Slot& slot) noexcept;
+
     /// The two halves of free(), for a holder that has to copy something out first. begin_free() is the
     /// compare-exchange that decides: of several holders of copies of one slot exactly one wins. The slot then stays
-    /// out of reach of alloc() until the winner calls finish_free(). Errors as free(); also EFAULT when slot.hva is not
-    /// the address of slot.gpa, or when the slot is shorter than `bytes`.
-    Result<void> begin_free(const Slot& slot, SlotKind kind, std::uint64_t bytes) noexcept;
-    void finish_free(const Slot& slot) noexcept;
+    /// out of reach of alloc() until the winner calls finish_free(), once. Errors as free(); also EFAULT when slot.hva
+    /// is not the address of slot.gpa, or when the slot is shorter than `bytes`. In pool_fast.hpp.
+    Result<void> begin_free(const Slot& slot, SlotKind kind, std::uint64_t bytes, Ending& ending) noexcept;
+    /// Both at once, without the check of slot.hva.
+    Result<void> free(ContextGroup& group, Context* context, const Slot& slot) noexcept;
+    void finish_free(ContextGroup& group, Context* context, const Ending& ending) noexcept;
+    void finish_free(const Ending& ending) noexcept;
+
+    /// The group of those who use the pool without a device.
+    [[nodiscard]] ContextGroup& direct() noexcept { return direct_; }
+    /// The context of this thread in a group; nullptr when there is none to be had. In pool_fast.hpp.
+    Context* context(ContextGroup& group) noexcept;
+    /// A context for a queue, which one thread at a time uses; nullptr when there is none to be had.
+    Context* open_context(ContextGroup& group) noexcept;
+    /// What it keeps goes home. Not while it is used; nullptr does nothing.
+    void close_context(Context* context) noexcept;
+    /// Closes all of a group. Nobody uses them any more.
+    void close_group(ContextGroup& group) noexcept;
+    /// Allocations and frees of a group: frees first, so that the difference is never too small.
+    struct GroupCounts {
+        std::uint64_t frees, allocs;
+    };
+    [[nodiscard]] GroupCounts count(const ContextGroup& group) const noexcept;
+    /// For thread_record.cpp: the thread with this number ends.
+    void end_thread(std::uint32_t number) noexcept;
 
     /// Is this slot live, with this kind and generation, and has it `bytes`? Errors as begin_free().
     Result<void> check(const Slot& slot, SlotKind kind, std::uint64_t bytes = 0) const noexcept;
@@ -116,39 +162,82 @@ public:
 private:
     /// A region and the private tables over it.
     struct Part {
-        Part(Region&& shared, PrivateMemory&& private_tables, Usage& usage) noexcept
+        Part(Region&& shared, PrivateMemory&& private_tables, Usage& usage, bool checked) noexcept
             : region(std::move(shared)),
               tables(std::move(private_tables)),
-              core(region.base(), region.bytes(), tables.data(), usage) {}
+              first_gpa{round_down(region.base().value, kChunkBytes)},
+              first_hva(reinterpret_cast<std::uintptr_t>(region.hva()) - (region.base() - first_gpa)),
+              core(region.base(), region.bytes(), tables.data(), usage, checked) {}
 
         Region region;
         PrivateMemory tables;
+        Gpa first_gpa;             // of page 0
+        std::uintptr_t first_hva;  // of page 0
         SlabCore core;
+    };
+
+    /// Operations that went by no context, and those of contexts that were closed; by kind.
+    struct alignas(kCacheLine) Counts {
+        std::atomic<std::uint64_t> allocs[4]{};
+        std::atomic<std::uint64_t> frees[4]{};
     };
 
     enum class Lending : std::uint8_t { kFree, kLent, kWrittenOff };
 
-    explicit Pool(ForkGuard guard) noexcept : guard_(std::move(guard)) {}
+    Pool(ForkGuard guard, Contexts contexts, const PoolConfig& config) noexcept
+        : guard_(std::move(guard)), contexts_(std::move(contexts)), checked_(config.checked) {}
 
     Result<void> renew_locked() noexcept;
-    [[nodiscard]] Error why_not(const AllocRequest& request) noexcept;
-    [[nodiscard]] static SlabCore::Request request_of(const AllocRequest& request, const Region& region) noexcept;
+    [[nodiscard]] std::uint64_t ever_allocated() const noexcept;
+    [[nodiscard]] std::uint64_t kept_bytes() const noexcept;
+
+    // pool_fast.hpp
+    bool pop(Context& context, std::uint32_t size_class, Slot& slot) noexcept;
+    bool push(Context& context, const Ending& ending) noexcept;
+    void fill(Slot& slot, const CachedSlot& kept, std::uint64_t slot_bytes) noexcept;
+    Result<void> begin_at(const Slot& slot, SlotKind kind, std::uint64_t bytes, Part& part, Ending& ending) noexcept;
     [[nodiscard]] Part* part_of(const Slot& slot, SlotKind kind) const noexcept;
+    [[nodiscard]] static Placement placement_of(const Part& part, const Slot& slot) noexcept;
+
+    // pool_alloc.cpp: straight from home and to home, and between home and contexts
+    Result<void> alloc_slow(ContextGroup& group, Context* context, std::uint64_t bytes, Slot& slot) noexcept;
+    Result<void> alloc_home(const AllocRequest& request, const Context* own, Slot& slot) noexcept;
+    bool take_home(const AllocRequest& request, Slot& slot, int& code) noexcept;
+    bool take_run(Context& context, std::uint64_t bytes, Slot& slot) noexcept;
+    bool refill(ContextGroup& group, Context& context, std::uint64_t bytes, Slot& slot) noexcept;
+    void finish_free_slow(ContextGroup& group, Context* context, const Ending& ending) noexcept;
+    bool keep_run(Context& context, const Ending& ending) noexcept;
+    bool make_room(Context& context, std::uint32_t size_class) noexcept;
+    void put_home(const Ending& ending) noexcept;
+    void give_home(std::uint32_t size_class, const CachedSlot* slots, std::uint32_t count) noexcept;
+    [[nodiscard]] static SlabCore::Request request_of(const AllocRequest& request, const Region& region) noexcept;
+    [[nodiscard]] Error why_not(const AllocRequest& request) noexcept;
     [[nodiscard]] Error no_part(const Slot& slot, SlotKind kind) const noexcept;
-    static Placement placement_of(const Part& part, const Slot& slot) noexcept;
     static Error refuse(int code, const Slot& slot) noexcept;
     static Error misplaced(const Slot& slot) noexcept;
 
+    // pool_contexts.cpp
+    Context* find_context(ContextGroup& group) noexcept;
+    void raise_limit(Context& context, std::uint32_t size_class) noexcept;
+    void empty(Context& context) noexcept;
+    void empty_class(Context& context, std::uint32_t size_class) noexcept;
+    void heed_attention(Context& context) noexcept;
+    void close_taken(Context& context) noexcept;
+
     ForkGuard guard_;
+    Contexts contexts_;
     // P1: parts_[i] is written before the count passes i (release), and never changes afterwards.
     std::array<std::unique_ptr<Part>, kMaxRegions> parts_;
     std::atomic<std::uint32_t> count_{0};
     std::atomic<std::uint32_t> usable_{0};  // P2: as P1, what is below it
+    const bool checked_;
+    ContextGroup direct_;
     std::atomic<std::uint32_t> users_{0};
     std::atomic<Lending> lending_{Lending::kFree};  // changed under the lock
     mutable std::mutex lock_;                       // adding, renewing and lending regions
     std::uint64_t allocs_forgotten_ = 0;            // allocations before the last forget()
     std::atomic<std::uint64_t> full_{0};
+    Counts counts_;
     Usage usage_;
 };
 

@@ -18,6 +18,7 @@
 #include <mutex>
 
 #include "allocator/base/types.hpp"
+#include "allocator/slab/context.hpp"
 #include "allocator/slab/page_table.hpp"
 #include "allocator/slab/slab_tables.hpp"
 #include "allocator/slab/usage.hpp"
@@ -32,6 +33,19 @@ struct Placement {
 
 class SlabCore {
 public:
+    static constexpr std::uint64_t kNaturalAlign = 8;  // every class is a multiple of it
+
+    /// A slot or run found by address.
+    struct Found {
+        std::uint32_t head = 0;
+        std::uint32_t slot = 0;
+        std::uint32_t size_class = 0;  // kRunClass: a run
+        bool stale = false;            // the token is of an earlier life of the page
+        std::uint64_t bytes = 0;       // of the slot or run
+
+        [[nodiscard]] bool run() const noexcept { return size_class == kRunClass; }
+    };
+
     struct Request {
         std::uint64_t bytes;  // > 0
         std::uint64_t align;  // power of two up to 2 MiB; of the GPA
@@ -39,20 +53,30 @@ public:
         unsigned kind;        // 1 to 3
     };
 
-    /// `memory` is zeroed, has SlabTables::bytes_needed() bytes and outlives the core, and so does `usage`.
-    SlabCore(Gpa base, std::uint64_t bytes, std::byte* memory, Usage& usage) noexcept;
+    /// `memory` is zeroed, has SlabTables::bytes_needed() bytes and outlives the core, and so does `usage`. Unchecked:
+    /// frees of slots of kind 1 are not checked for who holds them.
+    SlabCore(Gpa base, std::uint64_t bytes, std::byte* memory, Usage& usage, bool checked = true) noexcept;
     SlabCore(const SlabCore&) = delete;
     SlabCore& operator=(const SlabCore&) = delete;
 
     /// 0, ENOSPC, or EOWNERDEAD in a forked child.
     int alloc(const Request& request, Placement& placement) noexcept;
 
-    /// 0; EFAULT, EALREADY, ESTALE or EPERM (nothing has changed then), or EOWNERDEAD. offset is inside the region.
+    /// Up to `want` slots of the slab that is allocated from now, for a context: they have left home, but are not
+    /// handed out. 0 does not mean that there are none.
+    std::uint32_t claim(std::uint32_t size_class, std::uint32_t want, RegionId region, CachedSlot* slots) noexcept;
+    /// Slots (or a run) that a context kept go home.
+    void give_home(std::uint32_t size_class, const CachedSlot* slots, std::uint32_t count) noexcept;
+    /// A context hands a slot out, or the first page of a run; its position, from page 0.
+    std::uint64_t hand_out(const CachedSlot& slot, std::uint64_t slot_bytes, unsigned kind) noexcept;
+
+    /// A free has two halves. begin_free() decides, once, and the slot stays out of reach until finish_free(), or until
+    /// a context has what kept() makes of it. 0; EFAULT (also when the slot is shorter than `bytes`), EALREADY, ESTALE
+    /// or EPERM: nothing has changed then; or EOWNERDEAD. offset is inside the region.
+    int begin_free(const Placement& placement, unsigned kind, std::uint64_t bytes, Found& found) noexcept;
+    void finish_free(const Found& found) noexcept;
+    static CachedSlot kept(const Found& found, RegionId region, std::uint8_t generation) noexcept;
     int free(const Placement& placement, unsigned kind) noexcept;
-    /// The two halves of it: begin_free() decides, once, and the slot stays out of reach until finish_free(). Also
-    /// EFAULT when the slot is shorter than `bytes`.
-    int begin_free(const Placement& placement, unsigned kind, std::uint64_t bytes) noexcept;
-    void finish_free(const Placement& placement) noexcept;
     /// What begin_free() would say.
     [[nodiscard]] int check(const Placement& placement, unsigned kind, std::uint64_t bytes) const noexcept;
     /// 0 when [offset, offset + bytes) lies in one slot or run of this kind; EFAULT, EPERM.
@@ -61,24 +85,11 @@ public:
     /// Could this be had if nothing were handed out?
     [[nodiscard]] bool could_hold(const Request& request) const noexcept;
 
-    /// Adds the number of slots and runs handed out, by kind.
-    void count(std::uint64_t (&slots_of_kind)[4]) const noexcept;
-
     /// False in a forked child.
     [[nodiscard]] bool alive() const noexcept;
 
 private:
     using Ops = SlabTables::Ops;
-    static constexpr std::uint64_t kNaturalAlign = 8;  // every class is a multiple of it
-
-    /// A slot or run found by address.
-    struct Found {
-        std::uint32_t head = 0;
-        std::uint32_t slot = 0;
-        std::uint64_t bytes = 0;  // of the slot or run
-        bool run = false;
-        bool stale = false;  // the token is of an earlier life of the page
-    };
     /// Where a slot may begin.
     struct Fit {
         std::uint64_t align;
@@ -89,12 +100,11 @@ private:
     bool claim_current(std::uint32_t size_class, unsigned kind, Placement& placement) noexcept;
     void hand_out(std::uint32_t head, std::uint32_t slot, std::uint32_t size_class, unsigned kind,
                   Placement& placement) noexcept;
-    void give_home(std::uint32_t word, std::uint64_t bits) noexcept;
+    void put_back(std::uint32_t word, std::uint64_t bits) noexcept;
     void push_returned(std::uint32_t head) noexcept;
     void note_free() noexcept;
     int find(const Placement& placement, Found& found) const noexcept;
-    int begin(const Placement& placement, unsigned kind, std::uint64_t bytes, Found& found) noexcept;
-    void finish(const Found& found) noexcept;
+    [[nodiscard]] bool unchecked(unsigned kind) const noexcept { return !checked_ && kind == 1; }
     [[nodiscard]] int diagnose(const Found& found, std::uint8_t seen, unsigned kind,
                                std::uint8_t generation) const noexcept;
 
@@ -125,6 +135,7 @@ private:
     std::uint64_t phase_;  // of the region's first byte, from page 0
     std::uint64_t region_bytes_;
     Usage& usage_;
+    bool checked_;
     // Odd: somebody looked everywhere and found nothing in this epoch; the next free begins a new one.
     alignas(kCacheLine) std::atomic<std::uint64_t> epoch_{2};
     alignas(kCacheLine) std::atomic<std::uint32_t> returned_{0};  // page + 1: top of the stack of returned slabs

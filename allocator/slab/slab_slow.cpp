@@ -142,7 +142,7 @@ bool SlabCore::place_run(std::uint32_t pages, std::uint32_t align, std::uint32_t
     const unsigned generation = Ops::take(tables_.state(head, 0), kind);
     placement = {std::uint64_t{head} * kPageBytes - phase_,
                  static_cast<std::uint8_t>(birth * kGenerations + generation)};
-    usage_.add(std::uint64_t{pages} * kPageBytes, kind);
+    usage_.add(std::uint64_t{pages} * kPageBytes);
     return true;
 }
 
@@ -155,25 +155,6 @@ void SlabCore::free_run(std::uint32_t head) noexcept {
     tables_.slabs[head].shape.store(0, std::memory_order_relaxed);
     usage_.subtract(std::uint64_t{shape.pages} * kPageBytes);
     pages_.free(head, shape.pages);
-}
-
-// A snapshot without the lock, which it would hold for as long as it takes to read every state: what is born or dies
-// meanwhile may be missed.
-void SlabCore::count(std::uint64_t (&slots_of_kind)[4]) const noexcept {
-    if (!alive()) return;
-    page_lock_.lock();
-    const std::uint32_t end = pages_.born_end();
-    page_lock_.unlock();
-    for (std::uint32_t page = tables_.first; page < end;) {
-        const PageEntry entry = tables_.entry(page);
-        const bool begun = entry.kind == PageEntry::kSlab || entry.kind == PageEntry::kRun;
-        const Shape shape = begun ? tables_.shape(page) : Shape{};
-        for (std::uint32_t slot = 0; slot < shape.slots; ++slot) {
-            ++slots_of_kind[state_kind(tables_.state(page, slot).load(std::memory_order_relaxed))];
-        }
-        page += std::max(shape.pages, std::uint32_t{1});
-    }
-    slots_of_kind[0] = 0;
 }
 
 }  // namespace bounce

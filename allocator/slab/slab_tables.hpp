@@ -100,13 +100,13 @@ struct SlabTables {
     [[nodiscard]] std::uint32_t chunks() const noexcept {
         return (end + static_cast<std::uint32_t>(kPagesPerChunk) - 1) / static_cast<std::uint32_t>(kPagesPerChunk);
     }
-    [[nodiscard]] PageEntry entry(std::uint32_t page) const noexcept {
+    [[nodiscard, gnu::always_inline]] PageEntry entry(std::uint32_t page) const noexcept {
         return PageEntry::unpack(entries[page].load(std::memory_order_relaxed));
     }
     [[nodiscard]] Shape shape(std::uint32_t head) const noexcept {
         return Shape::unpack(slabs[head].shape.load(std::memory_order_relaxed));
     }
-    [[nodiscard]] Ops::State& state(std::uint32_t head, std::uint32_t slot) const noexcept {
+    [[nodiscard, gnu::always_inline]] Ops::State& state(std::uint32_t head, std::uint32_t slot) const noexcept {
         return states[std::size_t{head} * kSlotsPerPage + slot];
     }
 };

@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "allocator/base/bits.hpp"
+#include "allocator/pool/pool_fast.hpp"
 #include "api/dma/copy.hpp"
 #include "api/dma/token.hpp"
 
@@ -46,7 +47,8 @@ Device::Device(Pool& pool, Callbacks& callbacks, const DeviceConfig& config) noe
       id_(next_device_id()),
       dma_mask_(config.dma_mask),
       coherent_dma_mask_(config.coherent_dma_mask),
-      max_segment_bytes_(config.max_segment_bytes) {
+      max_segment_bytes_(config.max_segment_bytes),
+      group_(config.dma_mask) {
     std::snprintf(name_, sizeof name_, "%s", config.name);
     pool_.add_user();
 }
@@ -58,6 +60,7 @@ Result<std::unique_ptr<Device>> Device::create(Pool& pool, Callbacks& callbacks,
 }
 
 Device::~Device() {
+    pool_.close_group(group_);
     pool_.drop_user();
 }
 
@@ -77,28 +80,31 @@ Result<void> Device::check_map(const void* buf, std::size_t bytes, std::uint32_t
     return {};
 }
 
-Result<void> Device::map(void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
+Context* Device::context() noexcept {
+    return pool_.context(group_);
+}
+
+Result<void> Device::map(Context* context, void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
                          bounce_mapping& mapping) noexcept {
     mapping = bounce_mapping{};
     if (const auto good = check_map(buf, bytes, flags); !good) [[unlikely]]
         return good;
-    const auto slot = pool_.alloc({.bytes = bytes, .max_address = dma_mask_, .kind = SlotKind::kStreaming});
-    if (!slot) [[unlikely]]
-        return slot.error();
+    Slot slot;
+    if (const auto taken = pool_.alloc(group_, context, bytes, slot); !taken) [[unlikely]]
+        return taken;
     const bool wanted = copies_in(direction) || (flags & BOUNCE_MAP_PRESERVE) != 0;
-    if (wanted && (flags & BOUNCE_MAP_SKIP_SYNC) == 0) copy_to_slot(slot->hva, buf, bytes);
-    mapping.addr = slot->gpa.value;
+    if (wanted && (flags & BOUNCE_MAP_SKIP_SYNC) == 0) copy_to_slot(slot.hva, buf, bytes);
+    mapping.addr = slot.gpa.value;
     mapping.bytes = bytes;
     mapping.orig = buf;
-    mapping.slot = slot->hva;
+    mapping.slot = slot.hva;
     mapping.device = id_;
-    mapping.epoch = slot->epoch;
+    mapping.epoch = slot.epoch;
     mapping.flags = flags;
-    mapping.generation = slot->generation;
+    mapping.generation = slot.generation;
     mapping.direction = static_cast<std::uint8_t>(direction);
     mapping.state = kLiveMapping;
-    mapping.region = static_cast<std::uint8_t>(slot->region.value);
-    mapped_.fetch_add(1, std::memory_order_relaxed);
+    mapping.region = static_cast<std::uint8_t>(slot.region.value);
     return {};
 }
 
@@ -115,22 +121,18 @@ Result<void> Device::check_token(const bounce_mapping& mapping) const noexcept {
 
 /// Of several holders of copies of the token, one gets here with success; the slot is out of reach of others until
 /// Pool::finish_free().
-Result<void> Device::begin_end(bounce_mapping& mapping) noexcept {
+Result<void> Device::begin_end(bounce_mapping& mapping, Pool::Ending& ending) noexcept {
     if (const auto good = check_token(mapping); !good) [[unlikely]]
         return good;
-    const auto won = pool_.begin_free(slot_of(mapping), SlotKind::kStreaming, mapping.bytes);
+    const auto won = pool_.begin_free(slot_of(mapping), SlotKind::kStreaming, mapping.bytes, ending);
     if (won) [[likely]]
         store_ended(mapping);
     return won;
 }
 
-void Device::finish_end(const Slot& slot) noexcept {
-    pool_.finish_free(slot);
-    unmapped_.fetch_add(1, std::memory_order_relaxed);
-}
-
-Result<void> Device::unmap(bounce_mapping& mapping, std::size_t written) noexcept {
-    if (const auto begun = begin_end(mapping); !begun) [[unlikely]]
+Result<void> Device::unmap(Context* context, bounce_mapping& mapping, std::size_t written) noexcept {
+    Pool::Ending ending;
+    if (const auto begun = begin_end(mapping, ending); !begun) [[unlikely]]
         return begun;
     const Slot slot = slot_of(mapping);
     bool renewed = false;
@@ -143,17 +145,18 @@ Result<void> Device::unmap(bounce_mapping& mapping, std::size_t written) noexcep
             renewed = region.renewed_under_copy(slot.epoch);
         }
     }
-    finish_end(slot);
+    pool_.finish_free(group_, context, ending);
     if (renewed) [[unlikely]]
         return fail(ESTALE, "the memory behind the mapping (address 0x%llx) was renewed; what the device wrote is gone",
                     mapping.addr);
     return {};
 }
 
-Result<void> Device::discard(bounce_mapping& mapping) noexcept {
-    const auto begun = begin_end(mapping);
+Result<void> Device::discard(Context* context, bounce_mapping& mapping) noexcept {
+    Pool::Ending ending;
+    const auto begun = begin_end(mapping, ending);
     if (begun) [[likely]]
-        finish_end(slot_of(mapping));
+        pool_.finish_free(group_, context, ending);
     return begun;
 }
 
@@ -204,9 +207,8 @@ Result<void> Device::sync_for_device(const bounce_mapping& mapping, std::size_t 
 
 std::uint64_t Device::outstanding_mappings() const noexcept {
     // Exact when nothing maps or unmaps at the moment, which is when it decides anything; otherwise a snapshot.
-    const std::uint64_t unmapped = unmapped_.load(std::memory_order_relaxed);
-    const std::uint64_t mapped = mapped_.load(std::memory_order_relaxed);
-    return mapped > unmapped ? mapped - unmapped : 0;
+    const Pool::GroupCounts counts = pool_.count(group_);
+    return counts.allocs > counts.frees ? counts.allocs - counts.frees : 0;
 }
 
 std::uint64_t Device::outstanding_blocks() const noexcept {

@@ -42,12 +42,27 @@ public:
     Device(const Device&) = delete;
     Device& operator=(const Device&) = delete;
 
+    /// A context of the pool for a queue, which one thread at a time uses, in place of the thread's own; nullptr when
+    /// there is none to be had.
+    Context* open_context() noexcept { return pool_.open_context(group_); }
+    void close_context(Context* context) noexcept { pool_.close_context(context); }
+    /// That of the calling thread.
+    [[nodiscard]] Context* context() noexcept;
+
     /// On failure the token is zeroed: not live.
-    Result<void> map(void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
+    Result<void> map(Context* context, void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
                      bounce_mapping& mapping) noexcept;
-    Result<void> unmap(bounce_mapping& mapping, std::size_t written) noexcept;
+    Result<void> unmap(Context* context, bounce_mapping& mapping, std::size_t written) noexcept;
     /// Ends the mapping and copies nothing, whatever its direction (aborted requests).
-    Result<void> discard(bounce_mapping& mapping) noexcept;
+    Result<void> discard(Context* context, bounce_mapping& mapping) noexcept;
+    Result<void> map(void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
+                     bounce_mapping& mapping) noexcept {
+        return map(context(), buf, bytes, direction, flags, mapping);
+    }
+    Result<void> unmap(bounce_mapping& mapping, std::size_t written) noexcept {
+        return unmap(context(), mapping, written);
+    }
+    Result<void> discard(bounce_mapping& mapping) noexcept { return discard(context(), mapping); }
     Result<void> sync_for_cpu(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
                               Direction direction) noexcept;
     Result<void> sync_for_device(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
@@ -86,8 +101,7 @@ private:
     Result<void> check_sync(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
                             Direction direction) const noexcept;
     Result<void> check_fresh(const Slot& slot) const noexcept;
-    Result<void> begin_end(bounce_mapping& mapping) noexcept;
-    void finish_end(const Slot& slot) noexcept;
+    Result<void> begin_end(bounce_mapping& mapping, Pool::Ending& ending) noexcept;
 
     Pool& pool_;
     Callbacks& callbacks_;
@@ -96,10 +110,8 @@ private:
     const std::uint64_t coherent_dma_mask_;
     const std::uint64_t max_segment_bytes_;
     char name_[64];
-    // Apart, because mapping and unmapping are often done by different threads.
-    alignas(kCacheLine) std::atomic<std::uint64_t> mapped_{0};
-    alignas(kCacheLine) std::atomic<std::uint64_t> unmapped_{0};
-    alignas(kCacheLine) std::atomic<std::uint64_t> blocks_{0};
+    ContextGroup group_;  // of its mappings
+    std::atomic<std::uint64_t> blocks_{0};
 };
 
 }  // namespace bounce

@@ -59,7 +59,7 @@ Result<void> SplitQueue::map_segment(const bounce_sg& sg, Direction direction, s
                                      std::uint32_t& cells, bounce_mapping& token) noexcept {
     if ((sg.flags & BOUNCE_SG_SHARED) == 0) {
         if (!cells_.map(block, cells, sg, direction, token)) {
-            return device_.map(sg.base, sg.bytes, direction, 0, token);
+            return device_.map(context_, sg.base, sg.bytes, direction, 0, token);
         }
         ++cells;
         return {};

@@ -33,6 +33,7 @@ std::uint32_t blocks_of_queue(std::uint32_t queue_size, std::uint32_t limit, boo
 
 SplitQueue::SplitQueue(Device& device, const SplitQueueConfig& config) noexcept
     : device_(device),
+      context_(device.open_context()),
       queue_size_(config.queue_size),
       indirect_(config.indirect),
       event_idx_(config.event_idx),
@@ -75,11 +76,13 @@ Result<void> SplitQueue::init() noexcept {
 }
 
 SplitQueue::~SplitQueue() {
-    if (block_.ptr == nullptr) return;
-    bounce_completion completions[16];
-    while (abort(completions) != 0) {
+    if (block_.ptr != nullptr) {
+        bounce_completion completions[16];
+        while (abort(completions) != 0) {
+        }
+        (void)device_.free_block(SlotKind::kCoherent, block_);
     }
-    (void)device_.free_block(SlotKind::kCoherent, block_);
+    device_.close_context(context_);
 }
 
 Result<void> SplitQueue::set_features(bool indirect, bool event_idx) noexcept {

@@ -96,6 +96,7 @@ private:
 
     // Hot: one thread drives a queue, nothing here is shared.
     Device& device_;
+    Context* const context_;  // of its own; may be nullptr
     SplitRing ring_;
     std::unique_ptr<Chain[]> chains_;        // by head
     std::unique_ptr<std::uint16_t[]> next_;  // by descriptor: the next of its chain, or of the free list

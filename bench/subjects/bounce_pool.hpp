@@ -5,7 +5,7 @@
 #include <memory>
 #include <string>
 
-#include "allocator/pool/pool.hpp"
+#include "allocator/pool/pool_fast.hpp"
 #include "api/dma/callbacks.hpp"
 #include "api/dma/device.hpp"
 #include "bench/subjects/dma_subject.hpp"
@@ -34,21 +34,27 @@ public:
     static constexpr std::uint64_t kMinPool = 65536;
     static constexpr std::uint64_t kMaxPool = kTiB;
     using Handle = bounce::Slot;
-    struct Context {
-        explicit Context(BouncePool&) {}
+    /// Handed along, as the peers' caches are.
+    class Context {
+    public:
+        explicit Context(BouncePool& pool) : pool_(*pool.pool_), context(pool_.open_context(pool_.direct())) {}
+        ~Context() { pool_.close_context(context); }
+        Context(const Context&) = delete;
+        Context& operator=(const Context&) = delete;
+
+    private:
+        bounce::Pool& pool_;
+
+    public:
+        bounce::Context* const context;
     };
 
     explicit BouncePool(const Shape& shape) : pool_(make_pool(shape)) {}
-    bool alloc(Context&, std::uint64_t bytes, Handle& handle) {
-        bounce::AllocRequest request;
-        request.bytes = bytes;
-        auto slot = pool_->alloc(request);
-        if (!slot) return false;
-        handle = *slot;
-        return true;
+    bool alloc(Context& context, std::uint64_t bytes, Handle& handle) {
+        return static_cast<bool>(pool_->alloc(pool_->direct(), context.context, bytes, handle));
     }
-    void free(Context&, Handle& handle, std::uint64_t) {
-        if (!pool_->free(handle, bounce::SlotKind::kStreaming)) [[unlikely]]
+    void free(Context& context, Handle& handle, std::uint64_t) {
+        if (!pool_->free(pool_->direct(), context.context, handle)) [[unlikely]]
             throw std::runtime_error("a free failed");
     }
 

@@ -72,7 +72,10 @@ TEST(PoolFill, FullThenFreeThenFullAgain) {
         }
         give_back(*pool, slots, random);
         slots = fill(*pool, bytes);
-        EXPECT_EQ(slots.size(), first) << bytes;
+        // But for what contexts kept, scattered, while it was filled: at most 1/64 of the pool.
+        EXPECT_NEAR(static_cast<double>(slots.size()), static_cast<double>(first),
+                    static_cast<double>(8 * kMiB / 64 / bytes + 1))
+            << bytes;
         give_back(*pool, slots, random);
     }
 }

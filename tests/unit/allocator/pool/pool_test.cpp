@@ -158,13 +158,14 @@ TEST(Pool, BeginFreeAlsoChecksAddressAndLength) {
         ASSERT_TRUE(slot);
         Slot wrong = *slot;
         wrong.hva += 64;
-        EXPECT_EQ(pool->begin_free(wrong, kStreaming, bytes).code(), EFAULT);
-        EXPECT_EQ(pool->begin_free(*slot, kStreaming, bytes + 1).code(), EFAULT);
+        Pool::Ending ending;
+        EXPECT_EQ(pool->begin_free(wrong, kStreaming, bytes, ending).code(), EFAULT);
+        EXPECT_EQ(pool->begin_free(*slot, kStreaming, bytes + 1, ending).code(), EFAULT);
         EXPECT_TRUE(pool->check(*slot, kStreaming, bytes));
-        ASSERT_TRUE(pool->begin_free(*slot, kStreaming, bytes));
-        EXPECT_EQ(pool->begin_free(*slot, kStreaming, bytes).code(), EALREADY);
+        ASSERT_TRUE(pool->begin_free(*slot, kStreaming, bytes, ending));
+        EXPECT_EQ(pool->begin_free(*slot, kStreaming, bytes, ending).code(), EALREADY);
         EXPECT_NE(pool->stats().used_bytes, 0U);
-        pool->finish_free(*slot);
+        pool->finish_free(ending);
         EXPECT_EQ(pool->stats().used_bytes, 0U);
     }
 }

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+// Straight from home and to home, and between home and the contexts.
+#include <algorithm>
+#include <cerrno>
+
+#include "allocator/base/bits.hpp"
+#include "allocator/pool/pool_fast.hpp"
+
+namespace bounce {
+namespace {
+
+constexpr const char* kForked = "a forked child has no pool: it stayed with its parent";
+
+}  // namespace
+
+SlabCore::Request Pool::request_of(const AllocRequest& request, const Region& region) noexcept {
+    std::uint64_t end = region.bytes();
+    const std::uint64_t base = region.base().value;
+    if (request.max_address - base < end - 1) end = request.max_address - base + 1;
+    if (request.max_address < base) end = 0;
+    return {request.bytes, request.align, end, static_cast<unsigned>(request.kind)};
+}
+
+Result<Slot> Pool::alloc(const AllocRequest& request) noexcept {
+    const auto kind = static_cast<unsigned>(request.kind);
+    if (request.bytes == 0 || !is_power_of_two(request.align) || request.align > kChunkBytes || kind - 1 > 2)
+        [[unlikely]] {
+        return fail(EINVAL, "%llu bytes aligned to %llu of kind %llu, expected > 0, a power of two up to 2 MiB, 1 to 3",
+                    request.bytes, request.align, kind);
+    }
+    const auto taken = [](const Result<void>& result, const Slot& slot) {
+        return result ? Result<Slot>(slot) : Result<Slot>(result.error());
+    };
+    Slot slot;
+    const bool plain = request.align <= SlabCore::kNaturalAlign && request.max_address == ~std::uint64_t{0} &&
+                       request.kind == SlotKind::kStreaming;
+    if (plain) [[likely]]
+        return taken(alloc(direct_, context(direct_), request.bytes, slot), slot);
+    auto home = alloc_home(request, nullptr, slot);
+    if (home && request.kind == SlotKind::kStreaming) direct_.allocs.fetch_add(1, std::memory_order_relaxed);
+    return taken(home, slot);
+}
+
+Result<void> Pool::alloc_slow(ContextGroup& group, Context* context, std::uint64_t bytes, Slot& slot) noexcept {
+    if (bytes == 0) return fail(EINVAL, "an allocation of 0 bytes");
+    if (context != nullptr) {
+        if (contexts_.attention()) [[unlikely]] {
+            heed_attention(*context);
+        } else if (bytes > kMaxSlotBytes ? take_run(*context, bytes, slot) : refill(group, *context, bytes, slot)) {
+            return {};
+        }
+    }
+    const auto home = alloc_home({.bytes = bytes, .max_address = group.max_address}, context, slot);
+    if (home) group.allocs.fetch_add(1, std::memory_order_relaxed);
+    return home;
+}
+
+// From any usable region, without the contexts. `code` is why not.
+bool Pool::take_home(const AllocRequest& request, Slot& slot, int& code) noexcept {
+    const std::uint32_t count = usable_regions();
+    code = ENOSPC;
+    for (std::uint32_t i = 0; i < count; ++i) {
+        Part& part = *parts_[i];
+        const SlabCore::Request wanted = request_of(request, part.region);
+        if (wanted.end < wanted.bytes) continue;
+        Placement placement;
+        code = part.core.alloc(wanted, placement);
+        if (code == EOWNERDEAD) return false;
+        if (code != 0) continue;
+        slot = Slot{part.region.base() + placement.offset, part.region.hva() + placement.offset, part.region.epoch(),
+                    RegionId{i}, placement.generation};
+        counts_.allocs[static_cast<unsigned>(request.kind)].fetch_add(1, std::memory_order_relaxed);
+        return true;
+    }
+    return false;
+}
+
+Result<void> Pool::alloc_home(const AllocRequest& request, const Context* own, Slot& slot) noexcept {
+    int code = 0;
+    if (take_home(request, slot, code)) return {};
+    // What contexts keep comes home before anybody is told that the pool is full. They have nothing, and get nothing,
+    // from the time that is found out until something comes home.
+    bool taken = false;
+    for (int tries = 0; tries < 3 && !taken && code == ENOSPC && !contexts_.full(); ++tries) {
+        contexts_.visit_idle(
+            own, [this](Context& context) { empty(context); },
+            [&](bool all_of_them) {
+                taken = take_home(request, slot, code);
+                if (!taken && all_of_them) contexts_.set_full();
+            });
+    }
+    if (taken) return {};
+    return why_not(request);
+}
+
+bool Pool::take_run(Context& context, std::uint64_t bytes, Slot& slot) noexcept {
+    const std::uint64_t pages = div_up(bytes, kPageBytes);
+    KeptRun& kept = context.run_of(static_cast<std::uint32_t>(pages));
+    if (kept.pages.load(std::memory_order_relaxed) != pages || !contexts_.enter(context)) return false;
+    const bool mine = kept.pages.load(std::memory_order_relaxed) == pages;
+    if (mine) {
+        kept.pages.store(0, std::memory_order_relaxed);
+        fill(slot, kept.run, 0);
+        bump(context.allocs);
+    }
+    Contexts::Ops::leave(context.mark);
+    return mine;
+}
+
+// Several slots come from home at once: one for the caller, the others for the next ones.
+bool Pool::refill(ContextGroup& group, Context& context, std::uint64_t bytes, Slot& slot) noexcept {
+    const std::uint32_t size_class = class_of(bytes);
+    SlotStack& stack = context.stacks[size_class];
+    if (!contexts_.enter(context)) return false;
+    raise_limit(context, size_class);
+    const std::uint32_t want = std::max<std::uint32_t>((stack.limit + 1U) / 2, 1);
+    Contexts::Ops::leave(context.mark);
+    CachedSlot got[SlotStack::kRoom];
+    std::uint32_t n = 0;
+    const std::uint32_t count = usable_regions();
+    for (std::uint32_t i = 0; i < count && n == 0; ++i) {
+        Part& part = *parts_[i];
+        if (part.region.base().value + (part.region.bytes() - 1) > group.max_address) continue;
+        n = part.core.claim(size_class, want, RegionId{i}, got);
+    }
+    if (n == 0) return false;
+    fill(slot, got[--n], kSizeClasses[size_class].bytes);
+    std::uint32_t kept = 0;
+    if (contexts_.enter(context)) {
+        // A signal handler may have put some there meanwhile.
+        std::uint32_t at = stack.count.load(std::memory_order_relaxed);
+        while (kept < n && at < stack.limit) stack.slots[at++] = got[kept++];
+        stack.count.store(static_cast<std::uint16_t>(at), std::memory_order_relaxed);
+        bump(context.allocs);
+        Contexts::Ops::leave(context.mark);
+    } else {
+        group.allocs.fetch_add(1, std::memory_order_relaxed);
+        counts_.allocs[1].fetch_add(1, std::memory_order_relaxed);
+    }
+    if (kept < n) give_home(size_class, got + kept, n - kept);
+    return true;
+}
+
+void Pool::finish_free_slow(ContextGroup& group, Context* context, const Ending& ending) noexcept {
+    if (context != nullptr && ending.kind_ == SlotKind::kStreaming) {
+        if (contexts_.attention()) [[unlikely]] {
+            heed_attention(*context);
+        } else if (ending.found_.run() ? keep_run(*context, ending)
+                                       : make_room(*context, ending.found_.size_class) && push(*context, ending)) {
+            return;
+        }
+    }
+    if (ending.kind_ == SlotKind::kStreaming) group.frees.fetch_add(1, std::memory_order_relaxed);
+    put_home(ending);
+}
+
+void Pool::put_home(const Ending& ending) noexcept {
+    const CachedSlot slot = SlabCore::kept(ending.found_, ending.region_, ending.generation_);
+    counts_.frees[static_cast<unsigned>(ending.kind_)].fetch_add(1, std::memory_order_relaxed);
+    give_home(ending.found_.size_class, &slot, 1);
+}
+
+void Pool::give_home(std::uint32_t size_class, const CachedSlot* slots, std::uint32_t count) noexcept {
+    for (std::uint32_t i = 0; i < count;) {
+        const RegionId region = slots[i].region();
+        const std::uint32_t first = i;
+        while (i < count && slots[i].region() == region) ++i;
+        parts_[region.value]->core.give_home(size_class, slots + first, i - first);
+    }
+    contexts_.clear_full();
+}
+
+bool Pool::keep_run(Context& context, const Ending& ending) noexcept {
+    const auto pages = static_cast<std::uint32_t>(ending.found_.bytes / kPageBytes);
+    KeptRun& kept = context.run_of(pages);
+    if (kept.pages.load(std::memory_order_relaxed) != 0 || !contexts_.enter(context)) return false;
+    bool keeps = kept.pages.load(std::memory_order_relaxed) == 0 && (context.accepts >> ending.region_.value & 1) != 0;
+    if (keeps && kept.granted < pages) {
+        keeps = contexts_.grant(context, std::uint64_t{pages - kept.granted} * kPageBytes);
+        if (keeps) kept.granted = pages;
+    }
+    if (keeps) {
+        kept.run = SlabCore::kept(ending.found_, ending.region_, ending.generation_);
+        kept.pages.store(pages, std::memory_order_relaxed);
+        bump(context.frees);
+    }
+    Contexts::Ops::leave(context.mark);
+    return keeps;
+}
+
+// The stack is full: it is given more room, or the older half goes home.
+bool Pool::make_room(Context& context, std::uint32_t size_class) noexcept {
+    SlotStack& stack = context.stacks[size_class];
+    CachedSlot old[SlotStack::kRoom];
+    std::uint32_t n = 0;
+    if (!contexts_.enter(context)) return false;
+    raise_limit(context, size_class);
+    std::uint32_t count = stack.count.load(std::memory_order_relaxed);
+    const bool room = stack.limit != 0;
+    if (count >= stack.limit && room) {
+        n = (count + 1) / 2;
+        std::copy_n(stack.slots.begin(), n, old);
+        std::copy(stack.slots.begin() + n, stack.slots.begin() + count, stack.slots.begin());
+        stack.count.store(static_cast<std::uint16_t>(count - n), std::memory_order_relaxed);
+    }
+    Contexts::Ops::leave(context.mark);
+    if (n != 0) give_home(size_class, old, n);
+    return room;
+}
+
+Error Pool::why_not(const AllocRequest& request) noexcept {
+    if (!alive()) return fail(EOWNERDEAD, kForked);
+    bool ever = false;
+    bool below_mask = false;
+    for (std::uint32_t i = 0; i < usable_regions(); ++i) {
+        const Part& part = *parts_[i];
+        SlabCore::Request wanted = request_of(request, part.region);
+        below_mask = below_mask || part.core.could_hold(wanted);
+        wanted.end = part.region.bytes();
+        ever = ever || part.core.could_hold(wanted);
+    }
+    if (!ever) {
+        return fail(E2BIG, "%llu bytes aligned to %llu: no region of the pool is large enough, even if empty",
+                    request.bytes, request.align);
+    }
+    if (!below_mask) {
+        return fail(ERANGE, "%llu bytes below 0x%llx: the pool has none there", request.bytes, request.max_address);
+    }
+    full_.fetch_add(1, std::memory_order_relaxed);
+    return fail(ENOSPC, "%llu bytes aligned to %llu: the pool is full (%llu bytes are in use)", request.bytes,
+                request.align, usage_.bytes());
+}
+
+// Why part_of() found none.
+Error Pool::no_part(const Slot& slot, SlotKind kind) const noexcept {
+    if (!alive()) return fail(EOWNERDEAD, kForked);
+    if (static_cast<unsigned>(kind) - 1 > 2) {
+        return fail(EINVAL, "a slot of kind %llu, expected 1 to 3", static_cast<unsigned>(kind));
+    }
+    if (slot.region.value >= regions()) {
+        return fail(EFAULT, "region %llu, but the pool has %llu", slot.region.value, regions());
+    }
+    return fail(EFAULT, "GPA 0x%llx is not in region %llu", slot.gpa.value, slot.region.value);
+}
+
+Error Pool::refuse(int code, const Slot& slot) noexcept {
+    switch (code) {
+        case EALREADY: return fail(code, "the slot at GPA 0x%llx is free already", slot.gpa.value);
+        case ESTALE: return fail(code, "the slot at GPA 0x%llx is another by now, the token is stale", slot.gpa.value);
+        case EPERM: return fail(code, "the slot at GPA 0x%llx is of another kind", slot.gpa.value);
+        case EOWNERDEAD: return fail(code, kForked);
+        default:
+            return fail(code, "no slot begins at GPA 0x%llx, or it is shorter than the token says", slot.gpa.value);
+    }
+}
+
+Error Pool::misplaced(const Slot& slot) noexcept {
+    return fail(EFAULT, "a slot at address 0x%llx, which is not where GPA 0x%llx is",
+                reinterpret_cast<std::uintptr_t>(slot.hva), slot.gpa.value);
+}
+
+Result<void> Pool::free(const Slot& slot, SlotKind kind) noexcept {
+    Part* const part = part_of(slot, kind);
+    if (part == nullptr) return no_part(slot, kind);
+    Ending ending;
+    if (const auto begun = begin_at(slot, kind, 0, *part, ending); !begun) return begun;
+    finish_free(ending);
+    return {};
+}
+
+void Pool::finish_free(const Ending& ending) noexcept {
+    finish_free(direct_, context(direct_), ending);
+}
+
+}  // namespace bounce

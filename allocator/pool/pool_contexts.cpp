@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+// Contexts are opened, given room, emptied and closed.
+#include <sched.h>
+
+#include <algorithm>
+
+#include "allocator/pool/pool_fast.hpp"
+
+namespace bounce {
+namespace {
+
+constexpr std::memory_order kRelaxed = std::memory_order_relaxed;
+// A context that is refused room so often in a row, while it has less than its share, makes the others give theirs up.
+constexpr std::uint32_t kPatience = 256;
+
+std::uint32_t cap_of(std::uint32_t size_class) noexcept {
+    const std::uint64_t slots = Contexts::kMostBytesOfClass / kSizeClasses[size_class].bytes;
+    return static_cast<std::uint32_t>(std::min<std::uint64_t>(slots, SlotStack::kRoom));
+}
+
+/// Waits for a context of which nobody else is in the middle of emptying it.
+void take(Context& context) noexcept {
+    while (!Contexts::Ops::take(context.taken)) sched_yield();
+}
+
+}  // namespace
+
+// In a forked child there is none: the context would be made of wiped memory.
+Context* Pool::find_context(ContextGroup& group) noexcept {
+    ThreadRecord* const record = alive() ? own_record() : nullptr;
+    if (record == nullptr) return nullptr;
+    ThreadRecord::Entry& entry = record->entry_of(group.id);
+    const std::uint32_t number = record->number.load(kRelaxed);
+    Context* context = contexts_.find(group, number);
+    if (context == nullptr) context = contexts_.open(group, number);
+    entry = {group.id, context};
+    return context;
+}
+
+Context* Pool::open_context(ContextGroup& group) noexcept {
+    return alive() ? contexts_.open(group, 0) : nullptr;
+}
+
+void Pool::close_context(Context* context) noexcept {
+    if (context == nullptr || !alive()) return;
+    take(*context);
+    close_taken(*context);
+    Contexts::Ops::give_up(context->taken);
+}
+
+void Pool::close_taken(Context& context) noexcept {
+    empty(context);
+    const std::uint64_t allocs = context.allocs.load(kRelaxed);
+    const std::uint64_t frees = context.frees.load(kRelaxed);
+    ContextGroup& group = *context.group.load(kRelaxed);
+    group.allocs.fetch_add(allocs, kRelaxed);
+    group.frees.fetch_add(frees, kRelaxed);
+    counts_.allocs[1].fetch_add(allocs, kRelaxed);
+    counts_.frees[1].fetch_add(frees, kRelaxed);
+    contexts_.close(context);
+}
+
+void Pool::close_group(ContextGroup& group) noexcept {
+    if (!alive()) return;
+    for (Context& context : contexts_.all()) {
+        if (context.group_id.load(kRelaxed) != group.id) continue;
+        take(context);
+        // The thread may have ended meanwhile.
+        if (context.group_id.load(kRelaxed) == group.id) close_taken(context);
+        Contexts::Ops::give_up(context.taken);
+    }
+}
+
+void Pool::end_thread(std::uint32_t number) noexcept {
+    for (Context& context : contexts_.all()) {
+        if (context.thread.load(kRelaxed) != number) continue;
+        take(context);
+        if (context.group_id.load(kRelaxed) != 0 && context.thread.load(kRelaxed) == number) close_taken(context);
+        Contexts::Ops::give_up(context.taken);
+    }
+}
+
+Pool::GroupCounts Pool::count(const ContextGroup& group) const noexcept {
+    GroupCounts counts{group.frees.load(kRelaxed), group.allocs.load(kRelaxed)};
+    for (const Context& context : contexts_.all()) {
+        if (context.group_id.load(kRelaxed) != group.id) continue;
+        counts.frees += context.frees.load(kRelaxed);
+        counts.allocs += context.allocs.load(kRelaxed);
+    }
+    return counts;
+}
+
+// Inside. Doubles what the context may keep of a class, within its share of the budget; when that is used up, another
+// class gives its part back.
+void Pool::raise_limit(Context& context, std::uint32_t size_class) noexcept {
+    SlotStack& stack = context.stacks[size_class];
+    const std::uint32_t more =
+        std::min<std::uint32_t>(std::max<std::uint32_t>(stack.limit, 1), cap_of(size_class) - stack.limit);
+    const std::uint64_t bytes = std::uint64_t{more} * kSizeClasses[size_class].bytes;
+    if (more == 0) return;
+    bool granted = contexts_.grant(context, bytes);
+    for (std::uint32_t i = 0; i < kClasses && !granted; ++i) {
+        context.victim = (context.victim + 1) % kClasses;
+        if (context.victim == size_class || context.stacks[context.victim].limit == 0) continue;
+        empty_class(context, context.victim);
+        granted = contexts_.grant(context, bytes);
+        break;
+    }
+    if (granted) {
+        stack.limit = static_cast<std::uint16_t>(stack.limit + more);
+        context.refusals = 0;
+    }
+}
+
+// The caller has the context for itself.
+void Pool::empty_class(Context& context, std::uint32_t size_class) noexcept {
+    SlotStack& stack = context.stacks[size_class];
+    const std::uint32_t count = stack.count.load(kRelaxed);
+    if (count != 0) {
+        stack.count.store(0, kRelaxed);
+        give_home(size_class, stack.slots.data(), count);
+    }
+    contexts_.give_back(context, std::uint64_t{stack.limit} * kSizeClasses[size_class].bytes);
+    stack.limit = 0;
+}
+
+void Pool::empty(Context& context) noexcept {
+    for (std::uint32_t c = 0; c < kClasses; ++c) {
+        if (context.stacks[c].limit != 0) empty_class(context, c);
+    }
+    for (KeptRun& kept : context.runs) {
+        if (kept.pages.exchange(0, kRelaxed) != 0) give_home(kRunClass, &kept.run, 1);
+        contexts_.give_back(context, std::uint64_t{kept.granted} * kPageBytes);
+        kept.granted = 0;
+    }
+}
+
+// Somebody wants the contexts empty, and this one is the caller's.
+void Pool::heed_attention(Context& context) noexcept {
+    if (context.granted == 0 || !Contexts::Ops::take(context.taken)) return;
+    // A signal handler may be here in the middle of an operation of its thread.
+    if (Contexts::Ops::idle(context.mark)) empty(context);
+    Contexts::Ops::give_up(context.taken);
+}
+
+std::uint64_t Pool::ever_allocated() const noexcept {
+    std::uint64_t allocs = 0;
+    for (const auto& of_kind : counts_.allocs) allocs += of_kind.load(kRelaxed);
+    for (const Context& context : contexts_.all()) allocs += context.allocs.load(kRelaxed);
+    return allocs;
+}
+
+std::uint64_t Pool::kept_bytes() const noexcept {
+    std::uint64_t bytes = 0;
+    for (const Context& context : contexts_.all()) {
+        if (context.group_id.load(kRelaxed) == 0) continue;
+        for (std::uint32_t c = 0; c < kClasses; ++c)
+            bytes += std::uint64_t{context.stacks[c].count.load(kRelaxed)} * kSizeClasses[c].bytes;
+        for (const KeptRun& kept : context.runs) bytes += std::uint64_t{kept.pages.load(kRelaxed)} * kPageBytes;
+    }
+    return bytes;
+}
+
+PoolStats Pool::stats() const noexcept {
+    PoolStats stats{};
+    if (!alive()) return stats;
+    stats.regions = regions();
+    for (std::uint32_t i = 0; i < stats.regions; ++i) stats.bytes += parts_[i]->region.bytes();
+    std::uint64_t freed[4] = {};
+    // Frees first: a slot is never counted as freed before it was allocated.
+    for (unsigned kind = 1; kind <= 3; ++kind) freed[kind] = counts_.frees[kind].load(kRelaxed);
+    for (const Context& context : contexts_.all()) freed[1] += context.frees.load(kRelaxed);
+    for (unsigned kind = 1; kind <= 3; ++kind) stats.allocs_of_kind[kind] = counts_.allocs[kind].load(kRelaxed);
+    for (const Context& context : contexts_.all()) stats.allocs_of_kind[1] += context.allocs.load(kRelaxed);
+    for (unsigned kind = 1; kind <= 3; ++kind) {
+        const std::uint64_t allocs = stats.allocs_of_kind[kind];
+        stats.slots_of_kind[kind] = allocs > freed[kind] ? allocs - freed[kind] : 0;
+        stats.slots += stats.slots_of_kind[kind];
+    }
+    const std::uint64_t kept = kept_bytes();
+    const std::uint64_t away = usage_.bytes();
+    stats.used_bytes = away > kept ? away - kept : 0;
+    stats.used_bytes_hiwater = usage_.most_bytes();
+    stats.full = full_.load(kRelaxed);
+    return stats;
+}
+
+}  // namespace bounce
