@@ -21,15 +21,11 @@ ContextGroup::ContextGroup(std::uint64_t most) noexcept : id(next_group_id()), m
 Result<Contexts> Contexts::create() noexcept {
     auto memory = PrivateMemory::create(kMost * sizeof(Context));
     if (!memory) return memory.error();
-    return Contexts(std::move(*memory), !register_heavy_barrier());
+    (void)register_heavy_barrier();  // without it, visit_idle() does what it can
+    return Contexts(std::move(*memory));
 }
 
-Contexts::Contexts(Contexts&& other) noexcept : memory_(std::move(other.memory_)), fenced_(other.fenced_) {}
-
-// False: the others cannot be emptied now, because the kernel has come to refuse the barrier.
-bool Contexts::barrier() const noexcept {
-    return fenced_ || heavy_barrier();
-}
+Contexts::Contexts(Contexts&& other) noexcept : memory_(std::move(other.memory_)) {}
 
 Context* Contexts::open(ContextGroup& group, std::uint32_t thread) noexcept {
     for (std::uint32_t i = 0; i < kMost; ++i) {
@@ -64,7 +60,7 @@ Context* Contexts::find(const ContextGroup& group, std::uint32_t thread) noexcep
 }
 
 void Contexts::close(Context& context) noexcept {
-    context.allocs.store(0, std::memory_order_relaxed);
+    context.fetched.store(0, std::memory_order_relaxed);
     context.frees.store(0, std::memory_order_relaxed);
     context.group.store(nullptr, std::memory_order_relaxed);
     context.thread.store(0, std::memory_order_relaxed);

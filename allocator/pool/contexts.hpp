@@ -43,11 +43,12 @@ public:
     ~Contexts() = default;
 
     [[nodiscard, gnu::always_inline]] bool enter(Context& context) const noexcept {
-        return Ops::enter(context.mark, attention_, fenced_);
+        return Ops::enter(context.mark, attention_);
     }
     /// Runs visit(context) on every context that is open, whose owner is outside and kept out, and that nobody else is
     /// emptying; and then, before any owner is let in again, then(all of them?). `own` is the caller's, whose mark is
-    /// not asked.
+    /// not asked. Where the kernel forbids the heavy barrier, the others empty theirs themselves, at their next
+    /// operation, and count as done: up to the budget may then be missed.
     template <class Visit, class Then>
     void visit_idle(const Context* own, Visit&& visit, Then&& then) noexcept;
 
@@ -79,12 +80,10 @@ public:
     void set_pool_bytes(std::uint64_t bytes) noexcept;
 
 private:
-    Contexts(PrivateMemory memory, bool fenced) noexcept : memory_(std::move(memory)), fenced_(fenced) {}
+    explicit Contexts(PrivateMemory memory) noexcept : memory_(std::move(memory)) {}
     [[nodiscard]] Context* contexts() const noexcept { return reinterpret_cast<Context*>(memory_.data()); }
-    bool barrier() const noexcept;
 
     PrivateMemory memory_;
-    bool fenced_;  // there is no heavy barrier: owners run a full one each time
     // Read by every operation, written seldom: how many want the contexts empty, and kFull.
     alignas(kCacheLine) std::atomic<std::uint32_t> attention_{0};
     alignas(kCacheLine) std::atomic<std::uint32_t> used_{0};  // contexts that were ever open, from the first
@@ -97,12 +96,13 @@ template <class Visit, class Then>
 void Contexts::visit_idle(const Context* own, Visit&& visit, Then&& then) noexcept {
     Ops::begin_attention(attention_);
     bool all_of_them = true;
-    const bool others = barrier();
+    const bool others = heavy_barrier();
     for (Context& context : all()) {
         if (context.group_id.load(std::memory_order_acquire) == 0) continue;
+        if (!others && &context != own) continue;
         // Most owners that are inside are on their way out.
         for (int i = 0; i < 200 && &context != own && !Ops::idle(context.mark); ++i) relax();
-        const bool quiet = &context == own || (others && Ops::idle(context.mark));
+        const bool quiet = &context == own || Ops::idle(context.mark);
         if (!quiet || !Ops::take(context.taken)) {
             all_of_them = false;
             continue;

@@ -61,6 +61,7 @@ Result<RegionId> Pool::add_region(const RegionConfig& config) noexcept {
     if (!tables) return tables.error();
     parts_[count].reset(new (std::nothrow) Part(std::move(*region), std::move(*tables), usage_, checked_));
     if (parts_[count] == nullptr) return fail(ENOMEM, "no private memory for a region");
+    views_[count] = View(*parts_[count]);
     // P1: release, pairs with the acquire in regions().
     count_.store(count + 1, std::memory_order_release);
     std::uint64_t bytes = 0;

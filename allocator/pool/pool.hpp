@@ -33,8 +33,12 @@ struct Slot {
     Gpa gpa;
     std::byte* hva = nullptr;
     std::uint32_t epoch = 0;  // of its region
-    RegionId region;
+    // In the order of CachedSlot: one store.
+    std::uint8_t region_number = 0;
     std::uint8_t generation = 0;
+    std::uint16_t index = 0;  // slot_index()
+
+    [[nodiscard]] RegionId region() const noexcept { return RegionId{region_number}; }
 };
 
 struct AllocRequest {
@@ -61,14 +65,15 @@ class Pool {
 public:
     static constexpr std::size_t kMaxRegions = 64;
 
-    /// A free that was begun.
-    class Ending {
-        friend class Pool;
-        SlabCore::Found found_;
-        SlotKind kind_ = SlotKind::kStreaming;
-        std::uint8_t generation_ = 0;
-        RegionId region_;
+    /// A free that was begun. Two words, so that it travels in registers.
+    struct Ending {
+        CachedSlot slot;          // as a context would keep it
+        std::uint32_t pages = 0;  // of a run; 0: a slot
+        SlotKind kind{};          // 0: it was refused, and `pages` is the code
+
+        [[nodiscard]] bool refused() const noexcept { return kind == SlotKind{}; }
     };
+    static_assert(sizeof(Ending) == 16);
 
     static Result<std::unique_ptr<Pool>> create(const RegionConfig& first, const PoolConfig& config = {}) noexcept;
     ~Pool();
@@ -93,8 +98,8 @@ public:
     Result<void> begin_free(const Slot& slot, SlotKind kind, std::uint64_t bytes, Ending& ending) noexcept;
     /// Both at once, without the check of slot.hva.
     Result<void> free(ContextGroup& group, Context* context, const Slot& slot) noexcept;
-    void finish_free(ContextGroup& group, Context* context, const Ending& ending) noexcept;
-    void finish_free(const Ending& ending) noexcept;
+    void finish_free(ContextGroup& group, Context* context, Ending ending) noexcept;
+    void finish_free(Ending ending) noexcept;
 
     /// The group of those who use the pool without a device.
     [[nodiscard]] ContextGroup& direct() noexcept { return direct_; }
@@ -165,16 +170,27 @@ private:
         Part(Region&& shared, PrivateMemory&& private_tables, Usage& usage, bool checked) noexcept
             : region(std::move(shared)),
               tables(std::move(private_tables)),
-              first_gpa{round_down(region.base().value, kChunkBytes)},
-              first_hva(reinterpret_cast<std::uintptr_t>(region.hva()) - (region.base() - first_gpa)),
               core(region.base(), region.bytes(), tables.data(), usage, checked) {}
 
         Region region;
         PrivateMemory tables;
-        Gpa first_gpa;             // of page 0
-        std::uintptr_t first_hva;  // of page 0
         SlabCore core;
     };
+
+    /// What the hot path needs of a region, in one cache line.
+    struct View : SlotView {
+        View() noexcept = default;
+        explicit View(const Part& part) noexcept
+            : SlotView(part.core.view()),
+              first_gpa{part.region.base().value - begin},
+              first_hva(reinterpret_cast<std::uintptr_t>(part.region.hva()) - begin),
+              region(&part.region) {}
+
+        Gpa first_gpa;                 // of page 0
+        std::uintptr_t first_hva = 0;  // of page 0
+        const Region* region = nullptr;
+    };
+    static_assert(sizeof(View) == kCacheLine);
 
     /// Operations that went by no context, and those of contexts that were closed; by kind.
     struct alignas(kCacheLine) Counts {
@@ -189,13 +205,13 @@ private:
 
     Result<void> renew_locked() noexcept;
     [[nodiscard]] std::uint64_t ever_allocated() const noexcept;
-    [[nodiscard]] std::uint64_t kept_bytes() const noexcept;
 
     // pool_fast.hpp
     bool pop(Context& context, std::uint32_t size_class, Slot& slot) noexcept;
-    bool push(Context& context, const Ending& ending) noexcept;
-    void fill(Slot& slot, const CachedSlot& kept, std::uint64_t slot_bytes) noexcept;
-    Result<void> begin_at(const Slot& slot, SlotKind kind, std::uint64_t bytes, Part& part, Ending& ending) noexcept;
+    bool push(Context& context, Ending ending) noexcept;
+    void fill(Slot& slot, CachedSlot kept) noexcept;
+    Ending begin(const Slot& slot, SlotKind kind, std::uint64_t bytes, bool with_hva) noexcept;
+    Ending begin_slow(const Slot& slot, SlotKind kind, std::uint64_t bytes, bool with_hva) noexcept;
     [[nodiscard]] Part* part_of(const Slot& slot, SlotKind kind) const noexcept;
     [[nodiscard]] static Placement placement_of(const Part& part, const Slot& slot) noexcept;
 
@@ -205,10 +221,10 @@ private:
     bool take_home(const AllocRequest& request, Slot& slot, int& code) noexcept;
     bool take_run(Context& context, std::uint64_t bytes, Slot& slot) noexcept;
     bool refill(ContextGroup& group, Context& context, std::uint64_t bytes, Slot& slot) noexcept;
-    void finish_free_slow(ContextGroup& group, Context* context, const Ending& ending) noexcept;
-    bool keep_run(Context& context, const Ending& ending) noexcept;
+    void finish_free_slow(ContextGroup& group, Context* context, Ending ending) noexcept;
+    bool keep_run(Context& context, Ending ending) noexcept;
     bool make_room(Context& context, std::uint32_t size_class) noexcept;
-    void put_home(const Ending& ending) noexcept;
+    void put_home(Ending ending) noexcept;
     void give_home(std::uint32_t size_class, const CachedSlot* slots, std::uint32_t count) noexcept;
     [[nodiscard]] static SlabCore::Request request_of(const AllocRequest& request, const Region& region) noexcept;
     [[nodiscard]] Error why_not(const AllocRequest& request) noexcept;
@@ -228,6 +244,7 @@ private:
     Contexts contexts_;
     // P1: parts_[i] is written before the count passes i (release), and never changes afterwards.
     std::array<std::unique_ptr<Part>, kMaxRegions> parts_;
+    std::array<View, kMaxRegions> views_;  // P1: as parts_
     std::atomic<std::uint32_t> count_{0};
     std::atomic<std::uint32_t> usable_{0};  // P2: as P1, what is below it
     const bool checked_;

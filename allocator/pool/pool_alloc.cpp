@@ -67,8 +67,12 @@ bool Pool::take_home(const AllocRequest& request, Slot& slot, int& code) noexcep
         code = part.core.alloc(wanted, placement);
         if (code == EOWNERDEAD) return false;
         if (code != 0) continue;
-        slot = Slot{part.region.base() + placement.offset, part.region.hva() + placement.offset, part.region.epoch(),
-                    RegionId{i}, placement.generation};
+        slot = Slot{part.region.base() + placement.offset,
+                    part.region.hva() + placement.offset,
+                    part.region.epoch(),
+                    static_cast<std::uint8_t>(i),
+                    placement.generation,
+                    placement.index};
         counts_.allocs[static_cast<unsigned>(request.kind)].fetch_add(1, std::memory_order_relaxed);
         return true;
     }
@@ -100,8 +104,7 @@ bool Pool::take_run(Context& context, std::uint64_t bytes, Slot& slot) noexcept 
     const bool mine = kept.pages.load(std::memory_order_relaxed) == pages;
     if (mine) {
         kept.pages.store(0, std::memory_order_relaxed);
-        fill(slot, kept.run, 0);
-        bump(context.allocs);
+        fill(slot, kept.run);
     }
     Contexts::Ops::leave(context.mark);
     return mine;
@@ -124,14 +127,15 @@ bool Pool::refill(ContextGroup& group, Context& context, std::uint64_t bytes, Sl
         n = part.core.claim(size_class, want, RegionId{i}, got);
     }
     if (n == 0) return false;
-    fill(slot, got[--n], kSizeClasses[size_class].bytes);
+    fill(slot, got[--n]);
     std::uint32_t kept = 0;
     if (contexts_.enter(context)) {
         // A signal handler may have put some there meanwhile.
         std::uint32_t at = stack.count.load(std::memory_order_relaxed);
         while (kept < n && at < stack.limit) stack.slots[at++] = got[kept++];
         stack.count.store(static_cast<std::uint16_t>(at), std::memory_order_relaxed);
-        bump(context.allocs);
+        // With the one that is handed out.
+        context.fetched.store(context.fetched.load(std::memory_order_relaxed) + kept + 1, std::memory_order_relaxed);
         Contexts::Ops::leave(context.mark);
     } else {
         group.allocs.fetch_add(1, std::memory_order_relaxed);
@@ -141,23 +145,23 @@ bool Pool::refill(ContextGroup& group, Context& context, std::uint64_t bytes, Sl
     return true;
 }
 
-void Pool::finish_free_slow(ContextGroup& group, Context* context, const Ending& ending) noexcept {
-    if (context != nullptr && ending.kind_ == SlotKind::kStreaming) {
+void Pool::finish_free_slow(ContextGroup& group, Context* context, Ending ending) noexcept {
+    if (context != nullptr && ending.kind == SlotKind::kStreaming) {
         if (contexts_.attention()) [[unlikely]] {
             heed_attention(*context);
-        } else if (ending.found_.run() ? keep_run(*context, ending)
-                                       : make_room(*context, ending.found_.size_class) && push(*context, ending)) {
+        } else if (ending.pages != 0
+                       ? keep_run(*context, ending)
+                       : make_room(*context, class_of_index(ending.slot.index())) && push(*context, ending)) {
             return;
         }
     }
-    if (ending.kind_ == SlotKind::kStreaming) group.frees.fetch_add(1, std::memory_order_relaxed);
+    if (ending.kind == SlotKind::kStreaming) group.frees.fetch_add(1, std::memory_order_relaxed);
     put_home(ending);
 }
 
-void Pool::put_home(const Ending& ending) noexcept {
-    const CachedSlot slot = SlabCore::kept(ending.found_, ending.region_, ending.generation_);
-    counts_.frees[static_cast<unsigned>(ending.kind_)].fetch_add(1, std::memory_order_relaxed);
-    give_home(ending.found_.size_class, &slot, 1);
+void Pool::put_home(Ending ending) noexcept {
+    counts_.frees[static_cast<unsigned>(ending.kind)].fetch_add(1, std::memory_order_relaxed);
+    give_home(class_of_index(ending.slot.index()), &ending.slot, 1);
 }
 
 void Pool::give_home(std::uint32_t size_class, const CachedSlot* slots, std::uint32_t count) noexcept {
@@ -170,17 +174,18 @@ void Pool::give_home(std::uint32_t size_class, const CachedSlot* slots, std::uin
     contexts_.clear_full();
 }
 
-bool Pool::keep_run(Context& context, const Ending& ending) noexcept {
-    const auto pages = static_cast<std::uint32_t>(ending.found_.bytes / kPageBytes);
+bool Pool::keep_run(Context& context, Ending ending) noexcept {
+    const std::uint32_t pages = ending.pages;
     KeptRun& kept = context.run_of(pages);
     if (kept.pages.load(std::memory_order_relaxed) != 0 || !contexts_.enter(context)) return false;
-    bool keeps = kept.pages.load(std::memory_order_relaxed) == 0 && (context.accepts >> ending.region_.value & 1) != 0;
+    bool keeps =
+        kept.pages.load(std::memory_order_relaxed) == 0 && (context.accepts >> ending.slot.region().value & 1) != 0;
     if (keeps && kept.granted < pages) {
         keeps = contexts_.grant(context, std::uint64_t{pages - kept.granted} * kPageBytes);
         if (keeps) kept.granted = pages;
     }
     if (keeps) {
-        kept.run = SlabCore::kept(ending.found_, ending.region_, ending.generation_);
+        kept.run = ending.slot;
         kept.pages.store(pages, std::memory_order_relaxed);
         bump(context.frees);
     }
@@ -202,6 +207,7 @@ bool Pool::make_room(Context& context, std::uint32_t size_class) noexcept {
         std::copy_n(stack.slots.begin(), n, old);
         std::copy(stack.slots.begin() + n, stack.slots.begin() + count, stack.slots.begin());
         stack.count.store(static_cast<std::uint16_t>(count - n), std::memory_order_relaxed);
+        context.fetched.store(context.fetched.load(std::memory_order_relaxed) - n, std::memory_order_relaxed);
     }
     Contexts::Ops::leave(context.mark);
     if (n != 0) give_home(size_class, old, n);
@@ -231,16 +237,44 @@ Error Pool::why_not(const AllocRequest& request) noexcept {
                 request.align, usage_.bytes());
 }
 
+// The part that a token names, nullptr when the token cannot be asked about. In a forked child the part finds nothing
+// but zeroes and says so itself.
+Pool::Part* Pool::part_of(const Slot& slot, SlotKind kind) const noexcept {
+    if (slot.region_number >= regions() || static_cast<unsigned>(kind) - 1 > 2) return nullptr;
+    Part* const part = parts_[slot.region_number].get();
+    return slot.gpa - part->region.base() < part->region.bytes() ? part : nullptr;
+}
+
+Placement Pool::placement_of(const Part& part, const Slot& slot) noexcept {
+    return {slot.gpa - part.region.base(), slot.generation};
+}
+
+// By address only: for runs, and for what begin() did not like.
+Pool::Ending Pool::begin_slow(const Slot& slot, SlotKind kind, std::uint64_t bytes, bool with_hva) noexcept {
+    const auto refused = [](Error error) { return Ending{{}, static_cast<std::uint32_t>(error.code()), SlotKind{}}; };
+    Part* const part = part_of(slot, kind);
+    if (part == nullptr) return refused(no_part(slot, kind));
+    const Placement placement = placement_of(*part, slot);
+    if (with_hva && slot.hva != part->region.hva() + placement.offset) return refused(misplaced(slot));
+    FoundSlot found;
+    if (const int code = part->core.begin_free(placement, static_cast<unsigned>(kind), bytes, found); code != 0) {
+        return refused(refuse(code, slot));
+    }
+    return {CachedSlot(slot.region(), found.head, slot_index(found.size_class, found.slot),
+                       next_generation(slot.generation)),
+            found.run() ? static_cast<std::uint32_t>(found.bytes / kPageBytes) : 0, kind};
+}
+
 // Why part_of() found none.
 Error Pool::no_part(const Slot& slot, SlotKind kind) const noexcept {
     if (!alive()) return fail(EOWNERDEAD, kForked);
     if (static_cast<unsigned>(kind) - 1 > 2) {
         return fail(EINVAL, "a slot of kind %llu, expected 1 to 3", static_cast<unsigned>(kind));
     }
-    if (slot.region.value >= regions()) {
-        return fail(EFAULT, "region %llu, but the pool has %llu", slot.region.value, regions());
+    if (slot.region_number >= regions()) {
+        return fail(EFAULT, "region %llu, but the pool has %llu", slot.region_number, regions());
     }
-    return fail(EFAULT, "GPA 0x%llx is not in region %llu", slot.gpa.value, slot.region.value);
+    return fail(EFAULT, "GPA 0x%llx is not in region %llu", slot.gpa.value, slot.region_number);
 }
 
 Error Pool::refuse(int code, const Slot& slot) noexcept {
@@ -260,15 +294,14 @@ Error Pool::misplaced(const Slot& slot) noexcept {
 }
 
 Result<void> Pool::free(const Slot& slot, SlotKind kind) noexcept {
-    Part* const part = part_of(slot, kind);
-    if (part == nullptr) return no_part(slot, kind);
-    Ending ending;
-    if (const auto begun = begin_at(slot, kind, 0, *part, ending); !begun) return begun;
-    finish_free(ending);
+    if (static_cast<unsigned>(kind) - 1 > 2) return no_part(slot, kind);
+    const Ending begun = begin(slot, kind, 0, false);
+    if (begun.refused()) return Error(static_cast<int>(begun.pages));
+    finish_free(begun);
     return {};
 }
 
-void Pool::finish_free(const Ending& ending) noexcept {
+void Pool::finish_free(Ending ending) noexcept {
     finish_free(direct_, context(direct_), ending);
 }
 

@@ -18,6 +18,30 @@ std::uint32_t cap_of(std::uint32_t size_class) noexcept {
     return static_cast<std::uint32_t>(std::min<std::uint64_t>(slots, SlotStack::kRoom));
 }
 
+struct Kept {
+    std::uint64_t bytes = 0;
+    std::uint64_t handed_out = 0;  // of what it fetched; when nothing moves, exact
+};
+
+Kept kept_by(const Context& context) noexcept {
+    Kept kept;
+    const std::uint64_t fetched = context.fetched.load(kRelaxed);
+    std::uint64_t count = 0;
+    for (std::uint32_t c = 0; c < kClasses; ++c) {
+        const std::uint64_t slots = context.stacks[c].count.load(kRelaxed);
+        count += slots;
+        kept.bytes += slots * kSlotBytes[c];
+    }
+    for (const KeptRun& run : context.runs) {
+        const std::uint64_t pages = run.pages.load(kRelaxed);
+        count += pages != 0 ? 1 : 0;
+        kept.bytes += pages * kPageBytes;
+    }
+    // Slots that another context fetched are freed here as well as there: modulo 2^64 the sum over contexts is right.
+    kept.handed_out = fetched - count;
+    return kept;
+}
+
 /// Waits for a context of which nobody else is in the middle of emptying it.
 void take(Context& context) noexcept {
     while (!Contexts::Ops::take(context.taken)) sched_yield();
@@ -50,8 +74,8 @@ void Pool::close_context(Context* context) noexcept {
 
 void Pool::close_taken(Context& context) noexcept {
     empty(context);
-    const std::uint64_t allocs = context.allocs.load(kRelaxed);
     const std::uint64_t frees = context.frees.load(kRelaxed);
+    const std::uint64_t allocs = frees + context.fetched.load(kRelaxed);
     ContextGroup& group = *context.group.load(kRelaxed);
     group.allocs.fetch_add(allocs, kRelaxed);
     group.frees.fetch_add(frees, kRelaxed);
@@ -84,8 +108,9 @@ Pool::GroupCounts Pool::count(const ContextGroup& group) const noexcept {
     GroupCounts counts{group.frees.load(kRelaxed), group.allocs.load(kRelaxed)};
     for (const Context& context : contexts_.all()) {
         if (context.group_id.load(kRelaxed) != group.id) continue;
+        const Kept kept = kept_by(context);
         counts.frees += context.frees.load(kRelaxed);
-        counts.allocs += context.allocs.load(kRelaxed);
+        counts.allocs += context.frees.load(kRelaxed) + kept.handed_out;
     }
     return counts;
 }
@@ -118,6 +143,7 @@ void Pool::empty_class(Context& context, std::uint32_t size_class) noexcept {
     const std::uint32_t count = stack.count.load(kRelaxed);
     if (count != 0) {
         stack.count.store(0, kRelaxed);
+        context.fetched.store(context.fetched.load(kRelaxed) - count, kRelaxed);
         give_home(size_class, stack.slots.data(), count);
     }
     contexts_.give_back(context, std::uint64_t{stack.limit} * kSizeClasses[size_class].bytes);
@@ -129,7 +155,10 @@ void Pool::empty(Context& context) noexcept {
         if (context.stacks[c].limit != 0) empty_class(context, c);
     }
     for (KeptRun& kept : context.runs) {
-        if (kept.pages.exchange(0, kRelaxed) != 0) give_home(kRunClass, &kept.run, 1);
+        if (kept.pages.exchange(0, kRelaxed) != 0) {
+            context.fetched.store(context.fetched.load(kRelaxed) - 1, kRelaxed);
+            give_home(kRunClass, &kept.run, 1);
+        }
         contexts_.give_back(context, std::uint64_t{kept.granted} * kPageBytes);
         kept.granted = 0;
     }
@@ -146,19 +175,10 @@ void Pool::heed_attention(Context& context) noexcept {
 std::uint64_t Pool::ever_allocated() const noexcept {
     std::uint64_t allocs = 0;
     for (const auto& of_kind : counts_.allocs) allocs += of_kind.load(kRelaxed);
-    for (const Context& context : contexts_.all()) allocs += context.allocs.load(kRelaxed);
-    return allocs;
-}
-
-std::uint64_t Pool::kept_bytes() const noexcept {
-    std::uint64_t bytes = 0;
     for (const Context& context : contexts_.all()) {
-        if (context.group_id.load(kRelaxed) == 0) continue;
-        for (std::uint32_t c = 0; c < kClasses; ++c)
-            bytes += std::uint64_t{context.stacks[c].count.load(kRelaxed)} * kSizeClasses[c].bytes;
-        for (const KeptRun& kept : context.runs) bytes += std::uint64_t{kept.pages.load(kRelaxed)} * kPageBytes;
+        if (context.group_id.load(kRelaxed) != 0) allocs += context.frees.load(kRelaxed) + kept_by(context).handed_out;
     }
-    return bytes;
+    return allocs;
 }
 
 PoolStats Pool::stats() const noexcept {
@@ -169,17 +189,23 @@ PoolStats Pool::stats() const noexcept {
     std::uint64_t freed[4] = {};
     // Frees first: a slot is never counted as freed before it was allocated.
     for (unsigned kind = 1; kind <= 3; ++kind) freed[kind] = counts_.frees[kind].load(kRelaxed);
-    for (const Context& context : contexts_.all()) freed[1] += context.frees.load(kRelaxed);
     for (unsigned kind = 1; kind <= 3; ++kind) stats.allocs_of_kind[kind] = counts_.allocs[kind].load(kRelaxed);
-    for (const Context& context : contexts_.all()) stats.allocs_of_kind[1] += context.allocs.load(kRelaxed);
+    std::uint64_t kept_bytes = 0;
+    for (const Context& context : contexts_.all()) {
+        if (context.group_id.load(kRelaxed) == 0) continue;
+        const Kept kept = kept_by(context);
+        const std::uint64_t frees = context.frees.load(kRelaxed);
+        freed[1] += frees;
+        stats.allocs_of_kind[1] += frees + kept.handed_out;
+        kept_bytes += kept.bytes;
+    }
     for (unsigned kind = 1; kind <= 3; ++kind) {
         const std::uint64_t allocs = stats.allocs_of_kind[kind];
         stats.slots_of_kind[kind] = allocs > freed[kind] ? allocs - freed[kind] : 0;
         stats.slots += stats.slots_of_kind[kind];
     }
-    const std::uint64_t kept = kept_bytes();
     const std::uint64_t away = usage_.bytes();
-    stats.used_bytes = away > kept ? away - kept : 0;
+    stats.used_bytes = away > kept_bytes ? away - kept_bytes : 0;
     stats.used_bytes_hiwater = usage_.most_bytes();
     stats.full = full_.load(kRelaxed);
     return stats;

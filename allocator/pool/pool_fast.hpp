@@ -20,14 +20,15 @@ namespace bounce {
 }
 
 // Field by field, and straight to where it is wanted: a copy of what was just written in parts is slow.
-[[gnu::always_inline]] inline void Pool::fill(Slot& slot, const CachedSlot& kept, std::uint64_t slot_bytes) noexcept {
-    Part& part = *parts_[kept.region().value];
-    const std::uint64_t position = part.core.hand_out(kept, slot_bytes, static_cast<unsigned>(SlotKind::kStreaming));
-    slot.gpa = part.first_gpa + position;
-    slot.hva = reinterpret_cast<std::byte*>(part.first_hva + position);
-    slot.epoch = part.region.epoch();
-    slot.region = kept.region();
+[[gnu::always_inline]] inline void Pool::fill(Slot& slot, CachedSlot kept) noexcept {
+    const View& view = views_[kept.region().value];
+    const std::uint64_t position = view.hand_out(kept, static_cast<unsigned>(SlotKind::kStreaming));
+    slot.gpa = view.first_gpa + position;
+    slot.hva = reinterpret_cast<std::byte*>(view.first_hva + position);
+    slot.epoch = view.region->epoch();
+    slot.region_number = static_cast<std::uint8_t>(kept.region().value);
     slot.generation = kept.generation();
+    slot.index = kept.index();
 }
 
 [[gnu::always_inline]] inline bool Pool::pop(Context& context, std::uint32_t size_class, Slot& slot) noexcept {
@@ -36,22 +37,21 @@ namespace bounce {
     SlotStack& stack = context.stacks[size_class];
     const std::uint32_t count = stack.count.load(std::memory_order_relaxed);
     if (count != 0) [[likely]] {
-        fill(slot, stack.slots[count - 1], kSizeClasses[size_class].bytes);
+        fill(slot, stack.slots[count - 1]);
         stack.count.store(static_cast<std::uint16_t>(count - 1), std::memory_order_relaxed);
-        bump(context.allocs);
     }
     Contexts::Ops::leave(context.mark);
     return count != 0;
 }
 
-[[gnu::always_inline]] inline bool Pool::push(Context& context, const Ending& ending) noexcept {
+[[gnu::always_inline]] inline bool Pool::push(Context& context, Ending ending) noexcept {
     if (!contexts_.enter(context)) [[unlikely]]
         return false;
-    SlotStack& stack = context.stacks[ending.found_.size_class];
+    SlotStack& stack = context.stacks[class_of_index(ending.slot.index())];
     const std::uint32_t count = stack.count.load(std::memory_order_relaxed);
-    const bool room = count < stack.limit && (context.accepts >> ending.region_.value & 1) != 0;
+    const bool room = count < stack.limit && (context.accepts >> ending.slot.region().value & 1) != 0;
     if (room) [[likely]] {
-        stack.slots[count] = SlabCore::kept(ending.found_, ending.region_, ending.generation_);
+        stack.slots[count] = ending.slot;
         stack.count.store(static_cast<std::uint16_t>(count + 1), std::memory_order_relaxed);
         bump(context.frees);
     }
@@ -66,55 +66,44 @@ namespace bounce {
     return alloc_slow(group, context, bytes, slot);
 }
 
-// The part that a token names, nullptr when the token cannot be asked about. In a forked child the part finds nothing
-// but zeroes and says so itself.
-[[gnu::always_inline]] inline Pool::Part* Pool::part_of(const Slot& slot, SlotKind kind) const noexcept {
-    if (slot.region.value >= regions() || static_cast<unsigned>(kind) - 1 > 2) [[unlikely]]
-        return nullptr;
-    Part* const part = parts_[slot.region.value].get();
-    return slot.gpa - part->region.base() < part->region.bytes() ? part : nullptr;
-}
-
-[[gnu::always_inline]] inline Placement Pool::placement_of(const Part& part, const Slot& slot) noexcept {
-    return {slot.gpa - part.region.base(), slot.generation};
+[[gnu::always_inline]] inline Pool::Ending Pool::begin(const Slot& slot, SlotKind kind, std::uint64_t bytes,
+                                                       bool with_hva) noexcept {
+    if (slot.region_number >= regions()) [[unlikely]]
+        return begin_slow(slot, kind, bytes, with_hva);
+    const View& view = views_[slot.region_number];
+    const std::uint64_t position = slot.gpa - view.first_gpa;
+    std::uint32_t head = 0;
+    const bool good = position - view.begin < view.bytes &&
+                      (!with_hva || reinterpret_cast<std::uintptr_t>(slot.hva) - view.first_hva == position) &&
+                      bytes <= kSlotBytes[class_of_index(slot.index)] &&
+                      view.is_at(position, slot.index, slot.generation, head) &&
+                      view.drop(head, slot_of_index(slot.index), static_cast<unsigned>(kind), slot.generation);
+    // A run, or an error.
+    if (!good) [[unlikely]]
+        return begin_slow(slot, kind, bytes, with_hva);
+    return {CachedSlot(slot.region(), head, slot.index, next_generation(slot.generation)), 0, kind};
 }
 
 [[gnu::always_inline]] inline Result<void> Pool::begin_free(const Slot& slot, SlotKind kind, std::uint64_t bytes,
                                                             Ending& ending) noexcept {
-    Part* const part = part_of(slot, kind);
-    if (part == nullptr) [[unlikely]]
-        return no_part(slot, kind);
-    if (slot.hva != part->region.hva() + (slot.gpa - part->region.base())) [[unlikely]]
-        return misplaced(slot);
-    return begin_at(slot, kind, bytes, *part, ending);
-}
-
-[[gnu::always_inline]] inline Result<void> Pool::begin_at(const Slot& slot, SlotKind kind, std::uint64_t bytes,
-                                                          Part& part, Ending& ending) noexcept {
-    const int code = part.core.begin_free(placement_of(part, slot), static_cast<unsigned>(kind), bytes, ending.found_);
-    if (code != 0) [[unlikely]]
-        return refuse(code, slot);
-    ending.kind_ = kind;
-    ending.generation_ = slot.generation;
-    ending.region_ = slot.region;
+    const Ending begun = begin(slot, kind, bytes, true);
+    if (begun.refused()) [[unlikely]]
+        return Error(static_cast<int>(begun.pages));
+    ending = begun;
     return {};
 }
 
 [[gnu::always_inline]] inline Result<void> Pool::free(ContextGroup& group, Context* context,
                                                       const Slot& slot) noexcept {
-    Part* const part = part_of(slot, SlotKind::kStreaming);
-    if (part == nullptr) [[unlikely]]
-        return no_part(slot, SlotKind::kStreaming);
-    Ending ending;
-    if (const auto begun = begin_at(slot, SlotKind::kStreaming, 0, *part, ending); !begun) [[unlikely]]
-        return begun;
-    finish_free(group, context, ending);
+    const Ending begun = begin(slot, SlotKind::kStreaming, 0, false);
+    if (begun.refused()) [[unlikely]]
+        return Error(static_cast<int>(begun.pages));
+    finish_free(group, context, begun);
     return {};
 }
 
-[[gnu::always_inline]] inline void Pool::finish_free(ContextGroup& group, Context* context,
-                                                     const Ending& ending) noexcept {
-    if (context != nullptr && ending.kind_ == SlotKind::kStreaming && !ending.found_.run() && push(*context, ending))
+[[gnu::always_inline]] inline void Pool::finish_free(ContextGroup& group, Context* context, Ending ending) noexcept {
+    if (context != nullptr && ending.kind == SlotKind::kStreaming && ending.pages == 0 && push(*context, ending))
         [[likely]]
         return;
     finish_free_slow(group, context, ending);

@@ -30,20 +30,33 @@
 
 namespace bounce {
 
+/// Which slot of which class, in 16 bits.
+constexpr std::uint16_t slot_index(std::uint32_t size_class, std::uint32_t slot) {
+    return static_cast<std::uint16_t>(size_class << 9 | slot);
+}
+constexpr std::uint32_t class_of_index(std::uint16_t index) {
+    return index >> 9U;
+}
+constexpr std::uint32_t slot_of_index(std::uint16_t index) {
+    return index & 511U;
+}
+
 /// A free slot, or the first page of a free run, in 8 bytes. The generation is the one that its next token will have.
 class CachedSlot {
 public:
-    CachedSlot() noexcept = default;
-    CachedSlot(RegionId region, std::uint32_t head, std::uint32_t slot, std::uint8_t generation) noexcept
-        : packed_(std::uint64_t{head} << 32 | slot << 16 | std::uint32_t{generation} << 8 | region.value) {}
+    constexpr CachedSlot() noexcept = default;
+    CachedSlot(RegionId region, std::uint32_t head, std::uint16_t index, std::uint8_t generation) noexcept
+        : packed_(std::uint64_t{head} << 32 | std::uint32_t{index} << 16 | std::uint32_t{generation} << 8 |
+                  static_cast<std::uint8_t>(region.value)) {}
 
     [[nodiscard]] RegionId region() const noexcept { return RegionId{static_cast<std::uint8_t>(packed_)}; }
     [[nodiscard]] std::uint32_t head() const noexcept { return static_cast<std::uint32_t>(packed_ >> 32); }
-    [[nodiscard]] std::uint32_t slot() const noexcept { return static_cast<std::uint16_t>(packed_ >> 16); }
+    [[nodiscard]] std::uint16_t index() const noexcept { return static_cast<std::uint16_t>(packed_ >> 16); }
+    [[nodiscard]] std::uint32_t slot() const noexcept { return slot_of_index(index()); }
     [[nodiscard]] std::uint8_t generation() const noexcept { return static_cast<std::uint8_t>(packed_ >> 8); }
 
 private:
-    std::uint64_t packed_;
+    std::uint64_t packed_ = 0;
 };
 static_assert(sizeof(CachedSlot) == 8);
 
@@ -53,20 +66,14 @@ struct MarkOps {
     using Word = typename Policy::template Atomic<std::uint32_t>;
 
     /// False: go without the context. (The mark is set already when a signal handler comes in the middle of an
-    /// operation of the thread that it interrupts.) `fenced`: there is no heavy barrier, so the light one must do.
-    [[gnu::always_inline]] static bool enter(Word& mark, const Word& attention, bool fenced) noexcept {
+    /// operation of the thread that it interrupts.)
+    [[gnu::always_inline]] static bool enter(Word& mark, const Word& attention) noexcept {
         if (mark.load(std::memory_order_relaxed) != 0) return false;
-        if (fenced) {
-            // M1: seq_cst, before the load of attention; pairs with T1 in the absence of a heavy barrier.
-            mark.exchange(1, std::memory_order_seq_cst);
-        } else {
-            // M1: relaxed, with the barrier behind it; pairs with the heavy barrier after T1.
-            mark.store(1, std::memory_order_relaxed);
-            Policy::light_barrier();
-        }
-        // M2: acquire, pairs with T2 in end_attention(): what others did with the context is done. seq_cst without
-        // the heavy barrier, as M1.
-        if (attention.load(fenced ? std::memory_order_seq_cst : std::memory_order_acquire) == 0) return true;
+        // M1: relaxed, with the barrier behind it; pairs with the heavy barrier after T1.
+        mark.store(1, std::memory_order_relaxed);
+        Policy::light_barrier();
+        // M2: acquire, pairs with T2 in end_attention(): what others did with the context is done.
+        if (attention.load(std::memory_order_acquire) == 0) return true;
         leave(mark);
         return false;
     }
@@ -75,7 +82,7 @@ struct MarkOps {
         mark.store(0, std::memory_order_release);
     }
 
-    /// The caller runs the heavy barrier next, or nothing when the owners are `fenced`.
+    /// The caller runs the heavy barrier next.
     static void begin_attention(Word& attention) noexcept {
         // T1: seq_cst, before the heavy barrier; pairs with M1 and M2 in enter().
         attention.fetch_add(1, std::memory_order_seq_cst);
@@ -86,8 +93,8 @@ struct MarkOps {
     }
     /// After begin_attention() and the heavy barrier: is the owner outside, and will it stay there?
     static bool idle(const Word& mark) noexcept {
-        // M4: pairs with M3 in leave(); seq_cst without the heavy barrier, as M1.
-        return mark.load(std::memory_order_seq_cst) == 0;
+        // M4: pairs with M3 in leave().
+        return mark.load(std::memory_order_acquire) == 0;
     }
     static bool take(Word& taken) noexcept {
         std::uint32_t expected = 0;
@@ -127,10 +134,10 @@ struct Context {
     alignas(kCacheLine) std::atomic<std::uint32_t> mark{0};
     std::atomic<std::uint32_t> taken{0};
     // Written by the owner only, inside; read by statistics.
-    std::atomic<std::uint64_t> allocs{0};
     std::atomic<std::uint64_t> frees{0};
-    std::uint64_t accepts = 0;  // a bit for each region whose slots may stay here
-    std::uint64_t granted = 0;  // bytes of the pool's budget for contexts
+    std::atomic<std::uint64_t> fetched{0};  // slots that came from home, less those that went home
+    std::uint64_t accepts = 0;              // a bit for each region whose slots may stay here
+    std::uint64_t granted = 0;              // bytes of the pool's budget for contexts
     // Who it is for.
     alignas(kCacheLine) std::atomic<std::uint64_t> group_id{0};  // 0: nobody
     std::atomic<ContextGroup*> group{nullptr};

@@ -14,7 +14,7 @@ SlabCore::SlabCore(Gpa base, std::uint64_t bytes, std::byte* memory, Usage& usag
       phase_(std::uint64_t{tables_.first} * kPageBytes),
       region_bytes_(bytes),
       usage_(usage),
-      checked_(checked),
+      view_(tables_, bytes, checked),
       pages_(tables_.first, tables_.end, {tables_.chunk_bits, tables_.chunks()},
              {tables_.chunk_infos, tables_.chunks()}) {}
 
@@ -45,7 +45,8 @@ void SlabCore::push_returned(std::uint32_t head) noexcept {
 }
 
 // Why a slot with this state cannot be freed with such a token; 0 when it can.
-int SlabCore::diagnose(const Found& found, std::uint8_t seen, unsigned kind, std::uint8_t generation) const noexcept {
+int SlabCore::diagnose(const FoundSlot& found, std::uint8_t seen, unsigned kind,
+                       std::uint8_t generation) const noexcept {
     // The tail of a slab is no slot.
     if (!found.run() && found.slot >= tables_.shape(found.head).slots) return EFAULT;
     if (state_kind(seen) == 0) return EALREADY;
@@ -78,7 +79,8 @@ std::uint32_t SlabCore::claim(std::uint32_t size_class, std::uint32_t want, Regi
         const std::uint32_t slot = index * 64 + bit;
         const PageEntry entry = tables_.entry(head + static_cast<std::uint32_t>(slot * slot_bytes / kPageBytes));
         const unsigned generation = Ops::generation(tables_.state(head, slot));
-        slots[count++] = CachedSlot(region, head, slot, token_generation(generation, entry.birth));
+        slots[count++] =
+            CachedSlot(region, head, slot_index(size_class, slot), token_generation(generation, entry.birth));
     }
     usage_.add(count * slot_bytes);
     return count;
@@ -102,23 +104,57 @@ void SlabCore::give_home(std::uint32_t size_class, const CachedSlot* slots, std:
 }
 
 int SlabCore::free(const Placement& placement, unsigned kind) noexcept {
-    Found found;
+    FoundSlot found;
     if (const int code = begin_free(placement, kind, 0, found); code != 0) return code;
     finish_free(found);
     return 0;
 }
 
-void SlabCore::finish_free(const Found& found) noexcept {
-    const CachedSlot slot = kept(found, RegionId{}, 0);
+// EFAULT: no slot or run begins at this address. EALREADY: what did has gone with its slab or run.
+int SlabCore::find(const Placement& placement, FoundSlot& found) const noexcept {
+    const std::uint64_t position = placement.offset + phase_;
+    const auto page = static_cast<std::uint32_t>(position / kPageBytes);
+    const PageEntry entry = tables_.entry(page);
+    // Another life of this page: the token is of an earlier one.
+    found.stale = entry.birth != placement.generation / kGenerations;
+    found.size_class = entry.size_class;
+    if (entry.kind == PageEntry::kNone) return alive() ? EFAULT : EOWNERDEAD;
+    if (entry.size_class < kClasses) {
+        const SizeClass& size_class = kSizeClasses[entry.size_class];
+        found.head = page - entry.distance;
+        found.bytes = size_class.bytes;
+        const std::uint64_t inside = position - std::uint64_t{found.head} * kPageBytes;
+        found.slot = size_class.slot_of(inside);
+        if (std::uint64_t{found.slot} * size_class.bytes != inside) return EFAULT;
+    } else {
+        if (entry.kind == PageEntry::kRunBody || position % kPageBytes != 0) return EFAULT;
+        found.head = page;
+        found.slot = 0;
+        found.bytes = std::uint64_t{tables_.shape(page).pages} * kPageBytes;
+    }
+    return entry.kind == PageEntry::kDead ? EALREADY : 0;
+}
+
+int SlabCore::begin_free(const Placement& placement, unsigned kind, std::uint64_t bytes, FoundSlot& found) noexcept {
+    if (const int code = find(placement, found); code != 0) return code;
+    if (!found.stale && bytes <= found.bytes && view_.drop(found.head, found.slot, kind, placement.generation))
+        return 0;
+    const int code = check(placement, kind, bytes);
+    return code != 0 ? code : EALREADY;  // it was let go meanwhile
+}
+
+void SlabCore::finish_free(const FoundSlot& found) noexcept {
+    const CachedSlot slot(RegionId{}, found.head, slot_index(found.size_class, found.slot), 0);
     give_home(found.size_class, &slot, 1);
 }
 
 int SlabCore::check(const Placement& placement, unsigned kind, std::uint64_t bytes) const noexcept {
-    Found found;
+    FoundSlot found;
     if (const int code = find(placement, found); code != 0) return code;
     const std::uint8_t seen = tables_.state(found.head, found.slot).load(std::memory_order_relaxed);
-    const int code = unchecked(kind) ? 0 : diagnose(found, seen, kind, placement.generation);
-    return code == 0 && bytes > found.bytes ? EFAULT : code;
+    const int code = view_.unchecked(kind) ? 0 : diagnose(found, seen, kind, placement.generation);
+    if (code != 0) return code;
+    return bytes > found.bytes ? EFAULT : found.stale ? ESTALE : 0;
 }
 
 int SlabCore::find_inside(std::uint64_t offset, std::uint64_t bytes, unsigned kind) const noexcept {

@@ -18,9 +18,9 @@
 #include <mutex>
 
 #include "allocator/base/types.hpp"
-#include "allocator/slab/context.hpp"
 #include "allocator/slab/page_table.hpp"
 #include "allocator/slab/slab_tables.hpp"
+#include "allocator/slab/slot_view.hpp"
 #include "allocator/slab/usage.hpp"
 
 namespace bounce {
@@ -29,22 +29,12 @@ namespace bounce {
 struct Placement {
     std::uint64_t offset = 0;
     std::uint8_t generation = 0;
+    std::uint16_t index = 0;  // slot_index()
 };
 
 class SlabCore {
 public:
     static constexpr std::uint64_t kNaturalAlign = 8;  // every class is a multiple of it
-
-    /// A slot or run found by address.
-    struct Found {
-        std::uint32_t head = 0;
-        std::uint32_t slot = 0;
-        std::uint32_t size_class = 0;  // kRunClass: a run
-        bool stale = false;            // the token is of an earlier life of the page
-        std::uint64_t bytes = 0;       // of the slot or run
-
-        [[nodiscard]] bool run() const noexcept { return size_class == kRunClass; }
-    };
 
     struct Request {
         std::uint64_t bytes;  // > 0
@@ -67,23 +57,22 @@ public:
     std::uint32_t claim(std::uint32_t size_class, std::uint32_t want, RegionId region, CachedSlot* slots) noexcept;
     /// Slots (or a run) that a context kept go home.
     void give_home(std::uint32_t size_class, const CachedSlot* slots, std::uint32_t count) noexcept;
-    /// A context hands a slot out, or the first page of a run; its position, from page 0.
-    std::uint64_t hand_out(const CachedSlot& slot, std::uint64_t slot_bytes, unsigned kind) noexcept;
-
     /// A free has two halves. begin_free() decides, once, and the slot stays out of reach until finish_free(), or until
-    /// a context has what kept() makes of it. 0; EFAULT (also when the slot is shorter than `bytes`), EALREADY, ESTALE
+    /// a context has it. 0; EFAULT (also when the slot is shorter than `bytes`), EALREADY, ESTALE
     /// or EPERM: nothing has changed then; or EOWNERDEAD. offset is inside the region.
-    int begin_free(const Placement& placement, unsigned kind, std::uint64_t bytes, Found& found) noexcept;
-    void finish_free(const Found& found) noexcept;
-    static CachedSlot kept(const Found& found, RegionId region, std::uint8_t generation) noexcept;
+    int begin_free(const Placement& placement, unsigned kind, std::uint64_t bytes, FoundSlot& found) noexcept;
+    void finish_free(const FoundSlot& found) noexcept;
     int free(const Placement& placement, unsigned kind) noexcept;
-    /// What begin_free() would say.
-    [[nodiscard]] int check(const Placement& placement, unsigned kind, std::uint64_t bytes) const noexcept;
     /// 0 when [offset, offset + bytes) lies in one slot or run of this kind; EFAULT, EPERM.
     [[nodiscard]] int find_inside(std::uint64_t offset, std::uint64_t bytes, unsigned kind) const noexcept;
 
     /// Could this be had if nothing were handed out?
     [[nodiscard]] bool could_hold(const Request& request) const noexcept;
+
+    /// What the hot path needs; good as long as the core.
+    [[nodiscard]] const SlotView& view() const noexcept { return view_; }
+    /// What begin_free() would say.
+    [[nodiscard]] int check(const Placement& placement, unsigned kind, std::uint64_t bytes) const noexcept;
 
     /// False in a forked child.
     [[nodiscard]] bool alive() const noexcept;
@@ -103,9 +92,8 @@ private:
     void put_back(std::uint32_t word, std::uint64_t bits) noexcept;
     void push_returned(std::uint32_t head) noexcept;
     void note_free() noexcept;
-    int find(const Placement& placement, Found& found) const noexcept;
-    [[nodiscard]] bool unchecked(unsigned kind) const noexcept { return !checked_ && kind == 1; }
-    [[nodiscard]] int diagnose(const Found& found, std::uint8_t seen, unsigned kind,
+    int find(const Placement& placement, FoundSlot& found) const noexcept;
+    [[nodiscard]] int diagnose(const FoundSlot& found, std::uint8_t seen, unsigned kind,
                                std::uint8_t generation) const noexcept;
 
     // slab_slow.cpp: what takes the page lock
@@ -135,7 +123,7 @@ private:
     std::uint64_t phase_;  // of the region's first byte, from page 0
     std::uint64_t region_bytes_;
     Usage& usage_;
-    bool checked_;
+    SlotView view_;
     // Odd: somebody looked everywhere and found nothing in this epoch; the next free begins a new one.
     alignas(kCacheLine) std::atomic<std::uint64_t> epoch_{2};
     alignas(kCacheLine) std::atomic<std::uint32_t> returned_{0};  // page + 1: top of the stack of returned slabs

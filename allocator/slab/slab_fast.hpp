@@ -2,73 +2,9 @@
 // The hot part of the core, inlined into the few places that use it.
 #pragma once
 
-#include <cerrno>
-
 #include "allocator/slab/slab_core.hpp"
 
 namespace bounce {
-
-// A token's generation: that of the slot, and the birth count of the page on which the slot begins.
-constexpr std::uint8_t token_generation(unsigned generation, unsigned birth) {
-    return static_cast<std::uint8_t>(birth << 6 | generation);
-}
-
-// EFAULT: no slot or run begins at this address. EALREADY: what did has gone with its slab or run.
-[[gnu::always_inline]] inline int SlabCore::find(const Placement& placement, Found& found) const noexcept {
-    const std::uint64_t position = placement.offset + phase_;
-    const auto page = static_cast<std::uint32_t>(position / kPageBytes);
-    const PageEntry entry = tables_.entry(page);
-    // Another life of this page: the token is of an earlier one.
-    found.stale = entry.birth != placement.generation / kGenerations;
-    found.size_class = entry.size_class;
-    if (entry.size_class < kClasses && entry.kind != PageEntry::kNone) [[likely]] {
-        const SizeClass& size_class = kSizeClasses[entry.size_class];
-        found.head = page - entry.distance;
-        found.bytes = size_class.bytes;
-        const std::uint64_t inside = position - std::uint64_t{found.head} * kPageBytes;
-        found.slot = size_class.slot_of(inside);
-        if (std::uint64_t{found.slot} * size_class.bytes != inside) [[unlikely]]
-            return EFAULT;
-        return entry.kind == PageEntry::kDead ? EALREADY : 0;
-    }
-    if (entry.kind == PageEntry::kNone) return alive() ? EFAULT : EOWNERDEAD;
-    if (entry.kind == PageEntry::kRunBody || position % kPageBytes != 0) return EFAULT;
-    found.head = page;
-    found.slot = 0;
-    found.bytes = std::uint64_t{tables_.shape(page).pages} * kPageBytes;
-    return entry.kind == PageEntry::kDead ? EALREADY : 0;
-}
-
-[[gnu::always_inline]] inline int SlabCore::begin_free(const Placement& placement, unsigned kind, std::uint64_t bytes,
-                                                       Found& found) noexcept {
-    if (const int code = find(placement, found); code != 0) [[unlikely]]
-        return code;
-    Ops::State& state = tables_.state(found.head, found.slot);
-    if (found.stale || bytes > found.bytes) [[unlikely]] {
-        const int code = diagnose(found, state.load(std::memory_order_relaxed), kind, placement.generation);
-        return code != 0 ? code : EFAULT;
-    }
-    if (unchecked(kind)) return 0;
-    std::uint8_t seen = 0;
-    if (Ops::drop(state, kind, placement.generation, seen)) [[likely]]
-        return 0;
-    return diagnose(found, seen, kind, placement.generation);
-}
-
-[[gnu::always_inline]] inline CachedSlot SlabCore::kept(const Found& found, RegionId region,
-                                                        std::uint8_t generation) noexcept {
-    const auto next =
-        static_cast<std::uint8_t>((generation & ~(kGenerations - 1)) | ((generation + 1U) & (kGenerations - 1)));
-    return CachedSlot(region, found.head, found.slot, next);
-}
-
-[[gnu::always_inline]] inline std::uint64_t SlabCore::hand_out(const CachedSlot& slot, std::uint64_t slot_bytes,
-                                                               unsigned kind) noexcept {
-    if (!unchecked(kind)) {
-        Ops::hand_out(tables_.state(slot.head(), slot.slot()), kind, slot.generation() & (kGenerations - 1));
-    }
-    return std::uint64_t{slot.head()} * kPageBytes + slot.slot() * slot_bytes;
-}
 
 [[gnu::always_inline]] inline bool SlabCore::claim_current(std::uint32_t size_class, unsigned kind,
                                                            Placement& placement) noexcept {
@@ -97,7 +33,7 @@ constexpr std::uint8_t token_generation(unsigned generation, unsigned birth) {
     const unsigned generation = Ops::take(tables_.state(head, slot), kind);
     const std::uint64_t position = std::uint64_t{head} * kPageBytes + std::uint64_t{slot} * bytes;
     const PageEntry entry = tables_.entry(static_cast<std::uint32_t>(position / kPageBytes));
-    placement = {position - phase_, token_generation(generation, entry.birth)};
+    placement = {position - phase_, token_generation(generation, entry.birth), slot_index(size_class, slot)};
     usage_.add(bytes);
 }
 

@@ -140,8 +140,8 @@ bool SlabCore::place_run(std::uint32_t pages, std::uint32_t align, std::uint32_t
         tables_.entries[head + i].store(body.pack(), std::memory_order_relaxed);
     }
     const unsigned generation = Ops::take(tables_.state(head, 0), kind);
-    placement = {std::uint64_t{head} * kPageBytes - phase_,
-                 static_cast<std::uint8_t>(birth * kGenerations + generation)};
+    placement = {std::uint64_t{head} * kPageBytes - phase_, token_generation(generation, birth),
+                 slot_index(kRunClass, 0)};
     usage_.add(std::uint64_t{pages} * kPageBytes);
     return true;
 }

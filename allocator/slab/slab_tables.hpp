@@ -31,10 +31,15 @@ struct PageEntry {
     std::uint32_t size_class = 0;
 
     [[nodiscard]] constexpr std::uint32_t pack() const {
-        return static_cast<std::uint32_t>(kind) | birth << 3 | distance << 5 | size_class << 14;
+        return static_cast<std::uint32_t>(kind) << 18 | size_class << 11 | birth << 9 | distance;
     }
+    /// All but the distance of a page of a live slab.
+    static constexpr std::uint32_t slab_page(std::uint32_t size_class, std::uint32_t birth) {
+        return PageEntry{kSlab, birth, 0, size_class}.pack() >> 9;
+    }
+    static constexpr std::uint32_t all_but_distance(std::uint32_t packed) { return packed >> 9; }
     static constexpr PageEntry unpack(std::uint32_t packed) {
-        return {static_cast<Kind>(packed & 7), packed >> 3 & 3, packed >> 5 & kMaxDistance, packed >> 14 & 127};
+        return {static_cast<Kind>(packed >> 18), packed >> 9 & 3, packed & kMaxDistance, packed >> 11 & 127};
     }
 };
 

@@ -100,11 +100,12 @@ Result<void> Device::map(Context* context, void* buf, std::size_t bytes, Directi
     mapping.slot = slot.hva;
     mapping.device = id_;
     mapping.epoch = slot.epoch;
-    mapping.flags = flags;
+    mapping.flags = static_cast<std::uint16_t>(flags);
+    mapping.region = slot.region_number;
     mapping.generation = slot.generation;
+    mapping.index = slot.index;
     mapping.direction = static_cast<std::uint8_t>(direction);
     mapping.state = kLiveMapping;
-    mapping.region = static_cast<std::uint8_t>(slot.region.value);
     return {};
 }
 
@@ -138,7 +139,7 @@ Result<void> Device::unmap(Context* context, bounce_mapping& mapping, std::size_
     bool renewed = false;
     if (copies_back(Direction{mapping.direction})) {
         // Before the copy: old tokens copy nothing. After it: the memory may have been renewed while it was copied.
-        const Region& region = pool_.region(slot.region);
+        const Region& region = pool_.region(slot.region());
         renewed = region.renewed_since(slot.epoch);
         if (!renewed && written != 0 && (mapping.flags & BOUNCE_MAP_SKIP_SYNC) == 0) {
             copy_from_slot(mapping.orig, slot.hva, std::min<std::size_t>(written, mapping.bytes));
@@ -180,7 +181,7 @@ Result<void> Device::check_sync(const bounce_mapping& mapping, std::size_t offse
 }
 
 Result<void> Device::check_fresh(const Slot& slot) const noexcept {
-    if (pool_.region(slot.region).renewed_under_copy(slot.epoch)) [[unlikely]]
+    if (pool_.region(slot.region()).renewed_under_copy(slot.epoch)) [[unlikely]]
         return fail(ESTALE, "the memory behind the mapping (address 0x%llx) was renewed", slot.gpa.value);
     return {};
 }

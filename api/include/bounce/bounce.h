@@ -232,11 +232,12 @@ typedef struct bounce_mapping {
     void *slot;     /* where the bytes are in the pool: not to be touched between map and unmap but through sync */
     uint32_t device;
     uint32_t epoch;
-    uint32_t flags;
+    uint8_t region;
     uint8_t generation;
+    uint16_t index;
+    uint16_t flags;
     uint8_t direction;
     uint8_t state;
-    uint8_t region;
 } bounce_mapping;
 
 /* Maps bytes > 0 at buf. to_device and bidirectional copy in, from_device copies nothing in (but see PRESERVE; what the
@@ -292,11 +293,12 @@ typedef struct bounce_block {
     uint64_t bytes; /* as asked for */
     uint32_t device;
     uint32_t epoch;
+    uint8_t region;
     uint8_t generation;
+    uint16_t index;
     uint8_t kind;
     uint8_t state;
-    uint8_t region;
-    uint32_t reserved;
+    uint16_t reserved;
 } bounce_block;
 
 /* Coherent memory: zeroed, both sides see it at once (rings, control blocks). align: power of two up to 2 MiB; 0 = 64.

@@ -127,7 +127,7 @@ TEST(Pool, FreeErrorsAreDistinctAndChangeNothing) {
         wrong.gpa = Gpa{0};
         EXPECT_EQ(pool->free(wrong, SlotKind::kCoherent).code(), EFAULT);
         wrong = *slot;
-        wrong.region = RegionId{1};
+        wrong.region_number = 1;
         EXPECT_EQ(pool->free(wrong, SlotKind::kCoherent).code(), EFAULT);
         wrong = *slot;
         ++wrong.generation;
@@ -254,7 +254,7 @@ TEST(Pool, RegionsThatComeWhileItIsLentAreNotUsed) {
     pool->use_regions(2);
     auto second = pool->alloc(request_of(2 * kMiB));
     ASSERT_TRUE(second) << last_error();
-    EXPECT_EQ(second->region.value, 1U);
+    EXPECT_EQ(second->region().value, 1U);
     ASSERT_TRUE(pool->add_region(region_config(kMiB, 16 * kGiB))) << last_error();
     EXPECT_EQ(pool->usable_regions(), 2U);
     pool->take_back();
@@ -299,7 +299,7 @@ TEST(Pool, ForgetsItsOwnAlsoBesideImportedMemory) {
     ASSERT_TRUE(pool->add_region(imported)) << last_error();
     auto slot = pool->alloc(request_of(64));
     ASSERT_TRUE(slot);
-    ASSERT_EQ(slot->region.value, 0U);
+    ASSERT_EQ(slot->region().value, 0U);
     slot->hva[0] = std::byte{3};
     ASSERT_TRUE(pool->free(*slot, SlotKind::kStreaming));
     ASSERT_TRUE(pool->forget()) << last_error();

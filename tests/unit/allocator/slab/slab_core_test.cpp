@@ -120,7 +120,7 @@ TEST(SlabCore, BeginFreeKeepsTheSlotOutOfReach) {
     for (Placement& slot : slots) ASSERT_EQ(core.alloc(4096, slot), 0);
     Placement other;
     ASSERT_EQ(core.alloc(4096, other), ENOSPC);
-    SlabCore::Found found;
+    FoundSlot found;
     EXPECT_EQ(core.core.begin_free(slots[3], 1, 4097, found), EFAULT);
     EXPECT_EQ(core.core.begin_free(slots[3], 2, 4096, found), EPERM);
     ASSERT_EQ(core.core.begin_free(slots[3], 1, 4096, found), 0);
