@@ -45,6 +45,8 @@ public:
     [[nodiscard]] std::uint64_t fd_offset() const noexcept { return fd_offset_; }
     [[nodiscard]] std::uint32_t page_bytes() const noexcept { return page_bytes_.load(std::memory_order_relaxed); }
     [[nodiscard]] bool imported() const noexcept { return imported_; }
+    /// As configured: where the memory is bound, or where the caller says that his is.
+    [[nodiscard]] NodeId node() const noexcept { return node_; }
     /// How often renew() replaced the memory.
     [[nodiscard]] std::uint32_t epoch() const noexcept {
         // R1: acquire, pairs with R2 in renew(): who sees the new epoch sees the new memory's descriptor.

@@ -98,6 +98,7 @@ int bounce_pool_region(bounce_pool* pool, uint32_t index, bounce_region_info* in
     info->fd_offset = region.fd_offset();
     info->generation = region.epoch();
     info->imported = region.imported() ? 1 : 0;
+    info->node = region.node().value;
     return 0;
 }
 

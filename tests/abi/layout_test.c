@@ -35,7 +35,7 @@ AT(bounce_pool_options, log_user, 88);
 AT(bounce_pool_options, violation, 96);
 AT(bounce_pool_options, violation_user, 104);
 
-IS(bounce_region_info, 48);
+IS(bounce_region_info, 56);
 AT(bounce_region_info, bytes, 8);
 AT(bounce_region_info, hva, 16);
 AT(bounce_region_info, fd, 24);
@@ -43,6 +43,8 @@ AT(bounce_region_info, page_bytes, 28);
 AT(bounce_region_info, fd_offset, 32);
 AT(bounce_region_info, generation, 40);
 AT(bounce_region_info, imported, 44);
+AT(bounce_region_info, node, 48);
+AT(bounce_region_info, reserved, 52);
 
 IS(bounce_pool_stats, 88);
 AT(bounce_pool_stats, used_bytes, 8);

@@ -158,6 +158,8 @@ typedef struct bounce_region_info {
     uint64_t fd_offset;
     uint32_t generation; /* how often bounce_pool_renew() replaced its memory */
     uint32_t imported;   /* 1: the caller's mapping */
+    int32_t node;        /* NUMA node that was asked for (operating system index); -1: the kernel places it */
+    uint32_t reserved;
 } bounce_region_info;
 
 /* Describes region `index`; -EINVAL when there is none. */
