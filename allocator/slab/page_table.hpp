@@ -8,10 +8,9 @@
 #include <span>
 
 #include "allocator/slab/chunk_bits.hpp"
+#include "allocator/slab/page_fit.hpp"
 
 namespace bounce {
-
-inline constexpr std::uint32_t kNoPage = ~std::uint32_t{0};
 
 /// What is known of a chunk beside its bits.
 struct ChunkInfo {
