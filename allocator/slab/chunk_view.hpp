@@ -46,7 +46,7 @@ struct ChunkView {
     /// Takes about as long for many holes as for few.
     [[nodiscard]] ChunkSummary summary() const noexcept {
         ChunkSummary sum;
-        std::uint32_t used = 0;
+        bool used = false;
         std::uint32_t open = 0;  // length of the hole that reaches up to here
         for (const std::uint64_t word : words) {
             if (word == 0) {
@@ -54,20 +54,35 @@ struct ChunkView {
                 continue;
             }
             open += static_cast<std::uint32_t>(std::countr_zero(word));
-            if (used == 0) sum.head = open;
+            if (!used) sum.head = open;
             if (open > sum.largest) sum.largest = open;
             grow_inside(word, sum.largest);
-            used += static_cast<std::uint32_t>(std::popcount(word));
+            used = true;
             open = kWordBits - static_cast<std::uint32_t>(std::bit_width(word));
         }
-        if (used == 0) sum.head = open;
+        if (!used) sum.head = open;
         if (open > sum.largest) sum.largest = open;
-        sum.free = kPages - used;
+        sum.free = kPages - count();
         sum.tail = open;
         return sum;
     }
 
 private:
+    // Of used pages. Without the instruction that not every machine has, and without the call that takes its place.
+    [[nodiscard]] std::uint32_t count() const noexcept {
+        constexpr std::uint64_t kOnes = ~std::uint64_t{0};
+        std::uint64_t bytes = 0;
+        for (const std::uint64_t word : words) {
+            const std::uint64_t pairs = word - (word >> 1 & kOnes / 3);
+            const std::uint64_t nibbles = (pairs & kOnes / 5) + (pairs >> 2 & kOnes / 5);
+            bytes += (nibbles + (nibbles >> 4)) & kOnes / 17;
+        }
+        // A byte is at most 8 a word; sixteen bits hold all.
+        static_assert(kWords < 32);
+        constexpr std::uint64_t kEven = kOnes / 257;
+        return static_cast<std::uint32_t>(((bytes & kEven) + (bytes >> 8 & kEven)) * (kOnes / 65535) >> 48);
+    }
+
     // The largest hole when one inside this word is larger than what is known.
     static void grow_inside(std::uint64_t word, std::uint32_t& largest) noexcept {
         // Both ends of the hole are in the word.

@@ -50,7 +50,8 @@ struct PageGeometry {
     static constexpr std::uint32_t kWordBits = 64;
     static constexpr std::uint32_t kWords = kPagesPerChunk / kWordBits;
     static constexpr std::uint32_t kFillBuckets = 8;
-    static constexpr std::uint32_t kCandidates = 8;   // holes compared before the best is taken
+    static constexpr std::uint32_t kCandidates = 2;        // chunks compared before the best hole is taken
+    static constexpr std::uint32_t kCandidatesAcross = 8;  // holes, the same for those over borders
     static constexpr std::int32_t kLooks = 4096;      // at chunks that do not fit, in a search in one chunk or across
     static constexpr std::int32_t kLeastLooks = 32;   // of each set, when they are used up
     static constexpr std::int32_t kLooksForBits = 7;  // that looking at the bits counts for, besides

@@ -62,7 +62,7 @@ public:
     /// Over the borders of chunks: the smallest hole of those that are looked at.
     [[nodiscard]] PageFit across() noexcept {
         PageFit best;
-        candidates_ = Geometry::kCandidates;
+        candidates_ = Geometry::kCandidatesAcross;
         left_ = Geometry::kLooks;
         // Either one border, with half of the run or more on one side of it, or there is a whole chunk in it.
         const std::uint32_t half = wish_.pages / 2 + wish_.pages % 2;

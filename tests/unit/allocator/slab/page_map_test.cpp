@@ -4,9 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <map>
 #include <memory>
 #include <random>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "allocator/slab/slot_ops.hpp"
@@ -199,6 +202,73 @@ TEST(PageMap, FindsTheOneThatFitsAmongManyThatNearlyDo) {
     // A size of which no hole comes close is.
     EXPECT_EQ(pages.alloc(100), kNoPage);
 }
+
+struct Stress {
+    std::uint32_t first;
+    std::uint32_t end;
+    std::uint32_t longest;  // run
+    std::uint32_t most;     // pages a thread holds
+    std::uint32_t align;    // at most
+};
+
+class PageMapStress : public ::testing::TestWithParam<Stress> {};
+
+// Threads take runs of all sizes, which lie in each other's way, and give them back. No page has two holders, and in
+// the end all can be had in one run.
+TEST_P(PageMapStress, RunsDoNotOverlapAndAllComesBack) {
+    const Stress& stress = GetParam();
+    Pages pages(stress.first, stress.end);
+    const auto holders = std::make_unique<std::atomic<std::uint8_t>[]>(stress.end);
+    std::atomic<int> overlaps{0};
+    std::atomic<std::uint64_t> taken{0};
+    const auto work = [&](std::uint32_t id) {
+        std::mt19937 random(id);
+        std::vector<std::pair<std::uint32_t, std::uint32_t>> mine;
+        std::uint32_t held = 0;
+        const auto drop = [&](std::size_t index) {
+            const auto [start, count] = mine[index];
+            for (std::uint32_t i = start; i < start + count; ++i) holders[i].store(0, std::memory_order_relaxed);
+            pages.map.free(start, count);
+            held -= count;
+            mine[index] = mine.back();
+            mine.pop_back();
+        };
+        for (int round = 0; round < 30000; ++round) {
+            const auto count =
+                static_cast<std::uint32_t>(1 + random() % std::max(1U, stress.longest >> (random() % 10)));
+            const auto align = std::uint32_t{1} << (random() % 16 < 12 ? 0 : random() % stress.align);
+            bool unsettled = false;
+            const std::uint32_t start = pages.map.alloc({.pages = count, .align = align}, unsettled);
+            if (start == kNoPage) {
+                if (!mine.empty()) drop(random() % mine.size());
+                continue;
+            }
+            if (start < stress.first || start + count > stress.end || start % align != 0) overlaps.fetch_add(1);
+            for (std::uint32_t i = start; i < start + count; ++i) {
+                if (holders[i].exchange(1, std::memory_order_relaxed) != 0) overlaps.fetch_add(1);
+            }
+            mine.emplace_back(start, count);
+            held += count;
+            while (held > stress.most) drop(random() % mine.size());
+            taken.fetch_add(1, std::memory_order_relaxed);
+        }
+        while (!mine.empty()) drop(mine.size() - 1);
+    };
+    std::vector<std::thread> threads;
+    for (std::uint32_t id = 0; id < 4; ++id) threads.emplace_back(work, id);
+    for (auto& thread : threads) thread.join();
+    EXPECT_EQ(overlaps.load(), 0);
+    EXPECT_GT(taken.load(), 1000U);
+    EXPECT_EQ(pages.map.free_pages(), stress.end - stress.first);
+    EXPECT_EQ(pages.alloc(stress.end - stress.first), stress.first);
+}
+
+INSTANTIATE_TEST_SUITE_P(Regions, PageMapStress,
+                         ::testing::Values(Stress{0, 200, 100, 60, 4},        // a few words
+                                           Stress{0, 1024, 300, 400, 6},      // two chunks
+                                           Stress{500, 2100, 700, 500, 10},   // borders, and ends inside chunks
+                                           Stress{7, 20000, 3000, 4000, 10},  // never full
+                                           Stress{0, 40000, 2, 20000, 1}));   // many small ones
 
 TEST(PageMap, MetadataIsSmall) {
     for (const std::uint64_t bytes : {std::uint64_t{4} << 20, std::uint64_t{64} << 20, std::uint64_t{1} << 40}) {
