@@ -130,7 +130,7 @@ public:
         return kNone;
     }
 
-private:
+protected:
     static constexpr std::uint32_t kCounters = Levels::kCounters;
     static constexpr std::uint32_t kCounterBits = 64 / kCounters;
 

@@ -17,7 +17,11 @@
 // over; who meets it there takes it out. refresh() first puts the chunk into its set, then takes it out of the one
 // before. Every refresh() sees to it that the chunk is in its set, so no other needs to be waited for.
 //   Store-load point: withdraw() takes out and then looks at the hint, refresh() writes the hint and then looks whether
-//   the chunk is in its set. All four are seq_cst, so one of the two puts it in.
+//   the chunk is in its set. All four are seq_cst, so one of the two puts it in. When that is withdraw(), the chunk was
+//   in no set for a moment, and those who searched then may have missed it: it says so.
+//   Order: what is taken from a chunk only makes the number of its set smaller, and it is in the new one before it
+//   leaves the old. So whoever goes through the sets from the highest number down passes no chunk by but one of which
+//   something was freed meanwhile. (Upwards one may pass by a chunk that moves the other way.)
 //   Who stops in withdraw() between the two hides the free pages of that chunk, if it has come back to this very set
 //   meanwhile, until the next refresh() of the chunk, or until a search in vain comes by (recover()).
 #pragma once
@@ -90,6 +94,13 @@ public:
         return hole_class(fill == kFills ? kPages - 1 : fill * kPart);
     }
 
+    /// Can a chunk in this set have a hole of so many pages?
+    static constexpr bool may_hold(std::uint32_t set, std::uint32_t pages) noexcept {
+        if (set == kWholeSet) return pages <= kPages;
+        const std::uint32_t holes = set % kHoleClasses;
+        return pages < kPages && hole_class(pages) <= holes && holes <= last_class(set / kHoleClasses + 1);
+    }
+
     static constexpr std::size_t words_needed(std::uint32_t chunks) noexcept {
         return chunks + std::size_t{kSets} * Set::words_needed(chunks);
     }
@@ -102,8 +113,8 @@ public:
         return PageHint::unpack(hints_[chunk].load(std::memory_order_seq_cst));
     }
 
-    /// After the bits of the chunk were changed.
-    void refresh(std::uint32_t chunk, const Bits& bits) noexcept {
+    /// After the bits of the chunk were changed. Sets `unsettled` when others may have missed the chunk.
+    void refresh(std::uint32_t chunk, const Bits& bits, bool& unsettled) noexcept {
         // H2: acquire, pairs with H3: the bits that are read now are those that the hint read was made of, or later.
         std::uint64_t seen = hints_[chunk].load(std::memory_order_acquire);
         PageHint next;
@@ -114,7 +125,7 @@ public:
                                                       std::memory_order_acquire));
         const std::uint32_t was_in = set_of(PageHint::unpack(seen));
         list(chunk, next);
-        if (was_in != kNoSet && was_in != set_of(next)) withdraw(chunk, was_in);
+        if (was_in != kNoSet && was_in != set_of(next)) withdraw(chunk, was_in, unsettled);
     }
 
     /// The lowest chunk >= from that may be in this set, or Set::kNone.
@@ -123,19 +134,19 @@ public:
     }
 
     /// False when the chunk that was found in a set does not belong there (any more).
-    bool belongs(std::uint32_t chunk, std::uint32_t set, PageHint& found) noexcept {
+    bool belongs(std::uint32_t chunk, std::uint32_t set, PageHint& found, bool& unsettled) noexcept {
         found = hint(chunk);
         if (set_of(found) == set) return true;
-        withdraw(chunk, set);
         list(chunk, found);
+        withdraw(chunk, set, unsettled);
         return false;
     }
 
     /// Sees to it that the chunk is in its set; true when it was not.
-    bool recover(std::uint32_t chunk, const Bits& bits) noexcept {
+    bool recover(std::uint32_t chunk, const Bits& bits, bool& unsettled) noexcept {
         const PageHint found = hint(chunk);
         if (found.sequence == 0) {
-            refresh(chunk, bits);
+            refresh(chunk, bits, unsettled);
             return true;
         }
         if (set_of(found) == kNoSet || set_at(set_of(found)).contains(chunk)) return false;
@@ -154,10 +165,12 @@ protected:
     void list(std::uint32_t chunk, const PageHint& hint) noexcept {
         if (set_of(hint) != kNoSet) set_at(set_of(hint)).insert(chunk);
     }
-    void withdraw(std::uint32_t chunk, std::uint32_t set) noexcept {
-        set_at(set).erase(chunk);  // B4
-        const PageHint now = hint(chunk);
-        if (set_of(now) == set) list(chunk, now);
+    void withdraw(std::uint32_t chunk, std::uint32_t set, bool& unsettled) noexcept {
+        set_at(set).erase(chunk);          // B4
+        const PageHint now = hint(chunk);  // H1
+        if (set_of(now) != set) return;
+        list(chunk, now);
+        unsettled = true;
     }
 
     Word* hints_;

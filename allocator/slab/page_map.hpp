@@ -15,11 +15,15 @@
 //          search that finds the same hole twice finds it in bits and hints that were read anew. A search is bounded
 //          (page_search.hpp).
 //
-// What was found in vain. alloc() fails when neither the sets nor the hints have anything. Who remembers such a failure
-// until the next free, has to count as frees:
-//   - a claim that failed half way and gave back what it had (others may have missed just that), and
-//   - a search that passed some chunks over (the next one looks at those).
-// alloc() says so with `unsettled`, whatever it returns, and the caller then does what it does after a free.
+// Failures that are remembered. alloc() fails when, at some time while it looked for the last time, everything that
+// could be had was too small or was in somebody's way; it is not blocked and does not wait. Who remembers a failure
+// until something is freed must forget it as well after
+//   - a claim that failed half way and gave back what it had (others may have missed just that),
+//   - a birth: from the number to the first hint nobody finds the chunk,
+//   - a chunk that was in no set for a moment (page_index.hpp), and
+//   - a search that passed chunks over (the next one begins there).
+// alloc() says so with `unsettled`, whatever it returns, and the caller then does what it does after a free. All other
+// changes only make less of what is free, and the last look through the sets is in the order in which that hides none.
 // Store-load point, with a caller that writes "I look for the last time", then calls alloc(), while another calls
 // free(), then reads that: the bits are not seq_cst, but the hint is (H3, H1), and the sets are; what the free wrote is
 // seen in the hint's order or the reader sees the mark.
@@ -86,7 +90,8 @@ public:
         static_cast<void>(bits_.claim(end, chunks() * kPages - end));
         // Then a hole that begins with a chunk of which nothing was used begins at its first page.
         std::uint32_t chunk = 0;
-        if (first != 0 && give_birth(0, chunk)) index_.refresh(chunk, bits_);
+        bool unsettled = false;
+        if (first != 0 && give_birth(0, chunk)) index_.refresh(chunk, bits_, unsettled);
     }
     PageMap(std::uint32_t first, std::uint32_t end, std::byte* memory) noexcept
         : PageMap(first, end, reinterpret_cast<Word*>(memory)) {}
@@ -101,19 +106,21 @@ public:
             const PageFit fit = search(wish, unsettled);
             if (fit.found()) {
                 if (claim(fit.start, wish.pages, unsettled)) return fit.start;
-            } else if (!recover()) {
+            } else if (!recover(unsettled)) {
                 break;
             }
         }
         return kNoPage;
     }
 
-    /// A run that alloc() returned, or part of one.
+    /// A run that alloc() returned, or part of one. Then the caller ends its epoch, or whatever makes others look
+    /// again.
     void free(std::uint32_t start, std::uint32_t pages) noexcept {
         // F1: seq_cst, before the pages can be had; pairs with F2.
         free_pages_.fetch_add(pages, std::memory_order_seq_cst);
         bits_.release(start, pages);
-        refresh(start, pages);
+        bool unsettled = false;  // as it is after every free
+        refresh(start, pages, unsettled);
     }
 
     /// Exact when nobody is in alloc() or free(), and never too low.
@@ -132,10 +139,11 @@ private:
         const std::uint32_t from = from_.load(std::memory_order_relaxed);
         // N2: acquire, pairs with N1.
         const std::uint32_t born = born_.load(std::memory_order_acquire);
-        PageSearch<Geometry, Bits, Index> searching(wish, bits_, index_, first_, end_, born, from);
+        PageSearch<Geometry, Bits, Index> searching(wish, bits_, index_, first_, end_, born, from, unsettled);
         PageFit fit = searching.in_used();
-        if (!fit.found() && wish.pages <= kPages) fit = in_fresh(wish, searching);
+        if (!fit.found() && wish.pages <= kPages) fit = in_fresh(wish, searching, unsettled);
         if (!fit.found()) fit = searching.across();
+        if (!fit.found()) fit = searching.last_look();
         if (fit.found()) return fit;
         const bool all = searching.passed_over() == decltype(searching)::kNone;
         if (!all) unsettled = true;
@@ -146,13 +154,14 @@ private:
 
     // A chunk that was never used. At most two are too small: the first and the last of a region.
     template <class Search>
-    PageFit in_fresh(const PageWish& wish, const Search& searching) noexcept {
+    PageFit in_fresh(const PageWish& wish, const Search& searching, bool& unsettled) noexcept {
         std::uint32_t chunk = 0;
         while (give_birth(wish.last / kPages, chunk)) {
+            unsettled = true;
             // The claim that follows writes the hint.
             const PageFit fit = searching.in_chunk(chunk);
             if (fit.found()) return fit;
-            index_.refresh(chunk, bits_);
+            index_.refresh(chunk, bits_, unsettled);
         }
         return {};
     }
@@ -172,27 +181,31 @@ private:
     bool claim(std::uint32_t start, std::uint32_t pages, bool& unsettled) noexcept {
         // A run may go on into chunks that were never used.
         std::uint32_t chunk = 0;
-        while (give_birth((start + pages - 1) / kPages, chunk)) index_.refresh(chunk, bits_);
+        while (give_birth((start + pages - 1) / kPages, chunk)) {
+            unsettled = true;
+            index_.refresh(chunk, bits_, unsettled);
+        }
         const auto claimed = bits_.claim(start, pages);
         if (claimed.done) {
-            free_pages_.fetch_sub(pages, std::memory_order_seq_cst);
-            refresh(start, pages);
+            // F3: relaxed: the claim (A1) comes after the release (A2) of these pages, and with it after F1.
+            free_pages_.fetch_sub(pages, std::memory_order_relaxed);
+            refresh(start, pages, unsettled);
             return true;
         }
         // Others may have seen these pages used, and said so in a hint, or failed.
         if (claimed.reached != start) unsettled = true;
         // With the one where it failed: its hint is wrong, or its bits were, for a moment.
-        refresh(start, claimed.reached + 1 - start);
+        refresh(start, claimed.reached + 1 - start, unsettled);
         return false;
     }
 
-    void refresh(std::uint32_t start, std::uint32_t pages) noexcept {
+    void refresh(std::uint32_t start, std::uint32_t pages, bool& unsettled) noexcept {
         const std::uint32_t last = (start + pages - 1) / kPages;
-        for (std::uint32_t chunk = start / kPages; chunk <= last; ++chunk) index_.refresh(chunk, bits_);
+        for (std::uint32_t chunk = start / kPages; chunk <= last; ++chunk) index_.refresh(chunk, bits_, unsettled);
     }
 
     // What a thread that has stopped has hidden. True when there was something.
-    bool recover() noexcept {
+    bool recover(bool& unsettled) noexcept {
         const std::uint32_t born = born_.load(std::memory_order_acquire);  // N2
         if (born == 0) return false;
         // Relaxed: only where to begin.
@@ -200,7 +213,7 @@ private:
         bool found = false;
         for (std::uint32_t i = std::min(born, Geometry::kRecovered); i != 0; --i) {
             chunk = chunk + 1 < born ? chunk + 1 : 0;
-            found = index_.recover(chunk, bits_) || found;
+            found = index_.recover(chunk, bits_, unsettled) || found;
         }
         if (born > Geometry::kRecovered) recovered_.store(chunk, std::memory_order_relaxed);
         return found;

@@ -22,8 +22,15 @@ public:
 
     /// Pages [first, end) exist, chunks from `born` on were never used. Begins at chunk `from`, and ends before it.
     PageSearch(const PageWish& wish, const Bits& bits, Index& index, std::uint32_t first, std::uint32_t end,
-               std::uint32_t born, std::uint32_t from) noexcept
-        : wish_(wish), bits_(bits), index_(index), first_(first), end_(end), born_(born), from_(from) {}
+               std::uint32_t born, std::uint32_t from, bool& unsettled) noexcept
+        : wish_(wish),
+          bits_(bits),
+          index_(index),
+          first_(first),
+          end_(end),
+          born_(born),
+          from_(from),
+          unsettled_(unsettled) {}
 
     /// The first chunk that was passed over, or kNone.
     [[nodiscard]] std::uint32_t passed_over() const noexcept {
@@ -64,24 +71,21 @@ public:
         PageFit best;
         candidates_ = Geometry::kCandidatesAcross;
         left_ = Geometry::kLooks;
-        // Either one border, with half of the run or more on one side of it, or there is a whole chunk in it.
-        const std::uint32_t half = wish_.pages / 2 + wish_.pages % 2;
-        for (std::uint32_t fill = 1; fill <= Index::kFills && half < kPages; ++fill) {
-            for (std::uint32_t c = Index::hole_class(half); c <= Index::last_class(fill) && !enough(best); ++c) {
-                visit(Index::set_of(fill, c), 1, [&](std::uint32_t chunk, const PageHint& hint) {
-                    if (hint.tail >= half) consider_border(chunk + 1, best);
-                    if (hint.head >= half) consider_border(chunk, best);
-                    return !enough(best);
-                });
-            }
-        }
-        Hole seen{0, 0};
-        visit(Index::kWholeSet, 1, [&](std::uint32_t chunk, const PageHint&) {
-            if (seen.start <= chunk * kPages && chunk * kPages < seen.end) return true;
-            seen = consider_around(chunk, best);
-            return !enough(best);
-        });
+        for (std::uint32_t set = 0; set < Index::kSets && !enough(best); ++set) look_across(set, best);
         if (!best.found() && born_ * kPages < end_) consider_around(born_, best);
+        return best;
+    }
+
+    /// Where one search was in vain: the same once more, in the order in which no chunk is passed by because something
+    /// was taken from it meanwhile.
+    [[nodiscard]] PageFit last_look() noexcept {
+        PageFit best;
+        candidates_ = 1;
+        left_ = Geometry::kLooks;
+        for (std::uint32_t set = Index::kSets; set-- != 0 && !best.found();) {
+            if (wish_.pages <= kPages && Index::may_hold(set, wish_.pages)) look_through(set, best);
+            if (!best.found()) look_across(set, best);
+        }
         return best;
     }
 
@@ -126,7 +130,7 @@ private:
             }
             --looks_;
             PageHint hint;
-            if (index_.belongs(chunk, set, hint) && !visitor(chunk, hint)) return false;
+            if (index_.belongs(chunk, set, hint, unsettled_) && !visitor(chunk, hint)) return false;
         }
         return true;
     }
@@ -138,9 +142,29 @@ private:
             std::uint32_t largest = 0;
             const PageFit fit = in_chunk(chunk, &largest);
             // Somebody has taken what the hint promises, and not yet said so.
-            if (largest < wish_.pages) index_.refresh(chunk, bits_);
+            if (largest < wish_.pages) index_.refresh(chunk, bits_, unsettled_);
             best.consider(fit);
             if (fit.found()) --candidates_;
+            return !enough(best);
+        });
+    }
+
+    void look_across(std::uint32_t set, PageFit& best) noexcept {
+        if (set == Index::kWholeSet) {
+            Hole seen{0, 0};
+            visit(set, 1, [&](std::uint32_t chunk, const PageHint&) {
+                if (seen.start <= chunk * kPages && chunk * kPages < seen.end) return true;
+                seen = consider_around(chunk, best);
+                return !enough(best);
+            });
+            return;
+        }
+        // One border, with half of the run or more on one side of it. (Others have a whole chunk in them.)
+        const std::uint32_t half = wish_.pages / 2 + wish_.pages % 2;
+        if (half >= kPages || !Index::may_hold(set, half)) return;
+        visit(set, 1, [&](std::uint32_t chunk, const PageHint& hint) {
+            if (hint.tail >= half) consider_border(chunk + 1, best);
+            if (hint.head >= half) consider_border(chunk, best);
             return !enough(best);
         });
     }
@@ -193,6 +217,7 @@ private:
     std::uint32_t end_;
     std::uint32_t born_;
     std::uint32_t from_;
+    bool& unsettled_;
     std::uint32_t passed_over_ = kNone;
     std::uint32_t candidates_ = 0;
     std::int32_t left_ = Geometry::kLooks;
