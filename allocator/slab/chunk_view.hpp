@@ -83,12 +83,13 @@ private:
         return static_cast<std::uint32_t>(((bytes & kEven) + (bytes >> 8 & kEven)) * (kOnes / 65535) >> 48);
     }
 
-    // The largest hole when one inside this word is larger than what is known.
+    // The largest hole when one inside this word, which has a used page, is larger than what is known.
     static void grow_inside(std::uint64_t word, std::uint32_t& largest) noexcept {
-        // Both ends of the hole are in the word.
         if (largest + 2 >= kWordBits) return;
-        // Bit i: free, and so are the `length` - 1 above it.
-        std::uint64_t holes = ~word & kFullWord;
+        // Free pages with used ones somewhere on both sides.
+        std::uint64_t holes = ~word & (~std::uint64_t{0} >> std::countl_zero(word)) & (word | (0 - word));
+        if (holes == 0 || holes >> std::countr_zero(holes) >> largest == 0) return;
+        // Then bit i: free, and so are `length` - 1 above it.
         for (std::uint32_t length = 1; length <= largest && holes != 0;) {
             const std::uint32_t step = length < largest + 1 - length ? length : largest + 1 - length;
             holes &= holes >> step;

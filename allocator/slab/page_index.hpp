@@ -94,13 +94,6 @@ public:
         return hole_class(fill == kFills ? kPages - 1 : fill * kPart);
     }
 
-    /// Can a chunk in this set have a hole of so many pages?
-    static constexpr bool may_hold(std::uint32_t set, std::uint32_t pages) noexcept {
-        if (set == kWholeSet) return pages <= kPages;
-        const std::uint32_t holes = set % kHoleClasses;
-        return pages < kPages && hole_class(pages) <= holes && holes <= last_class(set / kHoleClasses + 1);
-    }
-
     static constexpr std::size_t words_needed(std::uint32_t chunks) noexcept {
         return chunks + std::size_t{kSets} * Set::words_needed(chunks);
     }

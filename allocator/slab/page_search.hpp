@@ -30,7 +30,9 @@ public:
           end_(end),
           born_(born),
           from_(from),
-          unsettled_(unsettled) {}
+          unsettled_(unsettled),
+          class_(lowest_class(wish.pages)),
+          half_class_(lowest_class(half_of(wish.pages))) {}
 
     /// The first chunk that was passed over, or kNone.
     [[nodiscard]] std::uint32_t passed_over() const noexcept {
@@ -43,9 +45,9 @@ public:
         PageFit best;
         if (wish_.pages > kPages) return best;
         std::uint32_t fill = (wish_.pages + Index::kPart - 1) / Index::kPart;
-        for (; fill <= Index::kFills && wish_.pages < kPages; ++fill) {
+        for (; fill <= Index::kFills; ++fill) {
             candidates_ = Geometry::kCandidates;
-            for (std::uint32_t c = Index::hole_class(wish_.pages); c <= Index::last_class(fill); ++c) {
+            for (std::uint32_t c = class_; c <= Index::last_class(fill); ++c) {
                 look_through(Index::set_of(fill, c), best);
                 if (enough(best)) return best;
             }
@@ -71,7 +73,12 @@ public:
         PageFit best;
         candidates_ = Geometry::kCandidatesAcross;
         left_ = Geometry::kLooks;
-        for (std::uint32_t set = 0; set < Index::kSets && !enough(best); ++set) look_across(set, best);
+        for (std::uint32_t fill = 1; fill <= Index::kFills && !enough(best); ++fill) {
+            for (std::uint32_t c = half_class_; c <= Index::last_class(fill) && !enough(best); ++c) {
+                look_at_borders(Index::set_of(fill, c), best);
+            }
+        }
+        if (!enough(best)) look_at_whole_ones(best);
         if (!best.found() && born_ * kPages < end_) consider_around(born_, best);
         return best;
     }
@@ -82,9 +89,13 @@ public:
         PageFit best;
         candidates_ = 1;
         left_ = Geometry::kLooks;
-        for (std::uint32_t set = Index::kSets; set-- != 0 && !best.found();) {
-            if (wish_.pages <= kPages && Index::may_hold(set, wish_.pages)) look_through(set, best);
-            if (!best.found()) look_across(set, best);
+        if (wish_.pages <= kPages) look_through(Index::kWholeSet, best);
+        if (!best.found()) look_at_whole_ones(best);
+        for (std::uint32_t fill = Index::kFills; fill != 0; --fill) {
+            for (std::uint32_t c = Index::last_class(fill) + 1; c-- > half_class_ && !best.found();) {
+                if (c >= class_) look_through(Index::set_of(fill, c), best);
+                if (!best.found()) look_at_borders(Index::set_of(fill, c), best);
+            }
         }
         return best;
     }
@@ -149,24 +160,28 @@ private:
         });
     }
 
-    void look_across(std::uint32_t set, PageFit& best) noexcept {
-        if (set == Index::kWholeSet) {
-            Hole seen{0, 0};
-            visit(set, 1, [&](std::uint32_t chunk, const PageHint&) {
-                if (seen.start <= chunk * kPages && chunk * kPages < seen.end) return true;
-                seen = consider_around(chunk, best);
-                return !enough(best);
-            });
-            return;
-        }
-        // One border, with half of the run or more on one side of it. (Others have a whole chunk in them.)
-        const std::uint32_t half = wish_.pages / 2 + wish_.pages % 2;
-        if (half >= kPages || !Index::may_hold(set, half)) return;
+    // Whole chunks, and what is free before and behind them.
+    void look_at_whole_ones(PageFit& best) noexcept {
+        Hole seen{0, 0};
+        visit(Index::kWholeSet, 1, [&](std::uint32_t chunk, const PageHint&) {
+            if (seen.start <= chunk * kPages && chunk * kPages < seen.end) return true;
+            seen = consider_around(chunk, best);
+            return !enough(best);
+        });
+    }
+    // Two chunks that are not whole: one has half of the run or more.
+    void look_at_borders(std::uint32_t set, PageFit& best) noexcept {
+        const std::uint32_t half = half_of(wish_.pages);
         visit(set, 1, [&](std::uint32_t chunk, const PageHint& hint) {
             if (hint.tail >= half) consider_border(chunk + 1, best);
             if (hint.head >= half) consider_border(chunk, best);
             return !enough(best);
         });
+    }
+    static constexpr std::uint32_t half_of(std::uint32_t pages) noexcept { return pages / 2 + pages % 2; }
+    // The lowest class of a chunk that has so many pages in a row, but is not whole.
+    static constexpr std::uint32_t lowest_class(std::uint32_t pages) noexcept {
+        return pages < kPages ? Index::hole_class(pages) : Index::kHoleClasses;
     }
 
     // Free pages at both ends of a chunk, as far as the region goes.
@@ -218,6 +233,8 @@ private:
     std::uint32_t born_;
     std::uint32_t from_;
     bool& unsettled_;
+    std::uint32_t class_;       // of chunks that may have the run,
+    std::uint32_t half_class_;  // and half of it
     std::uint32_t passed_over_ = kNone;
     std::uint32_t candidates_ = 0;
     std::int32_t left_ = Geometry::kLooks;

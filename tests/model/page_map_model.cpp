@@ -27,7 +27,6 @@ enum class Broken {
     kUnsettledIgnored,  // nobody is told that what was missed is there
     kHintStored,        // not compared
     kWithdrawnBlindly,  // without the second look
-    kBitBeforeToken,    // of a chunk set
 };
 Broken g_broken = Broken::kNothing;
 
@@ -322,54 +321,9 @@ private:
     rl::var<std::uint32_t> held_;
 };
 
-class ChunkSetOfThree : public ChunkSet<RelacyAtomics, Geometry::SetShape> {
-public:
-    using ChunkSet::ChunkSet;
-
-    void insert(std::uint32_t chunk) {
-        if (g_broken != Broken::kBitBeforeToken) return ChunkSet::insert(chunk);
-        const std::uint64_t before = words_[chunk].fetch_or(1, std::memory_order_seq_cst);
-        if (before == 0) enter(1, chunk / Geometry::SetShape::kFan);
-    }
-};
-
-/// What stays in a set is found at any time, by whoever knows that it is there.
-class Sets : public rl::test_suite<Sets, 3> {
-public:
-    void before() {
-        for (auto& word : words_) word.store(0, std::memory_order_relaxed);
-    }
-    void thread(unsigned index) {
-        ChunkSetOfThree set(words_, kLevels);
-        if (index == 2) {
-            for (int round = 0; round < 2; ++round) {
-                set.insert(3);
-                RL_ASSERT(set.find(0) <= 3);
-                set.erase(3);
-            }
-        } else {
-            // Two put the same in, beside one that comes and goes.
-            set.insert(2);
-            RL_ASSERT(set.find(0) == 2);
-        }
-    }
-    void after() {
-        ChunkSetOfThree set(words_, kLevels);
-        RL_ASSERT(set.find(0) == 2);
-        RL_ASSERT(set.find(3) == ChunkSetOfThree::kNone);
-        set.erase(2);
-        for (auto& word : words_) RL_ASSERT(word.load(std::memory_order_relaxed) == 0);
-    }
-
-private:
-    static constexpr std::uint32_t kMembers = 9;  // three levels
-    static constexpr ChunkSetOfThree::Levels kLevels{kMembers};
-    ChunkSetOfThree::Word words_[ChunkSetOfThree::words_needed(kMembers)];
-};
-
 bool all_hold(rl::iteration_t iterations, bool quiet) {
     // What makes others fail needs many threads at their places at once: more schedules.
-    return holds_in_all<Sets>(2, quiet) && holds_in_all<LastLook>(2, quiet) && holds_in_all<Birth>(1, quiet) &&
+    return holds_in_all<LastLook>(2, quiet) && holds_in_all<Birth>(1, quiet) &&
            holds_in_random<Hints>(iterations, quiet) && holds_in_random<Runs>(iterations, quiet) &&
            holds_in_random<Taken>(iterations, quiet) && holds_in_random<Rollback>(10 * iterations, quiet);
 }
@@ -398,8 +352,7 @@ int main(int argc, char** argv) {
                                        {Broken::kRollbackNothing, "no rollback"},
                                        {Broken::kUnsettledIgnored, "unsettled ignored"},
                                        {Broken::kHintStored, "hint stored, not compared"},
-                                       {Broken::kWithdrawnBlindly, "no second look at the hint"},
-                                       {Broken::kBitBeforeToken, "bit before token"}}) {
+                                       {Broken::kWithdrawnBlindly, "no second look at the hint"}}) {
         g_broken = broken;
         must_fail(name);
     }

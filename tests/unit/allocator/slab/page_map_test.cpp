@@ -205,6 +205,32 @@ TEST(PageMap, FindsTheOneThatFitsAmongManyThatNearlyDo) {
     EXPECT_EQ(pages.alloc(100), kNoPage);
 }
 
+// A claim that was not finished: bits that no hint knows of.
+TEST(PageMap, WhatAStoppedThreadHasClaimedIsInNobodysWay) {
+    Pages pages(0, 4 * 512);
+    ASSERT_EQ(pages.alloc(1), 0U);
+    pages.words[3].fetch_or(~std::uint64_t{0});         // in a chunk that is in use
+    pages.words[2 * 8 + 7].fetch_or(std::uint64_t{1});  // and in one that was never used
+    EXPECT_EQ(pages.alloc(4 * 512 - 65), kNoPage);
+    EXPECT_EQ(pages.alloc(1024), 3 * 64 + 64U);
+    std::uint32_t singles = 0;
+    while (pages.alloc(1) != kNoPage) ++singles;
+    EXPECT_EQ(singles, 4 * 512U - 1 - 64 - 1 - 1024);
+}
+
+// A chunk that was taken out of its set and is to come back into it.
+TEST(PageMap, WhatAStoppedThreadHidesIsRecovered) {
+    constexpr std::uint32_t kChunks = 300;
+    Pages pages(0, kChunks * 512);
+    ASSERT_EQ(pages.alloc(kChunks * 512), 0U);
+    for (std::uint32_t chunk = 0; chunk < kChunks; ++chunk) pages.map.free(chunk * 512 + chunk, 3);
+    // Bits, then hints, then sets.
+    for (std::size_t i = kChunks * (8 + 1); i < Map::words_needed(kChunks * 512); ++i) pages.words[i].store(0);
+    std::uint32_t found = 0;
+    while (pages.alloc(3) != kNoPage) ++found;
+    EXPECT_EQ(found, kChunks);
+}
+
 struct Stress {
     std::uint32_t first;
     std::uint32_t end;
