@@ -52,7 +52,9 @@ public:
     [[nodiscard]] bool imported() const noexcept { return imported_; }
     /// Can renew() work? Not on memory of the caller's, nor where hooks would have to convert it under its users.
     [[nodiscard]] bool renewable() const noexcept { return !imported_ && !sharing_.by_hooks(); }
-    /// How often renew() replaced the memory.
+    [[nodiscard]] bool by_hooks() const noexcept { return sharing_.by_hooks(); }
+    [[nodiscard]] const char* name() const noexcept { return name_; }
+    /// How often renew() or revive() replaced the memory.
     [[nodiscard]] std::uint32_t epoch() const noexcept {
         // R1: acquire, pairs with R2 in renew(): who sees the new epoch sees the new memory's descriptor.
         return epoch_.load(std::memory_order_acquire);

@@ -14,6 +14,7 @@
 namespace bounce {
 
 void Region::take_name(const char* name) noexcept {
+    if (name == name_) return;
     std::snprintf(name_, sizeof name_, "%s", name == nullptr ? "bounce" : name);
 }
 
