@@ -16,8 +16,8 @@
  *   Handles        opaque; created and destroyed by the caller. Destroying NULL does nothing.
  *   Threads        a pool and a device may be used by any number of threads at once. A ring and a front-end are
  *                  used by one thread at a time (different rings of one front-end by different threads).
- *   Blocking       nothing blocks but the bounce_frontend_* functions, each up to its timeout, and what grows or shrinks a
- *                  pool. (A hostile back-end can
+ *   Blocking       nothing blocks but the bounce_frontend_* functions, each up to its timeout, and what grows or shrinks
+ *                  a pool. (A hostile back-end can
  *                  hold up a kick, see bounce_frontend_submit.) Mapping may wait for another thread that takes or gives
  *                  back pages of the pool at that moment.
  *   Fork           a forked child has no pool: every call there returns -EOWNERDEAD.
@@ -27,7 +27,7 @@
  *   -EINVAL       an argument is wrong in itself
  *   -ENOMEM       private memory (heap, tables) or the mapping of a region could not be had
  *   -ENOSPC       the pool is full: what was asked for would fit, but not now
- *   -E2BIG        no region of the pool, even if empty, could hold this
+ *   -E2BIG        no region of the pool, even if empty, could hold this, nor one that it can grow by
  *   -ERANGE       memory exists, but not below the device's address mask
  *   -EFAULT       the address is not the start of anything that was handed out (foreign, misaligned, out of range)
  *   -EALREADY     this token is not live: it was unmapped or freed before, or never mapped
@@ -115,7 +115,8 @@ enum {
 };
 
 /* A stretch of shared memory with a GPA range. Either the library makes it (hva == NULL: a memfd of its own, sealed
- * against shrinking and growing), or the caller hands in a mapping that stays the caller's and must outlive the pool. */
+ * against shrinking and growing), or the caller hands in a mapping that stays the caller's and must outlive the pool,
+ * or the removal of the region. */
 typedef struct bounce_region_options {
     size_t size;         /* sizeof(bounce_region_options) */
     uint64_t bytes;      /* multiple of 4096, at least 65536 */
@@ -214,8 +215,8 @@ BOUNCE_API int bounce_pool_drain_region(bounce_pool *pool, uint32_t index);
 
 /* Takes the memory of a drained, empty region away: unshares it chunk by chunk, unmaps and closes it. Its addresses stay
  * reserved and its private tables stay, so a token that was given back before is an error for ever, and no address of it
- * comes to mean something else. -EBUSY, and nothing happens: it is not drained, it is not empty, or a back-end sees it (
- * bounce_frontend_sync_regions() takes it away). -EINVAL: no such region, or removed. A hook's error: it is removed, but
+ * comes to mean something else. -EBUSY, and nothing happens: it is not drained, it is not empty, or a back-end sees it
+ * (bounce_frontend_sync_regions() takes it away). -EINVAL: no such region, or removed. A hook's error: it is removed, but
  * for a chunk that stays mapped for ever. -ENOMEM: call it again. A mapping of the caller's is only unshared; it is the
  * caller's own again. Thread-safe, while others map and unmap; munmap-like system calls and the unshare hook. */
 BOUNCE_API int bounce_pool_remove_region(bounce_pool *pool, uint32_t index);
@@ -250,8 +251,8 @@ BOUNCE_API int bounce_pool_event_fd(bounce_pool *pool);
 /* Replaces the memory of every region by fresh, zeroed memory at the same addresses (HVA and GPA). Whoever still maps
  * the old memory sees only that. Tokens stay good for giving their slots back, but unmapping a from_device mapping of
  * before copies nothing and returns -ESTALE (the slot is free all the same). -ENOTSUP when a region was handed in by
- * the caller or the pool has share hooks; -EBUSY while the pool is lent to a back-end. Rings end with -ESTALE and must be aborted and reset. Safe
- * against concurrent map and unmap. */
+ * the caller or the pool has share hooks; -EBUSY while the pool is lent to a back-end. Rings end with -ESTALE and must
+ * be aborted and reset. Safe against concurrent map and unmap. */
 BOUNCE_API int bounce_pool_renew(bounce_pool *pool);
 
 typedef struct bounce_pool_stats {

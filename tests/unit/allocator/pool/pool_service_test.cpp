@@ -158,14 +158,14 @@ TEST_F(PoolService, InLine) {
 TEST_F(PoolService, InLineOpensNoMoreThanItNeeds) {
     hooked_ = true;
     growth_.in_line = true;
-    growth_.limit_bytes = kGiB;
-    create(256 * kMiB);
-    EXPECT_EQ(platform_.shared_bytes(), 256 * kMiB);
-    take(256 * kMiB);
+    growth_.limit_bytes = 128 * kMiB;
+    create(32 * kMiB);
+    EXPECT_EQ(platform_.shared_bytes(), 32 * kMiB);
+    take(32 * kMiB);
     take(64);
-    EXPECT_LE(platform_.shared_bytes(), 256 * kMiB + 4 * kMiB);
+    EXPECT_LE(platform_.shared_bytes(), 32 * kMiB + 4 * kMiB);
     take(10 * kMiB);
-    EXPECT_LE(platform_.shared_bytes(), 256 * kMiB + 20 * kMiB);
+    EXPECT_LE(platform_.shared_bytes(), 32 * kMiB + 20 * kMiB);
     for (const Slot& slot : slots_) EXPECT_TRUE(platform_.shared(slot.gpa.value, 64));
     EXPECT_TRUE(platform_.shared(slots_[2].gpa.value, 10 * kMiB));
     free_all();
