@@ -14,6 +14,7 @@
 #include "allocator/base/private_memory.hpp"
 #include "allocator/base/types.hpp"
 #include "allocator/pool/growth.hpp"
+#include "allocator/pool/service_signal.hpp"
 #include "allocator/region/region.hpp"
 #include "allocator/slab/slab_core.hpp"
 #include "allocator/slab/usage.hpp"
@@ -273,7 +274,7 @@ private:
     std::atomic<std::uint64_t> refused_gpa_{kNoGpa};  // the first chunk that could not be shared
     // Read by every allocation, written by few.
     alignas(kCacheLine) std::atomic<std::uint64_t> pressure_mark_{~std::uint64_t{0}};
-    std::atomic<bool> service_wanted_{false};
+    ServiceSignal<StdAtomics> signal_;
     std::atomic<std::uint64_t> wanted_bytes_{0};
     std::atomic<std::uint64_t> full_{0};
     Usage usage_;

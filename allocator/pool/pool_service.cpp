@@ -1,10 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 // Growing and shrinking, step by step, in the thread that asks for it.
-//
-// The signal. service_wanted_ says that somebody has written to the event descriptor since service() last looked; who
-// finds it set does not write. service() empties the descriptor, then clears the flag, then looks at what is to be
-// done: a request that comes in between either finds the flag cleared and writes again, or was seen.
-#include <fcntl.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -60,11 +55,7 @@ Result<void> Pool::set_growth(const RegionConfig& first, const GrowthConfig& giv
 }
 
 void Pool::want_service() noexcept {
-    // A load first, so that the line stays shared while a service is awaited.
-    if (event_fd_ < 0 || service_wanted_.load(std::memory_order_relaxed) || !alive()) return;
-    // S1: acq_rel, pairs with S2 in service(): when it was set already, service() has not looked yet and will see what
-    // this thread did.
-    if (service_wanted_.exchange(true, std::memory_order_acq_rel)) return;
+    if (event_fd_ < 0 || !alive() || !signal_.raise()) return;
     const std::uint64_t one = 1;
     (void)!::write(event_fd_, &one, sizeof one);
 }
@@ -79,7 +70,7 @@ bool Pool::growth_helps(const AllocRequest& request) const noexcept {
 Result<Slot> Pool::grow_or_fail(const AllocRequest& request) noexcept {
     if (!growth_helps(request)) return why_not(request);
     std::uint64_t most = wanted_bytes_.load(std::memory_order_relaxed);
-    // Relaxed: S1 and S2 order it.
+    // Relaxed: the signal orders it.
     while (most < request.bytes &&
            !wanted_bytes_.compare_exchange_weak(most, request.bytes, std::memory_order_relaxed)) {
     }
@@ -215,8 +206,7 @@ Result<bool> Pool::service() noexcept {
     const std::lock_guard lock(lock_);
     std::uint64_t count = 0;
     if (event_fd_ >= 0) (void)!::read(event_fd_, &count, sizeof count);
-    // S2: acq_rel, pairs with S1 in want_service().
-    service_wanted_.exchange(false, std::memory_order_acq_rel);
+    signal_.lower();  // after the event, service_signal.hpp says why
     auto done = service_step();
     update();
     if (!done) {
