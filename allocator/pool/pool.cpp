@@ -77,7 +77,7 @@ Error Pool::why_not(const AllocRequest& request) noexcept {
     if (refused != kNoGpa) {
         return fail(ENOSPC,
                     "%llu bytes aligned to %llu: the pool is full (%llu bytes are in use), not all of it can be used: "
-                    "the first chunk that could not be shared is that at GPA 0x%llx",
+                    "the first chunk that could not be had is that at GPA 0x%llx",
                     request.bytes, request.align, usage_.bytes(), refused);
     }
     return fail(ENOSPC, "%llu bytes aligned to %llu: the pool is full (%llu bytes are in use)", request.bytes,

@@ -148,7 +148,8 @@ Result<void> Region::renew() noexcept {
     if (sharing_.by_hooks()) return fail(ENOTSUP, "the region at GPA 0x%llx is shared by hooks", base_.value);
     // The fresh memory is complete (hugepages reserved, prefaulted) before it takes the place of the old: a mapping
     // over an existing one must not fail for want of memory, since it would leave nothing behind.
-    auto memory = SharedMemory::create({name_, bytes_, base_.value, node_, hugepages_, prefault_});
+    auto memory =
+        SharedMemory::create({name_, bytes_, base_.value, node_, hugepages_, prefault_ || prefault_by_chunk_});
     if (!memory) return memory.error();
     // R4: seq_cst, before the system call that replaces the memory; pairs with R3 in renewed_since().
     const std::uint32_t next = renewing_.fetch_add(1, std::memory_order_seq_cst) + 1;

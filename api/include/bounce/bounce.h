@@ -210,7 +210,7 @@ BOUNCE_API int bounce_pool_region(bounce_pool *pool, uint32_t index, bounce_regi
 
 /* Nothing new is handed out of region `index`, any region; what is out of it goes on, and is given back as ever. The
  * region is empty when its used_bytes are 0. There is no way back but removal. -EINVAL: no such region, or removed.
- * Thread-safe; no system calls, but for one membarrier(2) or so. */
+ * Thread-safe; may wait for another thread that grows or shrinks the pool. System calls: membarrier. */
 BOUNCE_API int bounce_pool_drain_region(bounce_pool *pool, uint32_t index);
 
 /* Takes the memory of a drained, empty region away: unshares it chunk by chunk, unmaps and closes it. Its addresses stay
@@ -218,7 +218,8 @@ BOUNCE_API int bounce_pool_drain_region(bounce_pool *pool, uint32_t index);
  * comes to mean something else. -EBUSY, and nothing happens: it is not drained, it is not empty, or a back-end sees it
  * (bounce_frontend_sync_regions() takes it away). -EINVAL: no such region, or removed. A hook's error: it is removed, but
  * for a chunk that stays mapped for ever. -ENOMEM: call it again. A mapping of the caller's is only unshared; it is the
- * caller's own again. Thread-safe, while others map and unmap; munmap-like system calls and the unshare hook. */
+ * caller's own again. Thread-safe, while others map and unmap. System calls: fallocate, mmap, close, membarrier; those of
+ * the unshare hook. */
 BOUNCE_API int bounce_pool_remove_region(bounce_pool *pool, uint32_t index);
 
 /* Does what is due: shares the next chunks of a region that came; or adds a region, when less than the low watermark is
@@ -238,8 +239,8 @@ BOUNCE_API int bounce_pool_remove_region(bounce_pool *pool, uint32_t index);
  * nothing when there is nothing to do). The pool does not grow beyond the memory slots that the back-end has.
  *
  * Thread-safe, while others map and unmap. Blocks for as long as its step takes, and while another thread adds or removes
- * regions. System calls: read, eventfd's; memfd_create, ftruncate, fcntl, mmap, mprotect, madvise, munmap; fallocate,
- * mremap; close; membarrier; those of the hooks. */
+ * regions. System calls: read (of the eventfd), memfd_create, ftruncate, fcntl, mmap, mprotect, madvise, munmap,
+ * fallocate, mremap, close, membarrier; what malloc does; with a NUMA node, what hwloc does; those of the hooks. */
 BOUNCE_API int bounce_pool_service(bounce_pool *pool);
 
 /* An eventfd of the pool that becomes readable (POLLIN) when service is wanted: less than the low watermark is free, or a
