@@ -1,91 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "allocator/pool/pool.hpp"
 
-#include <algorithm>
+#include <bit>
 #include <cerrno>
-#include <cstdio>
-#include <functional>
-#include <new>
 
 #include "allocator/base/bits.hpp"
 #include "allocator/pool/pool_fast.hpp"
 #include "allocator/pool/thread_record.hpp"
 
 namespace bounce {
-namespace {
-
-constexpr const char* kForked = "a forked child has no pool: it stayed with its parent";
-
-bool overlap(std::uint64_t a, std::uint64_t a_bytes, std::uint64_t b, std::uint64_t b_bytes) noexcept {
-    return a <= b ? b - a < a_bytes : a - b < b_bytes;
-}
-
-}  // namespace
-
-Result<std::unique_ptr<Pool>> Pool::create(const RegionConfig& first, const PoolConfig& config) noexcept {
-    auto guard = ForkGuard::create();
-    if (!guard) return guard.error();
-    auto contexts = Contexts::create();
-    if (!contexts) return contexts.error();
-    std::unique_ptr<Pool> pool(new (std::nothrow) Pool(std::move(*guard), std::move(*contexts), config));
-    if (pool == nullptr) return fail(ENOMEM, "no private memory for a pool");
-    if (auto added = pool->add_region(first); !added) return added.error();
-    remember_pool(*pool);
-    return pool;
-}
-
-Pool::~Pool() {
-    if (alive()) forget_pool(*this);
-}
-
-Result<RegionId> Pool::add_region(const RegionConfig& config) noexcept {
-    if (!alive()) return fail(EOWNERDEAD, kForked);
-    const std::lock_guard lock(lock_);
-    const std::uint32_t count = count_.load(std::memory_order_relaxed);
-    if (count == kMaxRegions) return fail(EINVAL, "the pool has %llu regions, which is the most", kMaxRegions);
-    for (std::uint32_t i = 0; i < count; ++i) {
-        const Region& other = parts_[i]->region;
-        if (overlap(config.base_gpa.value, config.bytes, other.base().value, other.bytes())) {
-            return fail(EINVAL, "%llu bytes from GPA 0x%llx overlap the region at GPA 0x%llx (%llu bytes)",
-                        config.bytes, config.base_gpa.value, other.base().value, other.bytes());
-        }
-        if (config.imported_hva != nullptr &&
-            overlap(reinterpret_cast<std::uintptr_t>(config.imported_hva), config.bytes,
-                    reinterpret_cast<std::uintptr_t>(other.hva()), other.bytes())) {
-            return fail(EINVAL, "the mapping handed in overlaps that of region %llu", i);
-        }
-    }
-    auto region = Region::create(config);
-    if (!region) return region.error();
-    auto tables = PrivateMemory::create(SlabTables::bytes_needed(config.base_gpa, config.bytes));
-    if (!tables) return tables.error();
-    parts_[count].reset(new (std::nothrow) Part(std::move(*region), std::move(*tables), usage_, checked_));
-    if (parts_[count] == nullptr) return fail(ENOMEM, "no private memory for a region");
-    views_[count] = View(*parts_[count]);
-    // P1: release, pairs with the acquire in regions().
-    count_.store(count + 1, std::memory_order_release);
-    std::uint64_t bytes = 0;
-    for (std::uint32_t i = 0; i <= count; ++i) bytes += parts_[i]->region.bytes();
-    contexts_.set_pool_bytes(bytes);
-    if (!lent()) use_regions(count + 1);
-    return RegionId{count};
-}
-
-void Pool::use_regions(std::uint32_t count) noexcept {
-    // P2: release, pairs with the acquire in usable_regions().
-    usable_.store(count, std::memory_order_release);
-}
-
-std::uint32_t Pool::usable_regions() const noexcept {
-    // P2: acquire, pairs with the release in use_regions().
-    return usable_.load(std::memory_order_acquire);
-}
-
-std::uint32_t Pool::regions() const noexcept {
-    // P1: acquire, pairs with the release in add_region().
-    return count_.load(std::memory_order_acquire);
-}
-
 const Region& Pool::region(RegionId id) const noexcept {
     return parts_[id.value]->region;
 }
@@ -106,58 +29,24 @@ Result<void> Pool::check(const Slot& slot, SlotKind kind, std::uint64_t bytes) c
 Result<Gpa> Pool::find_in_slot(const void* hva, std::uint64_t bytes, SlotKind kind) const noexcept {
     auto gpa = to_gpa(hva, bytes);
     if (!gpa) return gpa;
-    std::uint32_t i = 0;
-    while (*gpa - parts_[i]->region.base() >= parts_[i]->region.bytes()) ++i;
-    const int code = parts_[i]->core.find_inside(*gpa - parts_[i]->region.base(), bytes, static_cast<unsigned>(kind));
+    int code = EFAULT;
+    for (RegionMask rest = present(); rest != 0; rest &= rest - 1) {
+        const Part& part = *parts_[static_cast<std::size_t>(std::countr_zero(rest))];
+        const std::uint64_t offset = *gpa - part.region.base();
+        if (offset >= part.region.bytes()) continue;
+        code = part.core.find_inside(offset, bytes, static_cast<unsigned>(kind));
+        break;
+    }
     if (code == EPERM) return fail(EPERM, "the slot around GPA 0x%llx is of another kind", gpa->value);
     if (code != 0) return fail(code, "%llu bytes at GPA 0x%llx are not inside one slot", bytes, gpa->value);
     return gpa;
 }
 
-Result<void> Pool::renew() noexcept {
-    if (!alive()) return fail(EOWNERDEAD, kForked);
-    const std::lock_guard lock(lock_);
-    return renew_locked();
-}
-
-Result<void> Pool::forget() noexcept {
-    if (!alive()) return fail(EOWNERDEAD, kForked);
-    const std::lock_guard lock(lock_);
-    const std::uint64_t allocs = ever_allocated();
-    // No device can come while the lock is held, so nobody writes while this goes on.
-    if (users() != 0 || allocs == allocs_forgotten_) return {};
-    const std::uint32_t count = count_.load(std::memory_order_relaxed);
-    for (std::uint32_t i = 0; i < count; ++i) {
-        Region& region = parts_[i]->region;
-        if (region.imported()) continue;
-        if (auto renewed = region.renew(); !renewed) return renewed;
-    }
-    allocs_forgotten_ = allocs;
-    return {};
-}
-
-Result<void> Pool::renew_locked() noexcept {
-    const std::uint32_t count = count_.load(std::memory_order_relaxed);
-    for (std::uint32_t i = 0; i < count; ++i) {
-        if (parts_[i]->region.imported()) {
-            return fail(ENOTSUP, "region %llu is a mapping handed in by the caller: it cannot be renewed", i);
-        }
-    }
-    for (std::uint32_t i = 0; i < count; ++i) {
-        if (auto renewed = parts_[i]->region.renew(); !renewed) {
-            return fail(renewed.code(), "no fresh memory for region %llu; of %llu regions, those before it are renewed",
-                        i, count);
-        }
-    }
-    return {};
-}
-
 Result<std::byte*> Pool::to_hva(Gpa gpa, std::uint64_t bytes) const noexcept {
     if (!alive()) [[unlikely]]
         return fail(EOWNERDEAD, kForked);
-    const std::uint32_t count = regions();
-    for (std::uint32_t i = 0; i < count; ++i) {
-        const Region& region = parts_[i]->region;
+    for (RegionMask rest = present(); rest != 0; rest &= rest - 1) {
+        const Region& region = parts_[static_cast<std::size_t>(std::countr_zero(rest))]->region;
         const std::uint64_t offset = gpa - region.base();
         if (offset < region.bytes() && fits(offset, bytes, region.bytes())) return region.hva() + offset;
     }
@@ -168,61 +57,12 @@ Result<Gpa> Pool::to_gpa(const void* hva, std::uint64_t bytes) const noexcept {
     if (!alive()) [[unlikely]]
         return fail(EOWNERDEAD, kForked);
     const auto address = reinterpret_cast<std::uintptr_t>(hva);
-    const std::uint32_t count = regions();
-    for (std::uint32_t i = 0; i < count; ++i) {
-        const Region& region = parts_[i]->region;
+    for (RegionMask rest = present(); rest != 0; rest &= rest - 1) {
+        const Region& region = parts_[static_cast<std::size_t>(std::countr_zero(rest))]->region;
         const std::uint64_t offset = address - reinterpret_cast<std::uintptr_t>(region.hva());
         if (offset < region.bytes() && fits(offset, bytes, region.bytes())) return region.base() + offset;
     }
     return fail(EFAULT, "%llu bytes at address 0x%llx are not inside one region", bytes, address);
-}
-
-void Pool::add_user() noexcept {
-    const std::lock_guard lock(lock_);  // not while forget() finds that there is none
-    users_.fetch_add(1, std::memory_order_relaxed);
-}
-
-void Pool::drop_user() noexcept {
-    // Release, pairs with the acquire in users(): what the user did to the pool is done.
-    users_.fetch_sub(1, std::memory_order_release);
-}
-
-std::uint32_t Pool::users() const noexcept {
-    // Acquire, pairs with the release in drop_user().
-    return users_.load(std::memory_order_acquire);
-}
-
-Result<void> Pool::lend() noexcept {
-    if (!alive()) return fail(EOWNERDEAD, kForked);
-    const std::lock_guard lock(lock_);
-    switch (lending_.load(std::memory_order_relaxed)) {
-        case Lending::kFree: break;
-        case Lending::kLent: return fail(EBUSY, "the pool is lent to another back-end");
-        case Lending::kWrittenOff:
-            if (auto renewed = renew_locked(); !renewed) {
-                char why[200];
-                std::snprintf(why, sizeof why, "%s", last_error());
-                return fail_text(
-                    EBUSY,
-                    "a former back-end may still write to the pool's memory, which cannot be renewed (%s): "
-                    "it is lent to nobody",
-                    why);
-            }
-    }
-    lending_.store(Lending::kLent, std::memory_order_relaxed);
-    return {};
-}
-
-void Pool::take_back() noexcept {
-    const std::lock_guard lock(lock_);
-    lending_.store(Lending::kFree, std::memory_order_relaxed);
-    use_regions(count_.load(std::memory_order_relaxed));
-}
-
-void Pool::write_off() noexcept {
-    const std::lock_guard lock(lock_);
-    lending_.store(Lending::kWrittenOff, std::memory_order_relaxed);
-    use_regions(count_.load(std::memory_order_relaxed));  // nobody is shown any
 }
 
 }  // namespace bounce

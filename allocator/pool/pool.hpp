@@ -19,11 +19,15 @@
 #include "allocator/base/private_memory.hpp"
 #include "allocator/base/types.hpp"
 #include "allocator/pool/contexts.hpp"
+#include "allocator/pool/growth.hpp"
+#include "allocator/pool/service_signal.hpp"
 #include "allocator/region/region.hpp"
 #include "allocator/slab/slab_core.hpp"
 #include "allocator/slab/usage.hpp"
 
 namespace bounce {
+
+inline constexpr const char* kForked = "a forked child has no pool: it stayed with its parent";
 
 /// What a slot is used for; part of its state, checked at free.
 enum class SlotKind : std::uint8_t { kStreaming = 1, kCoherent = 2, kBuffer = 3 };
@@ -50,6 +54,7 @@ struct AllocRequest {
 
 struct PoolStats {
     std::uint64_t bytes, used_bytes, used_bytes_hiwater, slots, full;
+    std::uint64_t grows, shrinks;     // regions that came and went by service() and in line
     std::uint64_t slots_of_kind[4];   // by SlotKind
     std::uint64_t allocs_of_kind[4];  // ever
     std::uint32_t regions;
@@ -59,11 +64,25 @@ struct PoolConfig {
     bool checked = true;  // frees of streaming slots are checked for who holds them
 };
 
+/// Of a region: active -> draining -> retiring -> gone, and from gone back to active with fresh memory.
+enum class RegionStage : std::uint8_t { kActive, kDraining, kRetiring, kGone };
+
+struct RegionStatus {
+    RegionStage stage;
+    bool usable;                  // slots are taken from it, or were until it was drained
+    std::uint64_t bytes_in_use;   // pages of slabs and runs
+    std::uint64_t refused_bytes;  // chunks that could not be shared or unshared
+};
+
+/// A set of regions, a bit each.
+using RegionMask = std::uint64_t;
+
 class Pool {
     struct Part;
 
 public:
     static constexpr std::size_t kMaxRegions = 64;
+    static constexpr std::uint32_t kChunksPerService = 8;
 
     /// A free that was begun. Two words, so that it travels in registers.
     struct Ending {
@@ -75,7 +94,9 @@ public:
     };
     static_assert(sizeof(Ending) == 16);
 
-    static Result<std::unique_ptr<Pool>> create(const RegionConfig& first, const PoolConfig& config = {}) noexcept;
+    /// All regions of the pool are shared by the hooks of the first.
+    static Result<std::unique_ptr<Pool>> create(const RegionConfig& first, const GrowthConfig& growth = {},
+                                                const PoolConfig& config = {}) noexcept;
     ~Pool();
     Pool(const Pool&) = delete;
     Pool& operator=(const Pool&) = delete;
@@ -125,12 +146,27 @@ public:
     /// The GPA of [hva, hva + bytes) when that lies in one live slot of this kind; else EFAULT, EPERM for another kind.
     Result<Gpa> find_in_slot(const void* hva, std::uint64_t bytes, SlotKind kind) const noexcept;
 
-    /// The index of the new region; EINVAL when it overlaps or there are too many. Nothing is handed out of it while
-    /// the pool is lent, until use_regions().
+    /// The index of the new region, or of a removed one that had the same range; EINVAL when it overlaps or there are
+    /// too many, or the hook's error when no chunk of it could be shared. Nothing is handed out of it while the pool is
+    /// lent, until use_regions().
     Result<RegionId> add_region(const RegionConfig& config) noexcept;
+    /// Indexes: of regions that are there, and of removed ones.
     [[nodiscard]] std::uint32_t regions() const noexcept;
-    /// How many of them, from the first, alloc() takes from.
+    /// How many of them the pool uses, and which. While it is lent: those that the peer was shown.
     [[nodiscard]] std::uint32_t usable_regions() const noexcept;
+    [[nodiscard]] RegionMask usable() const noexcept;
+    [[nodiscard]] RegionStatus status(RegionId id) const noexcept;
+
+    /// pool_regions.cpp. No new slots from it; frees go on. EINVAL: there is no such region, or it is removed.
+    Result<void> drain_region(RegionId id) noexcept;
+    /// EBUSY: not drained, or not empty, or a peer sees it. ENOMEM: to be called again. A hook's error: it is removed,
+    /// but for a chunk that stays mapped for ever.
+    Result<void> remove_region(RegionId id) noexcept;
+
+    /// pool_service.cpp. Grows and shrinks by a bounded step; true: there is more to do at once.
+    Result<bool> service() noexcept;
+    /// Readable when service is wanted; -1 when the pool does not grow.
+    [[nodiscard]] int event_fd() const noexcept { return event_fd_; }
     /// id must be below regions(). The reference stays good for the life of the pool.
     [[nodiscard]] const Region& region(RegionId id) const noexcept;
 
@@ -154,7 +190,13 @@ public:
     /// The memory is lent to one process peer at a time (a trust domain each): EBUSY while it is. What a peer sees are
     /// the usable regions; it may be shown more, and then use_regions() makes them usable.
     Result<void> lend() noexcept;
-    void use_regions(std::uint32_t count) noexcept;
+    void use_regions(RegionMask shown) noexcept;
+    /// What may be shown. None of it is removed before use_regions() says what was.
+    RegionMask hold_regions() noexcept;
+    /// Regions that the peer sees and that are drained and empty: they are not used again before they are shown again.
+    RegionMask leave_regions() noexcept;
+    /// How many the peer can see at most: the pool does not grow beyond.
+    void limit_regions(std::uint32_t most) noexcept;
     void take_back() noexcept;
     /// In place of take_back(): a peer that was not proven to have stopped has memory that could not be renewed. The
     /// next lend() tries once more.
@@ -172,9 +214,18 @@ private:
               tables(std::move(private_tables)),
               core(region.base(), region.bytes(), tables.data(), usage, checked) {}
 
+        [[nodiscard]] bool opening() const noexcept { return next_chunk < region.chunks(); }
+
         Region region;
         PrivateMemory tables;
         SlabCore core;
+        // Written under the pool's lock; what others see of it are the pool's masks.
+        std::atomic<RegionStage> stage{RegionStage::kActive};
+        std::atomic<std::uint64_t> refused_bytes{0};
+        std::uint64_t ready_bytes = 0;  // in open chunks
+        std::uint32_t next_chunk = 0;   // to be opened or, retiring, to be closed
+        bool grown = false;             // by the pool itself
+        bool by_service = false;        // drained so
     };
 
     /// What the hot path needs of a region, in one cache line.
@@ -203,6 +254,61 @@ private:
     Pool(ForkGuard guard, Contexts contexts, const PoolConfig& config) noexcept
         : guard_(std::move(guard)), contexts_(std::move(contexts)), checked_(config.checked) {}
 
+    static constexpr std::uint64_t kNoGpa = ~std::uint64_t{0};
+
+    [[nodiscard]] RegionMask present() const noexcept;
+    [[nodiscard]] RegionMask accepted() const noexcept;
+
+    // pool_regions.cpp; under the lock
+    Result<void> check_room(const RegionConfig& config, bool growing) const noexcept;
+    [[nodiscard]] Part* find_gone(const RegionConfig& config) const noexcept;
+    Result<RegionId> add_region_locked(const RegionConfig& config, bool growing) noexcept;
+    Result<RegionId> make_part(const RegionConfig& config) noexcept;
+    Result<void> revive(Part& part, const RegionConfig& config) noexcept;
+    Result<void> open_chunks(Part& part, std::uint32_t most) noexcept;
+    Result<void> open_all(Part& part) noexcept;
+    void start_drain(Part& part, bool by_service) noexcept;
+    [[nodiscard]] bool is_empty(Part& part) noexcept;
+    void start_retiring(Part& part) noexcept;
+    Result<void> retire_chunks(Part& part, std::uint32_t most) noexcept;
+    void note_refused(Part& part, const Extent& at) noexcept;
+    void update() noexcept;
+    Result<void> check_region(RegionId id) const noexcept;
+    [[nodiscard]] RegionMask bit_of(const Part& part) const noexcept;
+    template <class Visit>
+    void for_parts(Visit&& visit) const noexcept {
+        for (std::uint32_t i = 0; i < count_.load(std::memory_order_relaxed); ++i) visit(*parts_[i]);
+    }
+
+    // pool_service.cpp
+    void note_pressure() noexcept {
+        // Relaxed: a hint; who misses the new value crosses it again.
+        if (usage_.bytes() > pressure_mark_.load(std::memory_order_relaxed)) [[unlikely]]
+            want_service();
+    }
+    void want_service() noexcept;
+    [[nodiscard]] bool growth_helps(const AllocRequest& request) const noexcept;
+    Result<void> grow_or_fail(const AllocRequest& request, const Context* own, Slot& slot) noexcept;
+    bool grow_for(std::uint64_t bytes, std::uint64_t seen) noexcept;
+    Result<void> set_growth(const RegionConfig& first, const GrowthConfig& growth) noexcept;
+    [[nodiscard]] GrowthState growth_state(std::uint64_t wanted) const noexcept;
+    [[nodiscard]] std::uint64_t growable_bytes() const noexcept;
+    [[nodiscard]] std::uint64_t window_bytes() const noexcept;
+    Result<void> grow(std::uint64_t wanted) noexcept;
+    Result<void> add_grown(std::uint64_t wanted) noexcept;
+    Result<void> service_step() noexcept;
+    Result<void> shrink_step(const GrowthState& state) noexcept;
+    [[nodiscard]] bool work_left() const noexcept;
+    template <class Test>
+    [[nodiscard]] Part* last_part(Test&& test) const noexcept {
+        Part* last = nullptr;
+        for_parts([&](Part& part) { last = test(part) ? &part : last; });
+        return last;
+    }
+    /// Slots that threads keep for themselves go home, of regions that are not accepted for ever. Called under the
+    /// lock.
+    void empty_contexts() noexcept;
+
     Result<void> renew_locked() noexcept;
     [[nodiscard]] std::uint64_t ever_allocated() const noexcept;
 
@@ -219,6 +325,7 @@ private:
     Result<void> alloc_slow(ContextGroup& group, Context* context, std::uint64_t bytes, Slot& slot) noexcept;
     Result<void> alloc_home(const AllocRequest& request, const Context* own, Slot& slot) noexcept;
     bool take_home(const AllocRequest& request, Slot& slot, int& code) noexcept;
+    bool take_last(const AllocRequest& request, const Context* own, Slot& slot, int& code) noexcept;
     bool take_run(Context& context, std::uint64_t bytes, Slot& slot) noexcept;
     bool refill(ContextGroup& group, Context& context, std::uint64_t bytes, Slot& slot) noexcept;
     void finish_free_slow(ContextGroup& group, Context* context, Ending ending) noexcept;
@@ -246,13 +353,35 @@ private:
     std::array<std::unique_ptr<Part>, kMaxRegions> parts_;
     std::array<View, kMaxRegions> views_;  // P1: as parts_
     std::atomic<std::uint32_t> count_{0};
-    std::atomic<std::uint32_t> usable_{0};  // P2: as P1, what is below it
+    // P2: as P1, the regions in it. Which of them are there at all (their memory is mapped); which of these are shown
+    // to the peer, if any; and which of these new slots are taken from.
+    std::atomic<RegionMask> present_{0};
+    std::atomic<RegionMask> usable_{0};
+    std::atomic<RegionMask> accepted_{0};
     const bool checked_;
     ContextGroup direct_;
     std::atomic<std::uint32_t> users_{0};
     std::atomic<Lending> lending_{Lending::kFree};  // changed under the lock
     mutable std::mutex lock_;                       // adding, renewing and lending regions
     std::uint64_t allocs_forgotten_ = 0;            // allocations before the last forget()
+    RegionMask held_ = 0;                           // the peer sees them, or is about to
+    std::uint32_t peer_regions_ = kMaxRegions;      // that it can see
+    ShareHooks hooks_;
+    GrowthPolicy policy_{GrowthConfig{}};
+    RegionConfig grown_region_;      // what grown regions are like
+    std::uint64_t window_used_ = 0;  // of the window for their GPAs
+    std::uint64_t retry_at_ms_ = 0;  // after a failure to grow
+    bool growth_failed_ = false;
+    int event_fd_ = -1;
+    std::atomic<std::uint64_t> grows_{0};
+    std::atomic<std::uint64_t> shrinks_{0};
+    std::atomic<std::uint64_t> changes_{0};           // memory became ready so many times
+    std::atomic<std::uint64_t> growable_{0};          // the largest request that growing could serve
+    std::atomic<std::uint64_t> refused_gpa_{kNoGpa};  // the first chunk that could not be shared
+    // Read by every allocation, written by few.
+    alignas(kCacheLine) std::atomic<std::uint64_t> pressure_mark_{~std::uint64_t{0}};
+    ServiceSignal<StdAtomics> signal_;
+    std::atomic<std::uint64_t> wanted_bytes_{0};
     std::atomic<std::uint64_t> full_{0};
     Counts counts_;
     Usage usage_;

@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 // Straight from home and to home, and between home and the contexts.
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 
 #include "allocator/base/bits.hpp"
 #include "allocator/pool/pool_fast.hpp"
 
 namespace bounce {
-namespace {
-
-constexpr const char* kForked = "a forked child has no pool: it stayed with its parent";
-
-}  // namespace
-
 SlabCore::Request Pool::request_of(const AllocRequest& request, const Region& region) noexcept {
     std::uint64_t end = region.bytes();
     const std::uint64_t base = region.base().value;
@@ -55,11 +50,11 @@ Result<void> Pool::alloc_slow(ContextGroup& group, Context* context, std::uint64
     return home;
 }
 
-// From any usable region, without the contexts. `code` is why not.
+// From any region that is accepted, without the contexts. `code` is why not.
 bool Pool::take_home(const AllocRequest& request, Slot& slot, int& code) noexcept {
-    const std::uint32_t count = usable_regions();
     code = ENOSPC;
-    for (std::uint32_t i = 0; i < count; ++i) {
+    for (RegionMask rest = accepted(); rest != 0; rest &= rest - 1) {
+        const auto i = static_cast<std::uint32_t>(std::countr_zero(rest));
         Part& part = *parts_[i];
         const SlabCore::Request wanted = request_of(request, part.region);
         if (wanted.end < wanted.bytes) continue;
@@ -79,12 +74,10 @@ bool Pool::take_home(const AllocRequest& request, Slot& slot, int& code) noexcep
     return false;
 }
 
-Result<void> Pool::alloc_home(const AllocRequest& request, const Context* own, Slot& slot) noexcept {
-    int code = 0;
-    if (take_home(request, slot, code)) return {};
-    // What contexts keep comes home before anybody is told that the pool is full. They have nothing, and get nothing,
-    // from the time that is found out until something comes home.
-    bool taken = false;
+// What contexts keep comes home before anybody is told that the pool is full. They have nothing, and get nothing, from
+// the time that is found out until something comes home.
+bool Pool::take_last(const AllocRequest& request, const Context* own, Slot& slot, int& code) noexcept {
+    bool taken = take_home(request, slot, code);
     for (int tries = 0; tries < 3 && !taken && code == ENOSPC && !contexts_.full(); ++tries) {
         contexts_.visit_idle(
             own, [this](Context& context) { empty(context); },
@@ -93,8 +86,17 @@ Result<void> Pool::alloc_home(const AllocRequest& request, const Context* own, S
                 if (!taken && all_of_them) contexts_.set_full();
             });
     }
-    if (taken) return {};
-    return why_not(request);
+    return taken;
+}
+
+Result<void> Pool::alloc_home(const AllocRequest& request, const Context* own, Slot& slot) noexcept {
+    int code = 0;
+    if (take_last(request, own, slot, code)) {
+        note_pressure();
+        return {};
+    }
+    if (code == EOWNERDEAD) return fail(EOWNERDEAD, kForked);
+    return grow_or_fail(request, own, slot);
 }
 
 bool Pool::take_run(Context& context, std::uint64_t bytes, Slot& slot) noexcept {
@@ -120,13 +122,14 @@ bool Pool::refill(ContextGroup& group, Context& context, std::uint64_t bytes, Sl
     Contexts::Ops::leave(context.mark);
     CachedSlot got[SlotStack::kRoom];
     std::uint32_t n = 0;
-    const std::uint32_t count = usable_regions();
-    for (std::uint32_t i = 0; i < count && n == 0; ++i) {
+    for (RegionMask rest = accepted(); rest != 0 && n == 0; rest &= rest - 1) {
+        const auto i = static_cast<std::uint32_t>(std::countr_zero(rest));
         Part& part = *parts_[i];
         if (part.region.base().value + (part.region.bytes() - 1) > group.max_address) continue;
         n = part.core.claim(size_class, want, RegionId{i}, got);
     }
     if (n == 0) return false;
+    note_pressure();
     fill(slot, got[--n]);
     std::uint32_t kept = 0;
     if (contexts_.enter(context)) {
@@ -178,8 +181,8 @@ bool Pool::keep_run(Context& context, Ending ending) noexcept {
     const std::uint32_t pages = ending.pages;
     KeptRun& kept = context.run_of(pages);
     if (kept.pages.load(std::memory_order_relaxed) != 0 || !contexts_.enter(context)) return false;
-    bool keeps =
-        kept.pages.load(std::memory_order_relaxed) == 0 && (context.accepts >> ending.slot.region().value & 1) != 0;
+    bool keeps = kept.pages.load(std::memory_order_relaxed) == 0 &&
+                 ((context.accepts & accepted()) >> ending.slot.region().value & 1) != 0;
     if (keeps && kept.granted < pages) {
         keeps = contexts_.grant(context, std::uint64_t{pages - kept.granted} * kPageBytes);
         if (keeps) kept.granted = pages;
@@ -216,10 +219,10 @@ bool Pool::make_room(Context& context, std::uint32_t size_class) noexcept {
 
 Error Pool::why_not(const AllocRequest& request) noexcept {
     if (!alive()) return fail(EOWNERDEAD, kForked);
-    bool ever = false;
-    bool below_mask = false;
-    for (std::uint32_t i = 0; i < usable_regions(); ++i) {
-        const Part& part = *parts_[i];
+    bool below_mask = growth_helps(request);
+    bool ever = below_mask;
+    for (RegionMask rest = usable(); rest != 0; rest &= rest - 1) {
+        const Part& part = *parts_[static_cast<std::size_t>(std::countr_zero(rest))];
         SlabCore::Request wanted = request_of(request, part.region);
         below_mask = below_mask || part.core.could_hold(wanted);
         wanted.end = part.region.bytes();
@@ -233,6 +236,13 @@ Error Pool::why_not(const AllocRequest& request) noexcept {
         return fail(ERANGE, "%llu bytes below 0x%llx: the pool has none there", request.bytes, request.max_address);
     }
     full_.fetch_add(1, std::memory_order_relaxed);
+    const std::uint64_t refused = refused_gpa_.load(std::memory_order_relaxed);
+    if (refused != kNoGpa) {
+        return fail(ENOSPC,
+                    "%llu bytes aligned to %llu: the pool is full (%llu bytes are in use), not all of it can be used: "
+                    "the first chunk that could not be had is that at GPA 0x%llx",
+                    request.bytes, request.align, usage_.bytes(), refused);
+    }
     return fail(ENOSPC, "%llu bytes aligned to %llu: the pool is full (%llu bytes are in use)", request.bytes,
                 request.align, usage_.bytes());
 }

@@ -3,6 +3,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <bit>
 
 #include "allocator/pool/pool_fast.hpp"
 
@@ -164,6 +165,11 @@ void Pool::empty(Context& context) noexcept {
     }
 }
 
+void Pool::empty_contexts() noexcept {
+    contexts_.visit_idle(
+        nullptr, [this](Context& context) { empty(context); }, [](bool) {});
+}
+
 // Somebody wants the contexts empty, and this one is the caller's.
 void Pool::heed_attention(Context& context) noexcept {
     if (context.granted == 0 || !Contexts::Ops::take(context.taken)) return;
@@ -185,7 +191,10 @@ PoolStats Pool::stats() const noexcept {
     PoolStats stats{};
     if (!alive()) return stats;
     stats.regions = regions();
-    for (std::uint32_t i = 0; i < stats.regions; ++i) stats.bytes += parts_[i]->region.bytes();
+    for (RegionMask rest = present(); rest != 0; rest &= rest - 1)
+        stats.bytes += parts_[static_cast<std::size_t>(std::countr_zero(rest))]->region.bytes();
+    stats.grows = grows_.load(kRelaxed);
+    stats.shrinks = shrinks_.load(kRelaxed);
     std::uint64_t freed[4] = {};
     // Frees first: a slot is never counted as freed before it was allocated.
     for (unsigned kind = 1; kind <= 3; ++kind) freed[kind] = counts_.frees[kind].load(kRelaxed);

@@ -49,7 +49,9 @@ namespace bounce {
         return false;
     SlotStack& stack = context.stacks[class_of_index(ending.slot.index())];
     const std::uint32_t count = stack.count.load(std::memory_order_relaxed);
-    const bool room = count < stack.limit && (context.accepts >> ending.slot.region().value & 1) != 0;
+    // Relaxed: whoever takes a region out of it empties the contexts after that.
+    const RegionMask accepted = context.accepts & accepted_.load(std::memory_order_relaxed);
+    const bool room = count < stack.limit && (accepted >> ending.slot.region().value & 1) != 0;
     if (room) [[likely]] {
         stack.slots[count] = ending.slot;
         stack.count.store(static_cast<std::uint16_t>(count + 1), std::memory_order_relaxed);

@@ -2,6 +2,7 @@
 #include "allocator/slab/page_table.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "allocator/base/bits.hpp"
 
@@ -16,7 +17,7 @@ constexpr std::uint32_t kCandidates = 16;
 
 PageTable::PageTable(std::uint32_t first, std::uint32_t end, std::span<ChunkBits> bits,
                      std::span<ChunkInfo> infos) noexcept
-    : first_(first), end_(end), free_pages_(end - first), bits_(bits), infos_(infos) {
+    : first_(first), end_(end), good_pages_(end - first), free_pages_(end - first), bits_(bits), infos_(infos) {
     std::fill(std::begin(heads_), std::end(heads_), kNone);
 }
 
@@ -25,13 +26,13 @@ std::uint32_t PageTable::born_end() const noexcept {
 }
 
 std::uint32_t PageTable::alloc(std::uint32_t pages, std::uint32_t align, std::uint32_t last) noexcept {
-    if (pages == 0 || pages > free_pages_) return kNoPage;
+    if (pages == 0 || pages > free_pages_ || closed_) return kNoPage;
     Fit fit;
     if (pages <= kChunkPages) {
         fit = find_in_chunk(pages, align, last);
         // A fresh chunk only when no used one will do. At most two are too small: the first and the last of a region.
-        for (int tries = 0; tries < 3 && fit.start == kNoPage && born_ < bits_.size() && born_ * kChunkPages <= last;
-             ++tries) {
+        for (int tries = 0;
+             tries < 3 && fit.start == kNoPage && born_ * kChunkPages < end_ && born_ * kChunkPages <= last; ++tries) {
             give_birth();
             fit = find_in_chunk(pages, align, last);
         }
@@ -47,6 +48,29 @@ std::uint32_t PageTable::alloc(std::uint32_t pages, std::uint32_t align, std::ui
 void PageTable::free(std::uint32_t start, std::uint32_t pages) noexcept {
     mark(start, pages, false);
     free_pages_ += pages;
+}
+
+void PageTable::restart() noexcept {
+    for (std::uint32_t chunk = 0; chunk < born_; ++chunk) {
+        bits_[chunk] = ChunkBits{};
+        infos_[chunk] = ChunkInfo{};
+    }
+    std::fill(std::begin(heads_), std::end(heads_), kNone);
+    born_ = 0;
+    good_pages_ = 0;
+    free_pages_ = 0;
+    end_ = first_;
+}
+
+void PageTable::extend(std::uint32_t until, bool good) noexcept {
+    const std::uint32_t from = std::exchange(end_, until);
+    if (good) {
+        good_pages_ += until - from;
+        free_pages_ += until - from;
+        return;
+    }
+    while (born_ * kChunkPages < until) give_birth();
+    mark(from, until - from, true);
 }
 
 void PageTable::give_birth() noexcept {

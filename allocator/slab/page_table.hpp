@@ -31,7 +31,17 @@ public:
     [[nodiscard]] std::uint32_t alloc(std::uint32_t pages, std::uint32_t align, std::uint32_t last) noexcept;
     void free(std::uint32_t start, std::uint32_t pages) noexcept;
 
+    /// Hands out nothing while it is closed; pages still come back.
+    void close(bool closed) noexcept { closed_ = closed; }
+    /// Begins anew without a page, all of them being free; they come again through extend(), from the first on.
+    void restart() noexcept;
+    /// Pages up to `until` (a chunk's end, or the last) exist now; those that are new and not `good` are never handed
+    /// out.
+    void extend(std::uint32_t until, bool good) noexcept;
+
     [[nodiscard]] std::uint32_t free_pages() const noexcept { return free_pages_; }
+    /// Of the pages that exist and are good: handed out.
+    [[nodiscard]] std::uint32_t used_pages() const noexcept { return good_pages_ - free_pages_; }
     /// No page at or above this was ever handed out.
     [[nodiscard]] std::uint32_t born_end() const noexcept;
 
@@ -57,9 +67,11 @@ private:
     [[nodiscard]] Fit find_across(std::uint32_t pages, std::uint32_t align, std::uint32_t last) const noexcept;
 
     std::uint32_t first_;
-    std::uint32_t end_;
+    std::uint32_t end_;       // of what exists
     std::uint32_t born_ = 0;  // chunks
+    std::uint32_t good_pages_;
     std::uint32_t free_pages_;
+    bool closed_ = false;
     std::uint32_t heads_[kBuckets];
     std::span<ChunkBits> bits_;
     std::span<ChunkInfo> infos_;

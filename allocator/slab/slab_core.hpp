@@ -74,6 +74,20 @@ public:
     /// What begin_free() would say.
     [[nodiscard]] int check(const Placement& placement, unsigned kind, std::uint64_t bytes) const noexcept;
 
+    /// slab_drain.cpp. A closed core hands nothing more out once sweep() has returned 0; frees go on.
+    void close() noexcept;
+    void reopen() noexcept;
+    /// Takes empty slabs apart; the bytes of pages that are in use all the same (in slabs with a slot out, and in
+    /// runs).
+    std::uint64_t sweep() noexcept;
+    /// The same without taking anything apart.
+    [[nodiscard]] std::uint64_t bytes_in_use() const noexcept;
+    /// Begins anew as a region of which nothing exists yet; sweep() returned 0, or nothing was ever handed out.
+    void restart() noexcept;
+    /// The next bytes of the region exist now, up to `until` (a chunk's end, or the last); not `good`: never hand them
+    /// out.
+    void extend(std::uint64_t until, bool good) noexcept;
+
     /// False in a forked child.
     [[nodiscard]] bool alive() const noexcept;
 

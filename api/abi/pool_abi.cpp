@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#include "api/abi/growth_options.hpp"
 #include "api/abi/handles.hpp"
 #include "api/abi/options.hpp"
 #include "api/abi/region_options.hpp"
@@ -14,13 +15,16 @@ struct PoolConfig {
     bounce_pool_options options{};
     const char* name = nullptr;
     RegionConfig region;
+    GrowthConfig growth;
 };
 
 Result<PoolConfig> read_pool_options(const bounce_pool_options* given) noexcept {
     PoolConfig config;
     bounce_pool_options& options = config.options;
     if (const auto read = read_options(given, kFirstVersion, "options", options); !read) return read.error();
-    if (const auto good = must_be_zero(options.flags, "options.flags"); !good) return good.error();
+    const auto growth = read_growth_options(options);
+    if (!growth) return growth.error();
+    config.growth = *growth;
     if (const auto good = must_be_zero(options.reserved, "options.reserved"); !good) return good.error();
     const auto name = read_name(options.name, "bounce", "options.name");
     if (!name) return name.error();
@@ -53,7 +57,9 @@ int bounce_pool_create(const bounce_pool_options* options, bounce_pool** pool) {
     if (!config) return negative(config.error());
     std::unique_ptr<bounce_pool> made(new (std::nothrow) bounce_pool(config->name, config->options));
     if (made == nullptr) return negative(fail(ENOMEM, "no memory for a pool's handle"));
-    auto inner = Pool::create(config->region);
+    RegionConfig first = config->region;
+    first.hooks = share_hooks(*made, config->options);
+    auto inner = Pool::create(first, config->growth);
     if (!inner) return negative(inner.error());
     made->pool = std::move(*inner);
     if (config->region.hugepages) log_page_size(*made, RegionId{0});
@@ -99,6 +105,11 @@ int bounce_pool_region(bounce_pool* pool, uint32_t index, bounce_region_info* in
     info->generation = region.epoch();
     info->imported = region.imported() ? 1 : 0;
     info->node = region.node().value;
+    const RegionStatus now = pool->pool->status(RegionId{index});
+    info->used_bytes = now.bytes_in_use;
+    info->refused_bytes = now.refused_bytes;
+    info->state = static_cast<std::uint32_t>(now.stage);
+    info->usable = now.usable ? 1 : 0;
     return 0;
 }
 
@@ -129,6 +140,8 @@ int bounce_pool_get_stats(bounce_pool* pool, bounce_pool_stats* stats) {
     stats->full = inner.full;
     stats->violations = pool->callbacks.violations();
     stats->regions = inner.regions;
+    stats->grows = inner.grows;
+    stats->shrinks = inner.shrinks;
     return 0;
 }
 

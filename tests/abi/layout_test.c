@@ -25,7 +25,7 @@ AT(bounce_region_options, fd_plus_one, 40);
 AT(bounce_region_options, reserved, 44);
 AT(bounce_region_options, fd_offset, 48);
 
-IS(bounce_pool_options, 112);
+IS(bounce_pool_options, 176);
 AT(bounce_pool_options, name, 8);
 AT(bounce_pool_options, region, 16);
 AT(bounce_pool_options, flags, 72);
@@ -34,8 +34,7 @@ AT(bounce_pool_options, log, 80);
 AT(bounce_pool_options, log_user, 88);
 AT(bounce_pool_options, violation, 96);
 AT(bounce_pool_options, violation_user, 104);
-
-IS(bounce_region_info, 56);
+IS(bounce_region_info, 80);
 AT(bounce_region_info, bytes, 8);
 AT(bounce_region_info, hva, 16);
 AT(bounce_region_info, fd, 24);
@@ -43,10 +42,14 @@ AT(bounce_region_info, page_bytes, 28);
 AT(bounce_region_info, fd_offset, 32);
 AT(bounce_region_info, generation, 40);
 AT(bounce_region_info, imported, 44);
-AT(bounce_region_info, node, 48);
-AT(bounce_region_info, reserved, 52);
+AT(bounce_region_info, used_bytes, 48);
+AT(bounce_region_info, refused_bytes, 56);
+AT(bounce_region_info, state, 64);
+AT(bounce_region_info, usable, 68);
+AT(bounce_region_info, node, 72);
+AT(bounce_region_info, reserved, 76);
 
-IS(bounce_pool_stats, 88);
+IS(bounce_pool_stats, 104);
 AT(bounce_pool_stats, used_bytes, 8);
 AT(bounce_pool_stats, used_bytes_hiwater, 16);
 AT(bounce_pool_stats, slots, 24);
@@ -57,6 +60,8 @@ AT(bounce_pool_stats, maps, 56);
 AT(bounce_pool_stats, full, 64);
 AT(bounce_pool_stats, violations, 72);
 AT(bounce_pool_stats, regions, 80);
+AT(bounce_pool_stats, grows, 88);
+AT(bounce_pool_stats, shrinks, 96);
 
 IS(bounce_device_options, 48);
 AT(bounce_device_options, name, 8);

@@ -251,7 +251,7 @@ TEST(Pool, RegionsThatComeWhileItIsLentAreNotUsed) {
     auto first = pool->alloc(request_of(kMiB));
     ASSERT_TRUE(first) << last_error();
     EXPECT_EQ(pool->alloc(request_of(64)).code(), ENOSPC) << last_error();
-    pool->use_regions(2);
+    pool->use_regions(3);
     auto second = pool->alloc(request_of(2 * kMiB));
     ASSERT_TRUE(second) << last_error();
     EXPECT_EQ(second->region().value, 1U);

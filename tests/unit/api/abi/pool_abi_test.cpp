@@ -22,7 +22,7 @@ TEST(PoolOptions, AreChecked) {
     options.size = 16;
     expect_refused(options, EINVAL, "options.size");
     options = pool_options();
-    options.flags = 1;
+    options.flags = 1u << 31;
     expect_refused(options, EINVAL, "options.flags");
     options = pool_options();
     options.reserved = 1;
