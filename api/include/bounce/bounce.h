@@ -231,6 +231,9 @@ typedef struct bounce_device_options {
     uint64_t max_segment_bytes;  /* longest single mapping; 0 = no limit */
     uint32_t flags;              /* must be 0 */
     uint32_t reserved;
+    uint32_t copy_policy;        /* enum bounce_copy_policy */
+    uint32_t reuse_policy;       /* enum bounce_reuse_policy */
+    uint64_t reuse_window_bytes; /* with AUTO and WINDOW: 4096 to 1/8 of the pool; 0 = 2 MiB, or 1/8 when that is less */
 } bounce_device_options;
 
 /* Creates a device of the pool: who maps, with which limits. Thread-safe. */
