@@ -7,7 +7,9 @@
 
 #include "allocator/base/bits.hpp"
 #include "allocator/pool/pool_fast.hpp"
+#include "allocator/slab/slot_ops.hpp"
 #include "api/dma/copy.hpp"
+#include "api/dma/ticks.hpp"
 #include "api/dma/token.hpp"
 
 namespace bounce {
@@ -50,6 +52,7 @@ Device::Device(Pool& pool, Callbacks& callbacks, const DeviceConfig& config) noe
       max_segment_bytes_(config.max_segment_bytes),
       group_(config.dma_mask) {
     std::snprintf(name_, sizeof name_, "%s", config.name);
+    init_policy(config);
     pool_.add_user();
 }
 
@@ -64,7 +67,14 @@ Device::~Device() {
     pool_.drop_user();
 }
 
-Result<void> Device::check_map(const void* buf, std::size_t bytes, std::uint32_t flags) const noexcept {
+inline bool Device::good_map(const void* buf, std::size_t bytes, std::uint32_t flags) const noexcept {
+    // bytes - 1: of 0 bytes it is beyond every limit.
+    return buf != nullptr && bytes - 1 < max_segment_bytes_ && bytes != 0 &&
+           reinterpret_cast<std::uintptr_t>(buf) <= UINTPTR_MAX - bytes && (flags & ~kMapFlags) == 0 &&
+           flags != kMapFlags;
+}
+
+Error Device::why_not_map(const void* buf, std::size_t bytes, std::uint32_t flags) const noexcept {
     if (buf == nullptr) return fail(EINVAL, "the buffer to map is NULL");
     if (bytes == 0) return fail(EINVAL, "mapping of 0 bytes, expected at least 1");
     if (reinterpret_cast<std::uintptr_t>(buf) > UINTPTR_MAX - bytes)
@@ -74,26 +84,42 @@ Result<void> Device::check_map(const void* buf, std::size_t bytes, std::uint32_t
         return fail(EINVAL, "map flags have unknown bits 0x%llx, known are 0x%llx", flags & ~kMapFlags, kMapFlags);
     if (flags == kMapFlags)
         return fail(EINVAL, "PRESERVE asks for a copy at map and SKIP_SYNC for none, expected at most one of them");
-    if (bytes > max_segment_bytes_)
-        return fail(E2BIG, "mapping of %llu bytes, but the device's max_segment_bytes is %llu", bytes,
-                    max_segment_bytes_);
-    return {};
+    return fail(E2BIG, "mapping of %llu bytes, but the device's max_segment_bytes is %llu", bytes, max_segment_bytes_);
 }
 
 Context* Device::context() noexcept {
     return pool_.context(group_);
 }
 
-Result<void> Device::map(Context* context, void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
-                         bounce_mapping& mapping) noexcept {
-    mapping = bounce_mapping{};
-    if (const auto good = check_map(buf, bytes, flags); !good) [[unlikely]]
-        return good;
+/// True: it was streamed.
+inline bool Device::copy_in(std::uint32_t mode, std::byte* slot, const void* buf, std::size_t bytes) noexcept {
+    if ((mode & kStreams) == 0 || bytes < kStreamFrom) {
+        copy_to_slot(slot, buf, bytes);
+        return false;
+    }
+    stream_to_slot(slot, buf, bytes);
+    return can_stream();
+}
+
+[[gnu::always_inline]] inline Result<void> Device::map_one(Context* context, void* buf, std::size_t bytes,
+                                                           Direction direction, std::uint32_t flags,
+                                                           bounce_mapping& mapping, bool& streamed) noexcept {
+    if (!good_map(buf, bytes, flags)) [[unlikely]] {
+        mapping = bounce_mapping{};
+        return why_not_map(buf, bytes, flags);
+    }
     Slot slot;
-    if (const auto taken = pool_.alloc(group_, context, bytes, slot); !taken) [[unlikely]]
+    if (const auto taken = pool_.alloc(group_, context, bytes, slot); !taken) [[unlikely]] {
+        mapping = bounce_mapping{};
         return taken;
-    const bool wanted = copies_in(direction) || (flags & BOUNCE_MAP_PRESERVE) != 0;
-    if (wanted && (flags & BOUNCE_MAP_SKIP_SYNC) == 0) copy_to_slot(slot.hva, buf, bytes);
+    }
+    const bool copies =
+        (copies_in(direction) || (flags & BOUNCE_MAP_PRESERVE) != 0) && (flags & BOUNCE_MAP_SKIP_SYNC) == 0;
+    const std::uint32_t mode = mode_.load(std::memory_order_relaxed);  // M1
+    if ((mode & kTrial) != 0) [[unlikely]]
+        streamed |= map_in_trial(mode, slot.hva, buf, bytes, copies, slot.gpa.value);
+    else if (copies)
+        streamed |= copy_in(mode, slot.hva, buf, bytes);
     mapping.addr = slot.gpa.value;
     mapping.bytes = bytes;
     mapping.orig = buf;
@@ -106,7 +132,23 @@ Result<void> Device::map(Context* context, void* buf, std::size_t bytes, Directi
     mapping.index = slot.index;
     mapping.direction = static_cast<std::uint8_t>(direction);
     mapping.state = kLiveMapping;
+    // Of the generations of a slot one in kGenerations is 0, whichever slots are used.
+    if (calibrates_ && slot.generation % kGenerations == 0) [[unlikely]]
+        note_maps(kGenerations);
     return {};
+}
+
+Result<void> Device::map(Context* context, void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
+                         bounce_mapping& mapping) noexcept {
+    bool streamed = false;
+    const auto mapped = map_one(context, buf, bytes, direction, flags, mapping, streamed);
+    if (streamed) fence_streams();
+    return mapped;
+}
+
+Result<void> Device::map_unfenced(Context* context, void* buf, std::size_t bytes, Direction direction,
+                                  std::uint32_t flags, bounce_mapping& mapping, bool& streamed) noexcept {
+    return map_one(context, buf, bytes, direction, flags, mapping, streamed);
 }
 
 Result<void> Device::check_token(const bounce_mapping& mapping) const noexcept {
@@ -136,6 +178,10 @@ Result<void> Device::unmap(Context* context, bounce_mapping& mapping, std::size_
     if (const auto begun = begin_end(mapping, ending); !begun) [[unlikely]]
         return begun;
     const Slot slot = slot_of(mapping);
+    const bool timed = (mode_.load(std::memory_order_relaxed) & kTrial) != 0;  // M1
+    Calibration::Event event{.id = mapping.addr, .bytes = mapping.bytes};
+    if (timed) [[unlikely]]
+        event.begin = ticks();
     bool renewed = false;
     if (copies_back(Direction{mapping.direction})) {
         // Before the copy: old tokens copy nothing. After it: the memory may have been renewed while it was copied.
@@ -143,9 +189,13 @@ Result<void> Device::unmap(Context* context, bounce_mapping& mapping, std::size_
         renewed = region.renewed_since(slot.epoch);
         if (!renewed && written != 0 && (mapping.flags & BOUNCE_MAP_SKIP_SYNC) == 0) {
             copy_from_slot(mapping.orig, slot.hva, std::min<std::size_t>(written, mapping.bytes));
+            event.copied = written >= mapping.bytes;
             renewed = region.renewed_under_copy(slot.epoch);
         }
     }
+    // Before the slot goes home: then another mapping may have its address.
+    if (timed) [[unlikely]]
+        unmapped_in_trial(event);
     pool_.finish_free(group_, context, ending);
     if (renewed) [[unlikely]]
         return fail(ESTALE, "the memory behind the mapping (address 0x%llx) was renewed; what the device wrote is gone",
@@ -200,9 +250,11 @@ Result<void> Device::sync_for_device(const bounce_mapping& mapping, std::size_t 
                                      Direction direction) noexcept {
     if (const auto good = check_sync(mapping, offset, bytes, direction); !good) [[unlikely]]
         return good;
-    if (copies_in(direction))
-        copy_to_slot(static_cast<std::byte*>(mapping.slot) + offset, static_cast<std::byte*>(mapping.orig) + offset,
-                     bytes);
+    if (!copies_in(direction)) return {};
+    const std::uint32_t mode = mode_.load(std::memory_order_relaxed);  // M1
+    if (copy_in(mode, static_cast<std::byte*>(mapping.slot) + offset, static_cast<std::byte*>(mapping.orig) + offset,
+                bytes))
+        fence_streams();
     return {};
 }
 

@@ -14,6 +14,8 @@
 #include <span>
 
 #include "allocator/pool/pool.hpp"
+#include "api/dma/calibration.hpp"
+#include "api/dma/policy.hpp"
 #include "bounce/bounce.h"
 
 namespace bounce {
@@ -31,7 +33,13 @@ struct DeviceConfig {
     std::uint64_t dma_mask = ~std::uint64_t{0};
     std::uint64_t coherent_dma_mask = ~std::uint64_t{0};
     std::uint64_t max_segment_bytes = ~std::uint64_t{0};
+    CopyPolicy copy = CopyPolicy::kAuto;
+    ReusePolicy reuse = ReusePolicy::kAuto;
+    std::uint64_t reuse_window_bytes = 0;  // with kAuto and kWindow; 0: the default
 };
+
+/// Of all regions of the pool.
+std::uint64_t shared_bytes(const Pool& pool) noexcept;
 
 class Device {
 public:
@@ -52,6 +60,10 @@ public:
     /// On failure the token is zeroed: not live.
     Result<void> map(Context* context, void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
                      bounce_mapping& mapping) noexcept;
+    /// map() as one of many: when `streamed` has become true, fence_streams() has to follow before the device is told,
+    /// and before a slot of them is given back.
+    Result<void> map_unfenced(Context* context, void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
+                              bounce_mapping& mapping, bool& streamed) noexcept;
     Result<void> unmap(Context* context, bounce_mapping& mapping, std::size_t written) noexcept;
     /// Ends the mapping and copies nothing, whatever its direction (aborted requests).
     Result<void> discard(Context* context, bounce_mapping& mapping) noexcept;
@@ -91,17 +103,43 @@ public:
     [[nodiscard]] Pool& pool() const noexcept { return pool_; }
     [[nodiscard]] Callbacks& callbacks() const noexcept { return callbacks_; }
     [[nodiscard]] const char* name() const noexcept { return name_; }
+    /// In force at this moment.
+    [[nodiscard]] CopyPolicy copy_policy() const noexcept;
+    [[nodiscard]] ReusePolicy reuse_policy() const noexcept;
+    /// A trial is being made.
+    [[nodiscard]] bool calibrating() const noexcept;
     /// The highest address that streaming mappings may have.
     [[nodiscard]] std::uint64_t dma_mask() const noexcept { return dma_mask_; }
 
 private:
     Device(Pool& pool, Callbacks& callbacks, const DeviceConfig& config) noexcept;
-    Result<void> check_map(const void* buf, std::size_t bytes, std::uint32_t flags) const noexcept;
+    [[nodiscard]] bool good_map(const void* buf, std::size_t bytes, std::uint32_t flags) const noexcept;
+    [[nodiscard]] Error why_not_map(const void* buf, std::size_t bytes, std::uint32_t flags) const noexcept;
+    Result<void> map_one(Context* context, void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
+                         bounce_mapping& mapping, bool& streamed) noexcept;
+    bool copy_in(std::uint32_t mode, std::byte* slot, const void* buf, std::size_t bytes) noexcept;
     Result<void> check_token(const bounce_mapping& mapping) const noexcept;
     Result<void> check_sync(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
                             Direction direction) const noexcept;
     Result<void> check_fresh(const Slot& slot) const noexcept;
     Result<void> begin_end(bounce_mapping& mapping, Pool::Ending& ending) noexcept;
+
+    // device_policy.cpp
+    void init_policy(const DeviceConfig& config) noexcept;
+    /// About this many mappings were made since the last call; it need not be exact.
+    void note_maps(std::uint64_t mappings) noexcept;
+    bool map_in_trial(std::uint32_t mode, std::byte* slot, const void* buf, std::size_t bytes, bool copies,
+                      std::uint64_t id) noexcept;
+    void unmapped_in_trial(Calibration::Event event) noexcept;
+    void try_begin_trial() noexcept;
+    void adopt_choice() noexcept;
+    /// The one place where a choice of slots reaches the pool.
+    void apply_reuse(const Choice& choice) noexcept;
+
+    // What mode_ holds: how to copy, whether a trial is on, and the reuse policy in force.
+    static constexpr std::uint32_t kStreams = 1u << 0;
+    static constexpr std::uint32_t kTrial = 1u << 1;
+    static constexpr unsigned kReuseShift = 2;
 
     Pool& pool_;
     Callbacks& callbacks_;
@@ -109,9 +147,19 @@ private:
     const std::uint64_t dma_mask_;
     const std::uint64_t coherent_dma_mask_;
     const std::uint64_t max_segment_bytes_;
+    bool calibrates_ = false;  // the options leave a choice
+    // M1: relaxed everywhere. Any mode that was ever in force is a right way to copy.
+    std::atomic<std::uint32_t> mode_{0};
     char name_[64];
     ContextGroup group_;  // of its mappings
     std::atomic<std::uint64_t> blocks_{0};
+    // M2: relaxed loads and stores, no read-modify-write: what two threads count at once may be lost.
+    alignas(kCacheLine) std::atomic<std::uint64_t> until_trial_{0};
+    // M3: acquire by exchange in try_begin_trial(), map_in_trial() and unmapped_in_trial(), pairs with M4, the release
+    // store at their ends: calibration_ belongs to who has it. Nobody waits for it: an event less does not matter.
+    std::atomic<bool> busy_{false};
+    Choice applied_;
+    Calibration calibration_;
 };
 
 }  // namespace bounce

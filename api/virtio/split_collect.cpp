@@ -152,6 +152,7 @@ void SplitQueue::stop() noexcept {
 std::size_t SplitQueue::abort(std::span<bounce_completion> completions) noexcept {
     if (outstanding_ == 0 || completions.empty()) return 0;
     stop();
+    fence();  // what was added and not published
     // From here to reset() nothing is added or collected: the order stays good over several calls.
     if (order_at_ == order_end_) sort_outstanding();
     std::size_t n = 0;

@@ -10,6 +10,7 @@
 #include <new>
 
 #include "api/dma/callbacks.hpp"
+#include "api/dma/copy.hpp"
 
 namespace bounce {
 namespace {
@@ -128,12 +129,21 @@ bool SplitQueue::publish() noexcept {
     const std::uint16_t before = published_;
     published_ = avail_index_;
     published_sequence_ = added_;
+    fence();  // one for the batch
     ring_.publish(avail_index_);
     // What the device says of kicks is a hint: any value costs a kick too many or too few, nothing else.
     const bool wanted = event_idx_ ? passed_event(ring_.avail_event(), avail_index_, before)
                                    : (ring_.used_flags() & kUsedNoNotify) == 0;
     kicks_wanted_ += wanted ? 1 : 0;
     return wanted;
+}
+
+/// Content that was streamed into slots is there before anything that follows: the index that shows them, or that they
+/// are given back.
+void SplitQueue::fence() noexcept {
+    if (!streamed_) return;
+    fence_streams();
+    streamed_ = false;
 }
 
 bool SplitQueue::arm() noexcept {

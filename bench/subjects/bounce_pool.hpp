@@ -73,8 +73,8 @@ public:
         explicit Context(BounceDma&) {}
     };
 
-    explicit BounceDma(const Shape& shape) : pool_(make_pool(shape)) {
-        auto device = bounce::Device::create(*pool_, callbacks_, {});
+    explicit BounceDma(const Shape& shape, const bounce::DeviceConfig& config = {}) : pool_(make_pool(shape)) {
+        auto device = bounce::Device::create(*pool_, callbacks_, config);
         if (!device) throw std::runtime_error(std::string("no device: ") + bounce::last_error());
         device_ = std::move(*device);
     }
@@ -92,5 +92,32 @@ private:
     std::unique_ptr<bounce::Device> device_;
 };
 static_assert(DmaSubject<BounceDma>);
+
+/// Devices with one policy each, and the automatic one.
+template <bounce::ReusePolicy kReuse, bounce::CopyPolicy kCopy>
+class BounceWith : public BounceDma {
+public:
+    explicit BounceWith(const Shape& shape) : BounceDma(shape, {.copy = kCopy, .reuse = kReuse}) {}
+};
+struct Lifo : BounceWith<bounce::ReusePolicy::kLifo, bounce::CopyPolicy::kMemcpy> {
+    static constexpr const char* kName = "lifo";
+    using BounceWith::BounceWith;
+};
+struct Window : BounceWith<bounce::ReusePolicy::kWindow, bounce::CopyPolicy::kMemcpy> {
+    static constexpr const char* kName = "window";
+    using BounceWith::BounceWith;
+};
+struct Fifo : BounceWith<bounce::ReusePolicy::kFifo, bounce::CopyPolicy::kMemcpy> {
+    static constexpr const char* kName = "fifo";
+    using BounceWith::BounceWith;
+};
+struct NonTemporal : BounceWith<bounce::ReusePolicy::kWindow, bounce::CopyPolicy::kNonTemporal> {
+    static constexpr const char* kName = "nontemporal";
+    using BounceWith::BounceWith;
+};
+struct Auto : BounceWith<bounce::ReusePolicy::kAuto, bounce::CopyPolicy::kAuto> {
+    static constexpr const char* kName = "auto";
+    using BounceWith::BounceWith;
+};
 
 }  // namespace bench

@@ -63,12 +63,16 @@ AT(bounce_pool_stats, regions, 80);
 AT(bounce_pool_stats, grows, 88);
 AT(bounce_pool_stats, shrinks, 96);
 
-IS(bounce_device_options, 48);
+IS(bounce_device_options, 64);
 AT(bounce_device_options, name, 8);
 AT(bounce_device_options, dma_mask, 16);
 AT(bounce_device_options, coherent_dma_mask, 24);
 AT(bounce_device_options, max_segment_bytes, 32);
 AT(bounce_device_options, flags, 40);
+AT(bounce_device_options, reserved, 44);
+AT(bounce_device_options, copy_policy, 48);
+AT(bounce_device_options, reuse_policy, 52);
+AT(bounce_device_options, reuse_window_bytes, 56);
 
 IS(bounce_mapping, 48);
 AT(bounce_mapping, addr, 0);

@@ -286,6 +286,33 @@ BOUNCE_API int bounce_pool_hva_to_gpa(bounce_pool *pool, const void *hva, size_t
 
 typedef struct bounce_device bounce_device;
 
+/* How content is copied into slots (copies back are always ordinary ones). */
+enum bounce_copy_policy {
+    /* What suits the device, found out while it works; see bounce_reuse_policy. */
+    BOUNCE_COPY_AUTO = 0,
+    /* Through the caches: best when the device runs on this core or a near one, or its DMA does not touch caches. */
+    BOUNCE_COPY_MEMCPY = 1,
+    /* Past the caches, from 512 bytes on: best when the device runs on a far core. An ordinary copy on processors other
+     * than x86-64. What was mapped is visible to the device when the mapping call returns, or, in a ring, before
+     * bounce_ring_publish() shows the request. */
+    BOUNCE_COPY_NONTEMPORAL = 2
+};
+
+/* Which free slot a mapping gets. */
+enum bounce_reuse_policy {
+    /* Both policies are chosen together: a few thousand mappings after creation and rarely after that (less than 1 % of
+     * the mappings) the library tries the choices that the options leave open, times them by the processor's counter, and
+     * keeps the one that is clearly better; the others cost what they cost meanwhile. Without a choice left open there is
+     * no trial, no clock is read, and what happens depends on the calls alone. */
+    BOUNCE_REUSE_AUTO = 0,
+    /* The one given back last: best when the device does not touch it from another core's cache. */
+    BOUNCE_REUSE_LIFO = 1,
+    /* In turn, within reuse_window_bytes of slots: best for a device on another core that shares a cache. */
+    BOUNCE_REUSE_WINDOW = 2,
+    /* In turn, over the whole pool. */
+    BOUNCE_REUSE_FIFO = 3
+};
+
 typedef struct bounce_device_options {
     size_t size;                 /* sizeof(bounce_device_options) */
     const char *name;            /* at most 63 bytes; NULL = "device" */
@@ -294,6 +321,9 @@ typedef struct bounce_device_options {
     uint64_t max_segment_bytes;  /* longest single mapping; 0 = no limit */
     uint32_t flags;              /* must be 0 */
     uint32_t reserved;
+    uint32_t copy_policy;        /* enum bounce_copy_policy */
+    uint32_t reuse_policy;       /* enum bounce_reuse_policy */
+    uint64_t reuse_window_bytes; /* with AUTO and WINDOW: 4096 to 1/8 of the pool; 0 = 2 MiB, or 1/8 when that is less */
 } bounce_device_options;
 
 /* Creates a device of the pool: who maps, with which limits. Thread-safe. */

@@ -333,11 +333,26 @@ private:
     }
 };
 
+enum class CopyPolicy : std::uint32_t {
+    kAuto = BOUNCE_COPY_AUTO,
+    kMemcpy = BOUNCE_COPY_MEMCPY,
+    kNonTemporal = BOUNCE_COPY_NONTEMPORAL,
+};
+enum class ReusePolicy : std::uint32_t {
+    kAuto = BOUNCE_REUSE_AUTO,
+    kLifo = BOUNCE_REUSE_LIFO,
+    kWindow = BOUNCE_REUSE_WINDOW,
+    kFifo = BOUNCE_REUSE_FIFO,
+};
+
 struct DeviceOptions {
     const char* name = nullptr;
     std::uint64_t dma_mask = 0;
     std::uint64_t coherent_dma_mask = 0;
     std::uint64_t max_segment_bytes = 0;
+    CopyPolicy copy_policy = CopyPolicy::kAuto;
+    ReusePolicy reuse_policy = ReusePolicy::kAuto;
+    std::uint64_t reuse_window_bytes = 0;
 };
 
 class Device : public DeviceRef {
@@ -551,6 +566,9 @@ public:
         raw.dma_mask = options.dma_mask;
         raw.coherent_dma_mask = options.coherent_dma_mask;
         raw.max_segment_bytes = options.max_segment_bytes;
+        raw.copy_policy = static_cast<std::uint32_t>(options.copy_policy);
+        raw.reuse_policy = static_cast<std::uint32_t>(options.reuse_policy);
+        raw.reuse_window_bytes = options.reuse_window_bytes;
         bounce_device* device = nullptr;
         if (const int status = bounce_device_create(handle(), &raw, &device); status < 0) return Error(-status);
         return Device(device);
