@@ -50,6 +50,7 @@ struct AllocRequest {
     std::uint64_t align = 1;                        // power of two, at most 2 MiB; of the GPA
     std::uint64_t max_address = ~std::uint64_t{0};  // last byte must not lie above
     SlotKind kind = SlotKind::kStreaming;
+    std::uint64_t boundary = 0;  // power of two >= bytes whose multiples (as GPA) are not crossed; 0: none
 };
 
 struct PoolStats {

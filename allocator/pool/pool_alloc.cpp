@@ -13,7 +13,7 @@ SlabCore::Request Pool::request_of(const AllocRequest& request, const Region& re
     const std::uint64_t base = region.base().value;
     if (request.max_address - base < end - 1) end = request.max_address - base + 1;
     if (request.max_address < base) end = 0;
-    return {request.bytes, request.align, end, static_cast<unsigned>(request.kind)};
+    return {request.bytes, request.align, end, static_cast<unsigned>(request.kind), request.boundary};
 }
 
 Result<Slot> Pool::alloc(const AllocRequest& request) noexcept {
@@ -23,12 +23,16 @@ Result<Slot> Pool::alloc(const AllocRequest& request) noexcept {
         return fail(EINVAL, "%llu bytes aligned to %llu of kind %llu, expected > 0, a power of two up to 2 MiB, 1 to 3",
                     request.bytes, request.align, kind);
     }
+    if (request.boundary != 0 && (!is_power_of_two(request.boundary) || request.boundary < request.bytes)) {
+        return fail(EINVAL, "%llu bytes within a boundary of %llu, expected 0 or a power of two that is not less",
+                    request.bytes, request.boundary);
+    }
     const auto taken = [](const Result<void>& result, const Slot& slot) {
         return result ? Result<Slot>(slot) : Result<Slot>(result.error());
     };
     Slot slot;
     const bool plain = request.align <= SlabCore::kNaturalAlign && request.max_address == ~std::uint64_t{0} &&
-                       request.kind == SlotKind::kStreaming;
+                       request.boundary == 0 && request.kind == SlotKind::kStreaming;
     if (plain) [[likely]]
         return taken(alloc(direct_, context(direct_), request.bytes, slot), slot);
     auto home = alloc_home(request, nullptr, slot);

@@ -12,11 +12,12 @@ namespace bounce {
 SlabCore::SlabCore(Gpa base, std::uint64_t bytes, std::byte* memory, Usage& usage, bool checked) noexcept
     : tables_(base, bytes, memory),
       phase_(std::uint64_t{tables_.first} * kPageBytes),
+      origin_(base.value - phase_),
       region_bytes_(bytes),
       usage_(usage),
       view_(tables_, bytes, checked),
       pages_(tables_.first, tables_.end, {tables_.chunk_bits, tables_.chunks()},
-             {tables_.chunk_infos, tables_.chunks()}) {}
+             {tables_.chunk_infos, tables_.chunks()}, {tables_.hole_nodes, HoleTree::nodes_needed(tables_.chunks())}) {}
 
 bool SlabCore::alive() const noexcept {
     const volatile std::byte* alive = tables_.alive;
@@ -26,8 +27,9 @@ bool SlabCore::alive() const noexcept {
 int SlabCore::alloc(const Request& request, Placement& placement) noexcept {
     const std::uint64_t rounded =
         request.align <= kNaturalAlign ? request.bytes : (request.bytes + request.align - 1) & ~(request.align - 1);
-    // What the current slab may not be able to serve: runs, limits, alignments above a page.
-    if (rounded <= kMaxSlotBytes && request.align <= kPageBytes && request.end == region_bytes_) [[likely]] {
+    // What the current slab may not be able to serve: runs, limits, boundaries, alignments above a page.
+    if (rounded <= kMaxSlotBytes && request.align <= kPageBytes && request.end == region_bytes_ &&
+        request.boundary == 0) [[likely]] {
         const std::uint32_t size_class = class_of(rounded);
         if (claim_current(size_class, request.kind, placement)) [[likely]]
             return 0;
@@ -186,7 +188,12 @@ int SlabCore::find_inside(std::uint64_t offset, std::uint64_t bytes, unsigned ki
 
 bool SlabCore::could_hold(const Request& request) const noexcept {
     const std::uint64_t end = phase_ + (request.end < region_bytes_ ? request.end : region_bytes_);
-    return fits(round_up(phase_, request.align), request.bytes, end);
+    std::uint64_t start = round_up(phase_, request.align);
+    if (request.boundary != 0) {
+        const std::uint64_t inside = (origin_ + start) & (request.boundary - 1);
+        if (inside + request.bytes > request.boundary) start += request.boundary - inside;
+    }
+    return fits(start, request.bytes, end);
 }
 
 }  // namespace bounce

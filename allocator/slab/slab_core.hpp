@@ -19,6 +19,7 @@
 
 #include "allocator/base/types.hpp"
 #include "allocator/slab/page_table.hpp"
+#include "allocator/slab/refusals.hpp"
 #include "allocator/slab/slab_tables.hpp"
 #include "allocator/slab/slot_view.hpp"
 #include "allocator/slab/usage.hpp"
@@ -37,10 +38,11 @@ public:
     static constexpr std::uint64_t kNaturalAlign = 8;  // every class is a multiple of it
 
     struct Request {
-        std::uint64_t bytes;  // > 0
-        std::uint64_t align;  // power of two up to 2 MiB; of the GPA
-        std::uint64_t end;    // [offset, offset + bytes) ends at or below this offset
-        unsigned kind;        // 1 to 3
+        std::uint64_t bytes;         // > 0
+        std::uint64_t align;         // power of two up to 2 MiB; of the GPA
+        std::uint64_t end;           // [offset, offset + bytes) ends at or below this offset
+        unsigned kind;               // 1 to 3
+        std::uint64_t boundary = 0;  // power of two >= bytes whose multiples (as GPA) are not crossed; 0: none
     };
 
     /// `memory` is zeroed, has SlabTables::bytes_needed() bytes and outlives the core, and so does `usage`. Unchecked:
@@ -93,12 +95,6 @@ public:
 
 private:
     using Ops = SlabTables::Ops;
-    /// Where a slot may begin.
-    struct Fit {
-        std::uint64_t align;
-        std::uint64_t last;  // highest position, from page 0
-    };
-
     // slab_fast.hpp and slab_core.cpp: by address, without locks
     bool claim_current(std::uint32_t size_class, unsigned kind, Placement& placement) noexcept;
     void hand_out(std::uint32_t head, std::uint32_t slot, std::uint32_t size_class, unsigned kind,
@@ -117,16 +113,18 @@ private:
     bool search_limited(std::uint32_t size_class, const Request& request, Placement& placement) noexcept;
     bool search_run(const Request& request, Placement& placement) noexcept;
     bool search_picky(std::uint32_t from, std::uint32_t to, const Request& request, Placement& placement) noexcept;
-    bool claim_fitting(std::uint32_t head, const Fit& fit, unsigned kind, Placement& placement) noexcept;
-    bool place_run(std::uint32_t pages, std::uint32_t align, std::uint32_t last, unsigned kind,
-                   Placement& placement) noexcept;
+    bool claim_fitting(std::uint32_t head, const Request& request, Placement& placement) noexcept;
+    bool place_run(const PageRequest& where, unsigned kind, Placement& placement) noexcept;
+    [[nodiscard]] PageRequest pages_of(const Request& request) const noexcept;
+    [[nodiscard]] bool lies_well(std::uint64_t position, const Request& request) const noexcept;
     void free_run(std::uint32_t head) noexcept;
 
     // slab_life.cpp: slabs, under the page lock
-    std::uint32_t birth(std::uint32_t size_class, std::uint32_t last, bool smallest) noexcept;
-    std::uint32_t found_slab(std::uint32_t size_class, std::uint32_t pages, std::uint32_t last) noexcept;
+    std::uint32_t birth(std::uint32_t size_class, const PageRequest& where, bool smallest) noexcept;
+    std::uint32_t found_slab(std::uint32_t size_class, std::uint32_t pages, PageRequest where) noexcept;
     void bury(std::uint32_t head) noexcept;
-    bool reap() noexcept;
+    void tidy(std::uint32_t pages) noexcept;
+    bool reap(std::uint32_t most = kNoPage) noexcept;
     bool advance(std::uint32_t size_class) noexcept;
     bool outgrown(std::uint32_t head) noexcept;
     void drain_returned() noexcept;
@@ -134,7 +132,8 @@ private:
     void unlink_partial(std::uint32_t head, std::uint32_t size_class) noexcept;
 
     SlabTables tables_;
-    std::uint64_t phase_;  // of the region's first byte, from page 0
+    std::uint64_t phase_;   // of the region's first byte, from page 0
+    std::uint64_t origin_;  // GPA of page 0
     std::uint64_t region_bytes_;
     Usage& usage_;
     SlotView view_;
@@ -143,8 +142,8 @@ private:
     alignas(kCacheLine) std::atomic<std::uint32_t> returned_{0};  // page + 1: top of the stack of returned slabs
     alignas(kCacheLine) mutable std::mutex page_lock_;
     PageTable pages_;
-    std::uint64_t runs_exhausted_ = 0;        // the epoch in which no run was found
-    std::uint32_t runs_exhausted_pages_ = 0;  // of this many pages
+    std::uint32_t untidy_pages_ = 0;  // handed out since empty slabs were looked for
+    Refusals refusals_;
 };
 
 }  // namespace bounce

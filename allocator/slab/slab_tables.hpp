@@ -93,6 +93,7 @@ struct SlabTables {
     ClassInfo* classes = nullptr;
     ChunkBits* chunk_bits = nullptr;
     ChunkInfo* chunk_infos = nullptr;
+    HoleNode* hole_nodes = nullptr;
     std::atomic<std::uint32_t>* entries = nullptr;  // of each page
     Ops::Word* words = nullptr;                     // of each page; a slab has its first ones
     Ops::State* states = nullptr;                   // kSlotsPerPage for each page; a slab has its first ones
@@ -105,10 +106,11 @@ struct SlabTables {
     [[nodiscard]] std::uint32_t chunks() const noexcept {
         return (end + static_cast<std::uint32_t>(kPagesPerChunk) - 1) / static_cast<std::uint32_t>(kPagesPerChunk);
     }
+    // Inlined wherever it is: the hot path looks at single fields.
     [[nodiscard, gnu::always_inline]] PageEntry entry(std::uint32_t page) const noexcept {
         return PageEntry::unpack(entries[page].load(std::memory_order_relaxed));
     }
-    [[nodiscard]] Shape shape(std::uint32_t head) const noexcept {
+    [[nodiscard, gnu::always_inline]] inline Shape shape(std::uint32_t head) const noexcept {
         return Shape::unpack(slabs[head].shape.load(std::memory_order_relaxed));
     }
     [[nodiscard, gnu::always_inline]] Ops::State& state(std::uint32_t head, std::uint32_t slot) const noexcept {

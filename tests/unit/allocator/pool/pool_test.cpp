@@ -65,6 +65,33 @@ TEST(Pool, BadRequestsAreRefused) {
     EXPECT_EQ(pool->stats().full, 0U);
 }
 
+TEST(Pool, ABoundaryIsNotCrossed) {
+    const auto pool = make_pool(kMiB, 4 * kGiB - kMiB / 2);
+    AllocRequest request = request_of(100);
+    request.boundary = 64;
+    EXPECT_EQ(pool->alloc(request).code(), EINVAL);
+    request.boundary = 384;
+    EXPECT_EQ(pool->alloc(request).code(), EINVAL);
+    // Half of the pool lies below 4 GiB.
+    request = request_of(300 * kKiB);
+    request.boundary = 4 * kGiB;
+    std::vector<Slot> slots;
+    for (int i = 0; i < 2; ++i) {
+        auto slot = pool->alloc(request);
+        ASSERT_TRUE(slot) << last_error();
+        slots.push_back(*slot);
+    }
+    EXPECT_EQ(pool->alloc(request).code(), ENOSPC);
+    for (const Slot& slot : slots) {
+        EXPECT_EQ(slot.gpa.value / request.boundary, (slot.gpa.value + request.bytes - 1) / request.boundary);
+        EXPECT_TRUE(pool->free(slot, kStreaming));
+    }
+    request.bytes = 600 * kKiB;
+    EXPECT_EQ(pool->alloc(request).code(), E2BIG);
+    request.boundary = 0;
+    EXPECT_TRUE(pool->alloc(request));
+}
+
 TEST(Pool, AMaskLeavesOutWhatLiesAbove) {
     // 1 MiB below 4 GiB, 1 MiB above, in one region; and a second one far above.
     const auto pool = make_pool(2 * kMiB, 4 * kGiB - kMiB);
