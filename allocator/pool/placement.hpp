@@ -36,6 +36,8 @@ enum class NumaPolicy : std::uint8_t { kLocal, kPreferred, kInterleave, kStrict 
 struct NumaRule {
     NumaPolicy policy = NumaPolicy::kLocal;
     NodeId node = kAnyNode;  // where the device is; kAnyNode: it does not say
+
+    friend bool operator==(const NumaRule&, const NumaRule&) = default;
 };
 
 /// The node whose regions come first for a thread at `thread`. kInterleave has none.

@@ -1,25 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-// The pool: regions cut into chunks, pages, slabs and slots, and the front door to all of them. All state is private
-// memory that a forked child does not inherit.
+// The pool: regions cut into chunks, pages, slabs and slots, the contexts that keep some of them for a thread or a
+// queue, and the front door to all of them. All state is private memory that a forked child does not inherit.
+//
+// A slot is at home (its bit in the slab is set), kept by a context, or handed out. Slots for streaming mappings go by
+// contexts (pool_fast.hpp: a pop, a push); everything else, and what contexts cannot do, goes straight from home and to
+// home (pool_alloc.cpp). Before anything is told that the pool is full, all contexts are emptied (pool_contexts.cpp).
 #pragma once
 
 #include <array>
 #include <atomic>
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <mutex>
 
+#include "allocator/base/bits.hpp"
 #include "allocator/base/error.hpp"
 #include "allocator/base/private_memory.hpp"
 #include "allocator/base/types.hpp"
+#include "allocator/pool/contexts.hpp"
+#include "allocator/pool/growth.hpp"
 #include "allocator/pool/placement.hpp"
 #include "allocator/pool/pool_nodes.hpp"
+#include "allocator/pool/service_signal.hpp"
 #include "allocator/region/region.hpp"
 #include "allocator/slab/slab_core.hpp"
 #include "allocator/slab/usage.hpp"
 
 namespace bounce {
+
+inline constexpr const char* kForked = "a forked child has no pool: it stayed with its parent";
 
 /// What a slot is used for; part of its state, checked at free.
 enum class SlotKind : std::uint8_t { kStreaming = 1, kCoherent = 2, kBuffer = 3 };
@@ -29,8 +40,12 @@ struct Slot {
     Gpa gpa;
     std::byte* hva = nullptr;
     std::uint32_t epoch = 0;  // of its region
-    RegionId region;
+    // In the order of CachedSlot: one store.
+    std::uint8_t region_number = 0;
     std::uint8_t generation = 0;
+    std::uint16_t index = 0;  // slot_index()
+
+    [[nodiscard]] RegionId region() const noexcept { return RegionId{region_number}; }
 };
 
 struct AllocRequest {
@@ -38,41 +53,99 @@ struct AllocRequest {
     std::uint64_t align = 1;                        // power of two, at most 2 MiB; of the GPA
     std::uint64_t max_address = ~std::uint64_t{0};  // last byte must not lie above
     SlotKind kind = SlotKind::kStreaming;
-    NumaRule rule;
+    std::uint64_t boundary = 0;  // power of two >= bytes whose multiples (as GPA) are not crossed; 0: none
+    NumaRule rule{};
 };
 
 struct PoolStats {
     std::uint64_t bytes, used_bytes, used_bytes_hiwater, slots, full;
+    std::uint64_t grows, shrinks;     // regions that came and went by service() and in line
     std::uint64_t slots_of_kind[4];   // by SlotKind
     std::uint64_t allocs_of_kind[4];  // ever
     std::uint32_t regions;
 };
 
+struct PoolConfig {
+    bool checked = true;                          // frees of streaming slots are checked for who holds them
+    NumaPolicy numa_policy = NumaPolicy::kLocal;  // of devices which do not have one of their own
+};
+
+/// Of a region: active -> draining -> retiring -> gone, and from gone back to active with fresh memory.
+enum class RegionStage : std::uint8_t { kActive, kDraining, kRetiring, kGone };
+
+struct RegionStatus {
+    RegionStage stage;
+    bool usable;                  // slots are taken from it, or were until it was drained
+    std::uint64_t bytes_in_use;   // pages of slabs and runs
+    std::uint64_t refused_bytes;  // chunks that could not be shared or unshared
+};
+
+/// A set of regions, a bit each.
+using RegionMask = std::uint64_t;
+
 class Pool {
+    struct Part;
+
 public:
     static constexpr std::size_t kMaxRegions = RegionOrder::kMaxRegions;
+    static constexpr std::uint32_t kChunksPerService = 8;
 
-    /// policy: that of devices which do not have one of their own. Node errors as add_region().
-    static Result<std::unique_ptr<Pool>> create(const RegionConfig& first,
-                                                NumaPolicy policy = NumaPolicy::kLocal) noexcept;
+    /// A free that was begun. Two words, so that it travels in registers.
+    struct Ending {
+        CachedSlot slot;          // as a context would keep it
+        std::uint32_t pages = 0;  // of a run; 0: a slot
+        SlotKind kind{};          // 0: it was refused, and `pages` is the code
+
+        [[nodiscard]] bool refused() const noexcept { return kind == SlotKind{}; }
+    };
+    static_assert(sizeof(Ending) == 16);
+
+    /// All regions of the pool are shared by the hooks of the first. Node errors as add_region().
+    static Result<std::unique_ptr<Pool>> create(const RegionConfig& first, const GrowthConfig& growth = {},
+                                                const PoolConfig& config = {}) noexcept;
     ~Pool();
     Pool(const Pool&) = delete;
     Pool& operator=(const Pool&) = delete;
 
-    /// ENOSPC full, E2BIG never, ERANGE mask, EINVAL, EOWNERDEAD. Contiguous in GPA. With NumaPolicy::kStrict all three
-    /// are said of the regions at the node, as if there were no others. Thread-safe.
+    /// ENOSPC full, E2BIG never, ERANGE mask, EINVAL, EOWNERDEAD. Contiguous in GPA. With NumaPolicy::kStrict the first
+    /// three are said of the regions at the node, as if there were no others. Thread-safe.
     Result<Slot> alloc(const AllocRequest& request) noexcept;
 
     /// EFAULT (foreign, misaligned, out of range), EALREADY or ESTALE (generation), EPERM (kind), EOWNERDEAD; an error
     /// changes nothing. A slot whose region was renewed since is freed like any other. Thread-safe.
     Result<void> free(const Slot& slot, SlotKind kind) noexcept;
 
+    /// A streaming slot of a group, by a context of that group or, with nullptr, without. `context` is of the calling
+    /// thread or queue. What one of a group gets must come back by the same group. In pool_fast.hpp.
+    Result<void> alloc(ContextGroup& group, Context* context, std::uint64_t bytes, Slot& slot) noexcept;
+
     /// The two halves of free(), for a holder that has to copy something out first. begin_free() is the
     /// compare-exchange that decides: of several holders of copies of one slot exactly one wins. The slot then stays
-    /// out of reach of alloc() until the winner calls finish_free(). Errors as free(); also EFAULT when slot.hva is not
-    /// the address of slot.gpa, or when the slot is shorter than `bytes`.
-    Result<void> begin_free(const Slot& slot, SlotKind kind, std::uint64_t bytes) noexcept;
-    void finish_free(const Slot& slot) noexcept;
+    /// out of reach of alloc() until the winner calls finish_free(), once. Errors as free(); also EFAULT when slot.hva
+    /// is not the address of slot.gpa, or when the slot is shorter than `bytes`. In pool_fast.hpp.
+    Result<void> begin_free(const Slot& slot, SlotKind kind, std::uint64_t bytes, Ending& ending) noexcept;
+    /// Both at once, without the check of slot.hva.
+    Result<void> free(ContextGroup& group, Context* context, const Slot& slot) noexcept;
+    void finish_free(ContextGroup& group, Context* context, Ending ending) noexcept;
+    void finish_free(Ending ending) noexcept;
+
+    /// The group of those who use the pool without a device.
+    [[nodiscard]] ContextGroup& direct() noexcept { return direct_; }
+    /// The context of this thread in a group; nullptr when there is none to be had. In pool_fast.hpp.
+    Context* context(ContextGroup& group) noexcept;
+    /// A context for a queue, which one thread at a time uses; nullptr when there is none to be had.
+    Context* open_context(ContextGroup& group) noexcept;
+    /// What it keeps goes home. Not while it is used; nullptr does nothing.
+    void close_context(Context* context) noexcept;
+    /// Closes all of a group. Nobody uses them any more.
+    void close_group(ContextGroup& group) noexcept;
+    /// Allocations and frees of a group: frees first, so that the difference is never too small.
+    struct GroupCounts {
+        std::uint64_t frees, allocs;
+    };
+    [[nodiscard]] GroupCounts count(const ContextGroup& group) const noexcept;
+    /// For thread_record.cpp: the thread with this number ends.
+    void end_thread(std::uint32_t number) noexcept;
 
     /// Is this slot live, with this kind and generation, and has it `bytes`? Errors as begin_free().
     Result<void> check(const Slot& slot, SlotKind kind, std::uint64_t bytes = 0) const noexcept;
@@ -80,16 +153,31 @@ public:
     /// The GPA of [hva, hva + bytes) when that lies in one live slot of this kind; else EFAULT, EPERM for another kind.
     Result<Gpa> find_in_slot(const void* hva, std::uint64_t bytes, SlotKind kind) const noexcept;
 
-    /// The index of the new region; EINVAL when it overlaps, there are too many or the node does not exist. Nothing is
-    /// handed out of it while the pool is lent, until use_regions().
+    /// The index of the new region, or of a removed one that had the same range and node; EINVAL when it overlaps,
+    /// there are too many or the node does not exist, or the hook's error when no chunk of it could be shared. Nothing
+    /// is handed out of it while the pool is lent, until use_regions().
     Result<RegionId> add_region(const RegionConfig& config) noexcept;
+    /// Indexes: of regions that are there, and of removed ones.
     [[nodiscard]] std::uint32_t regions() const noexcept;
-    /// How many of them, from the first, alloc() takes from.
+    /// How many of them the pool uses, and which. While it is lent: those that the peer was shown.
     [[nodiscard]] std::uint32_t usable_regions() const noexcept;
+    [[nodiscard]] RegionMask usable() const noexcept;
+    [[nodiscard]] RegionStatus status(RegionId id) const noexcept;
+
+    /// pool_regions.cpp. No new slots from it; frees go on. EINVAL: there is no such region, or it is removed.
+    Result<void> drain_region(RegionId id) noexcept;
+    /// EBUSY: not drained, or not empty, or a peer sees it. ENOMEM: to be called again. A hook's error: it is removed,
+    /// but for a chunk that stays mapped for ever.
+    Result<void> remove_region(RegionId id) noexcept;
+
+    /// pool_service.cpp. Grows and shrinks by a bounded step; true: there is more to do at once.
+    Result<bool> service() noexcept;
+    /// Readable when service is wanted; -1 when the pool does not grow.
+    [[nodiscard]] int event_fd() const noexcept { return event_fd_; }
     /// id must be below regions(). The reference stays good for the life of the pool.
     [[nodiscard]] const Region& region(RegionId id) const noexcept;
 
-    [[nodiscard]] NumaPolicy numa_policy() const noexcept { return policy_; }
+    [[nodiscard]] NumaPolicy numa_policy() const noexcept { return numa_policy_; }
     /// EINVAL when the machine has no such node.
     Result<void> check_node(NodeId node) noexcept;
 
@@ -113,7 +201,13 @@ public:
     /// The memory is lent to one process peer at a time (a trust domain each): EBUSY while it is. What a peer sees are
     /// the usable regions; it may be shown more, and then use_regions() makes them usable.
     Result<void> lend() noexcept;
-    void use_regions(std::uint32_t count) noexcept;
+    void use_regions(RegionMask shown) noexcept;
+    /// What may be shown. None of it is removed before use_regions() says what was.
+    RegionMask hold_regions() noexcept;
+    /// Regions that the peer sees and that are drained and empty: they are not used again before they are shown again.
+    RegionMask leave_regions() noexcept;
+    /// How many the peer can see at most: the pool does not grow beyond.
+    void limit_regions(std::uint32_t most) noexcept;
     void take_back() noexcept;
     /// In place of take_back(): a peer that was not proven to have stopped has memory that could not be renewed. The
     /// next lend() tries once more.
@@ -126,44 +220,200 @@ public:
 private:
     /// A region and the private tables over it.
     struct Part {
-        Part(Region&& shared, PrivateMemory&& private_tables, Usage& usage) noexcept
+        Part(Region&& shared, PrivateMemory&& private_tables, Usage& usage, bool checked) noexcept
             : region(std::move(shared)),
               tables(std::move(private_tables)),
-              core(region.base(), region.bytes(), tables.data(), usage) {}
+              core(region.base(), region.bytes(), tables.data(), usage, checked) {}
+
+        [[nodiscard]] bool opening() const noexcept { return next_chunk < region.chunks(); }
 
         Region region;
         PrivateMemory tables;
         SlabCore core;
+        // Written under the pool's lock; what others see of it are the pool's masks.
+        std::atomic<RegionStage> stage{RegionStage::kActive};
+        std::atomic<std::uint64_t> refused_bytes{0};
+        std::uint64_t ready_bytes = 0;  // in open chunks
+        std::uint32_t next_chunk = 0;   // to be opened or, retiring, to be closed
+        bool grown = false;             // by the pool itself
+        bool by_service = false;        // drained so
+    };
+
+    /// What the hot path needs of a region, in one cache line.
+    struct View : SlotView {
+        View() noexcept = default;
+        explicit View(const Part& part) noexcept
+            : SlotView(part.core.view()),
+              first_gpa{part.region.base().value - begin},
+              first_hva(reinterpret_cast<std::uintptr_t>(part.region.hva()) - begin),
+              region(&part.region) {}
+
+        Gpa first_gpa;                 // of page 0
+        std::uintptr_t first_hva = 0;  // of page 0
+        const Region* region = nullptr;
+    };
+    static_assert(sizeof(View) == kCacheLine);
+
+    /// Operations that went by no context, and those of contexts that were closed; by kind.
+    struct alignas(kCacheLine) Counts {
+        std::atomic<std::uint64_t> allocs[4]{};
+        std::atomic<std::uint64_t> frees[4]{};
     };
 
     enum class Lending : std::uint8_t { kFree, kLent, kWrittenOff };
 
-    Pool(ForkGuard guard, NumaPolicy policy) noexcept : guard_(std::move(guard)), policy_(policy) {}
+    Pool(ForkGuard guard, Contexts contexts, const PoolConfig& config) noexcept
+        : guard_(std::move(guard)),
+          contexts_(std::move(contexts)),
+          checked_(config.checked),
+          numa_policy_(config.numa_policy),
+          direct_(~std::uint64_t{0}, {config.numa_policy, kAnyNode}) {}
+
+    /// Why a try to take from home took nothing, and where it was tried.
+    struct Tried {
+        int code = ENOSPC;
+        RegionMask regions = ~RegionMask{0};  // that the request may be served from
+        NodeId home = kAnyNode;               // which kStrict does not leave
+    };
+
+    static constexpr std::uint64_t kNoGpa = ~std::uint64_t{0};
+
+    [[nodiscard]] RegionMask present() const noexcept;
+    [[nodiscard]] RegionMask accepted() const noexcept;
+
+    // pool_regions.cpp; under the lock
+    Result<void> check_room(const RegionConfig& config, bool growing) const noexcept;
+    [[nodiscard]] Part* find_gone(const RegionConfig& config) const noexcept;
+    Result<RegionId> add_region_locked(const RegionConfig& config, bool growing) noexcept;
+    Result<RegionId> make_part(const RegionConfig& config) noexcept;
+    Result<void> revive(Part& part, const RegionConfig& config) noexcept;
+    Result<void> open_chunks(Part& part, std::uint32_t most) noexcept;
+    Result<void> open_all(Part& part) noexcept;
+    void start_drain(Part& part, bool by_service) noexcept;
+    [[nodiscard]] bool is_empty(Part& part) noexcept;
+    void start_retiring(Part& part) noexcept;
+    Result<void> retire_chunks(Part& part, std::uint32_t most) noexcept;
+    void note_refused(Part& part, const Extent& at) noexcept;
+    void update() noexcept;
+    Result<void> check_region(RegionId id) const noexcept;
+    [[nodiscard]] RegionMask bit_of(const Part& part) const noexcept;
+    template <class Visit>
+    void for_parts(Visit&& visit) const noexcept {
+        for (std::uint32_t i = 0; i < count_.load(std::memory_order_relaxed); ++i) visit(*parts_[i]);
+    }
+
+    // pool_service.cpp
+    void note_pressure() noexcept {
+        // Relaxed: a hint; who misses the new value crosses it again.
+        if (usage_.bytes() > pressure_mark_.load(std::memory_order_relaxed)) [[unlikely]]
+            want_service();
+    }
+    void want_service() noexcept;
+    [[nodiscard]] bool growth_helps(const AllocRequest& request, NodeId home) const noexcept;
+    Result<void> grow_or_fail(const AllocRequest& request, const Context* own, Tried tried, Slot& slot) noexcept;
+    bool grow_for(std::uint64_t bytes, std::uint64_t seen) noexcept;
+    Result<void> set_growth(const RegionConfig& first, const GrowthConfig& growth) noexcept;
+    [[nodiscard]] GrowthState growth_state(std::uint64_t wanted) const noexcept;
+    [[nodiscard]] std::uint64_t growable_bytes() const noexcept;
+    [[nodiscard]] std::uint64_t window_bytes() const noexcept;
+    Result<void> grow(std::uint64_t wanted) noexcept;
+    Result<void> add_grown(std::uint64_t wanted) noexcept;
+    Result<void> service_step() noexcept;
+    Result<void> shrink_step(const GrowthState& state) noexcept;
+    [[nodiscard]] bool work_left() const noexcept;
+    template <class Test>
+    [[nodiscard]] Part* last_part(Test&& test) const noexcept {
+        Part* last = nullptr;
+        for_parts([&](Part& part) { last = test(part) ? &part : last; });
+        return last;
+    }
+    /// Slots that threads keep for themselves go home, of regions that are not accepted for ever. Called under the
+    /// lock.
+    void empty_contexts() noexcept;
 
     Result<void> renew_locked() noexcept;
-    [[nodiscard]] int take(std::uint32_t index, const AllocRequest& request, Slot& slot) noexcept;
-    Result<Slot> alloc_by_node(const AllocRequest& request) noexcept;
-    [[nodiscard]] Error why_not(const AllocRequest& request, std::uint64_t regions, NodeId home) noexcept;
-    [[nodiscard]] static SlabCore::Request request_of(const AllocRequest& request, const Region& region) noexcept;
+    [[nodiscard]] std::uint64_t ever_allocated() const noexcept;
+
+    // pool_fast.hpp
+    bool pop(Context& context, std::uint32_t size_class, Slot& slot) noexcept;
+    bool push(Context& context, Ending ending) noexcept;
+    void fill(Slot& slot, CachedSlot kept) noexcept;
+    Ending begin(const Slot& slot, SlotKind kind, std::uint64_t bytes, bool with_hva) noexcept;
+    Ending begin_slow(const Slot& slot, SlotKind kind, std::uint64_t bytes, bool with_hva) noexcept;
     [[nodiscard]] Part* part_of(const Slot& slot, SlotKind kind) const noexcept;
+    [[nodiscard]] static Placement placement_of(const Part& part, const Slot& slot) noexcept;
+
+    // pool_alloc.cpp: straight from home and to home, and between home and contexts
+    Result<void> alloc_slow(ContextGroup& group, Context* context, std::uint64_t bytes, Slot& slot) noexcept;
+    Result<void> alloc_home(const AllocRequest& request, const Context* own, Slot& slot) noexcept;
+    int take_from(std::uint32_t index, const AllocRequest& request, Slot& slot) noexcept;
+    bool take_home(const AllocRequest& request, Slot& slot, Tried& tried) noexcept;
+    bool take_by_node(const AllocRequest& request, Slot& slot, Tried& tried) noexcept;
+    bool take_last(const AllocRequest& request, const Context* own, Slot& slot, Tried& tried) noexcept;
+    bool take_run(Context& context, std::uint64_t bytes, Slot& slot) noexcept;
+    bool refill(ContextGroup& group, Context& context, std::uint64_t bytes, Slot& slot) noexcept;
+    std::uint32_t claim(const ContextGroup& group, const Context& context, std::uint32_t size_class, std::uint32_t want,
+                        CachedSlot* got) noexcept;
+    void finish_free_slow(ContextGroup& group, Context* context, Ending ending) noexcept;
+    bool keep_run(Context& context, Ending ending) noexcept;
+    bool make_room(Context& context, std::uint32_t size_class) noexcept;
+    void put_home(Ending ending) noexcept;
+    void give_home(std::uint32_t size_class, const CachedSlot* slots, std::uint32_t count) noexcept;
+    [[nodiscard]] static SlabCore::Request request_of(const AllocRequest& request, const Region& region) noexcept;
+    [[nodiscard]] Error why_not(const AllocRequest& request, const Tried& tried) noexcept;
     [[nodiscard]] Error no_part(const Slot& slot, SlotKind kind) const noexcept;
-    static Placement placement_of(const Part& part, const Slot& slot) noexcept;
     static Error refuse(int code, const Slot& slot) noexcept;
     static Error misplaced(const Slot& slot) noexcept;
 
+    // pool_contexts.cpp
+    Context* find_context(ContextGroup& group) noexcept;
+    bool follow_thread(const ContextGroup& group, Context& context) noexcept;
+    void raise_limit(Context& context, std::uint32_t size_class) noexcept;
+    void empty(Context& context) noexcept;
+    void empty_class(Context& context, std::uint32_t size_class) noexcept;
+    void heed_attention(Context& context) noexcept;
+    void close_taken(Context& context) noexcept;
+
     ForkGuard guard_;
-    const NumaPolicy policy_;
+    Contexts contexts_;
     // P1: parts_[i] is written before the count passes i (release), and never changes afterwards.
     std::array<std::unique_ptr<Part>, kMaxRegions> parts_;
+    std::array<View, kMaxRegions> views_;  // P1: as parts_
     std::atomic<std::uint32_t> count_{0};
-    std::atomic<std::uint32_t> usable_{0};  // P2: as P1, what is below it
+    // P2: as P1, the regions in it. Which of them are there at all (their memory is mapped); which of these are shown
+    // to the peer, if any; and which of these new slots are taken from.
+    std::atomic<RegionMask> present_{0};
+    std::atomic<RegionMask> usable_{0};
+    std::atomic<RegionMask> accepted_{0};
+    const bool checked_;
+    const NumaPolicy numa_policy_;
+    ContextGroup direct_;
     std::atomic<std::uint32_t> users_{0};
     std::atomic<Lending> lending_{Lending::kFree};  // changed under the lock
     mutable std::mutex lock_;                       // adding, renewing and lending regions
     std::uint64_t allocs_forgotten_ = 0;            // allocations before the last forget()
+    RegionMask held_ = 0;                           // the peer sees them, or is about to
+    std::uint32_t peer_regions_ = kMaxRegions;      // that it can see
+    ShareHooks hooks_;
+    GrowthPolicy policy_{GrowthConfig{}};
+    RegionConfig grown_region_;      // what grown regions are like
+    std::uint64_t window_used_ = 0;  // of the window for their GPAs
+    std::uint64_t retry_at_ms_ = 0;  // after a failure to grow
+    bool growth_failed_ = false;
+    int event_fd_ = -1;
+    std::atomic<std::uint64_t> grows_{0};
+    std::atomic<std::uint64_t> shrinks_{0};
+    std::atomic<std::uint64_t> changes_{0};           // memory became ready so many times
+    std::atomic<std::uint64_t> growable_{0};          // the largest request that growing could serve
+    std::atomic<std::uint64_t> refused_gpa_{kNoGpa};  // the first chunk that could not be shared
+    // Read by every allocation, written by few.
+    alignas(kCacheLine) std::atomic<std::uint64_t> pressure_mark_{~std::uint64_t{0}};
+    ServiceSignal<StdAtomics> signal_;
+    std::atomic<std::uint64_t> wanted_bytes_{0};
     std::atomic<std::uint64_t> full_{0};
     std::atomic<std::uint32_t> turn_{0};  // of NumaPolicy::kInterleave
     PoolNodes nodes_;
+    Counts counts_;
     Usage usage_;
 };
 

@@ -29,6 +29,8 @@ public:
         return bound_.load(std::memory_order_acquire) &&
                (several_.load(std::memory_order_relaxed) || rule.policy == NumaPolicy::kStrict);
     }
+    /// Of region `index`, as add() was told.
+    [[nodiscard]] NodeId node(std::uint32_t index) const noexcept { return nodes_[index]; }
     /// Where the thread runs now; it may run elsewhere at once. Only if matter().
     [[nodiscard]] NodeId of_thread() const noexcept;
     /// The order of the first `regions` regions for a thread at `thread`. Only if matter().

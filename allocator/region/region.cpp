@@ -16,18 +16,21 @@
 
 namespace bounce {
 
-Region::Region(ForkGuard guard, const RegionConfig& config) noexcept
+Region::Region(ForkGuard guard, Sharing sharing, const RegionConfig& config) noexcept
     : guard_(std::move(guard)),
+      sharing_(std::move(sharing)),
       base_(config.base_gpa),
       bytes_(config.bytes),
       node_(config.node),
       hugepages_(config.hugepages),
-      prefault_(config.prefault) {
-    std::snprintf(name_, sizeof name_, "%s", config.name == nullptr ? "bounce" : config.name);
+      prefault_(config.prefault && !config.prefault_by_chunk),
+      prefault_by_chunk_(config.prefault_by_chunk) {
+    take_name(config.name);
 }
 
 Region::Region(Region&& other) noexcept
     : guard_(std::move(other.guard_)),
+      sharing_(std::move(other.sharing_)),
       hva_(std::exchange(other.hva_, nullptr)),
       base_(other.base_),
       bytes_(other.bytes_),
@@ -39,14 +42,22 @@ Region::Region(Region&& other) noexcept
       node_(other.node_),
       imported_(other.imported_),
       hugepages_(other.hugepages_),
-      prefault_(other.prefault_) {
+      prefault_(other.prefault_),
+      prefault_by_chunk_(other.prefault_by_chunk_) {
     std::memcpy(name_, other.name_, sizeof name_);
 }
 
 Region::~Region() {
     // In a child the addresses and the descriptor may long belong to somebody else.
-    if (!guard_.alive()) return;
-    if (hva_ != nullptr && !imported_) ::munmap(hva_, bytes_);
+    if (!guard_.alive() || hva_ == nullptr) return;
+    for (std::uint32_t i = 0; sharing_.by_hooks() && i < chunks(); ++i) (void)close_chunk(i);
+    if (!imported_) {
+        // What is lost stays: neither the kernel nor anybody else may get those pages.
+        std::uint32_t at = 0;
+        for (Extent good = next_stretch(at); good.bytes != 0; good = next_stretch(at)) {
+            ::munmap(hva_ + good.offset, good.bytes);
+        }
+    }
     if (fd() >= 0) ::close(fd());
 }
 
@@ -62,6 +73,10 @@ Result<void> Region::check(const RegionConfig& config) noexcept {
         return fail(EINVAL, "%llu bytes from base GPA 0x%llx reach beyond the last address", config.bytes,
                     config.base_gpa.value);
     }
+    if (config.hooks.any() && !is_multiple(config.bytes | config.base_gpa.value, config.hooks.granule)) {
+        return fail(EINVAL, "%llu bytes at GPA 0x%llx, expected multiples of the share granule of %llu", config.bytes,
+                    config.base_gpa.value, config.hooks.granule);
+    }
     if (config.hugepages && config.imported_hva == nullptr &&
         !is_multiple(config.bytes | config.base_gpa.value, kChunkBytes)) {
         return fail(EINVAL, "hugepages need size and base GPA to be multiples of 2 MiB, got %llu bytes at 0x%llx",
@@ -74,7 +89,10 @@ Result<Region> Region::create(const RegionConfig& config) noexcept {
     if (auto checked = check(config); !checked) return checked.error();
     auto guard = ForkGuard::create();
     if (!guard) return guard.error();
-    Region region(std::move(*guard), config);
+    const auto chunks = div_up(config.base_gpa.value % kChunkBytes + config.bytes, kChunkBytes);
+    auto sharing = Sharing::create(config.hooks, static_cast<std::uint32_t>(chunks));
+    if (!sharing) return sharing.error();
+    Region region(std::move(*guard), std::move(*sharing), config);
     auto done = config.imported_hva != nullptr ? region.import(config) : region.make();
     if (!done) return done.error();
     return region;
@@ -127,9 +145,11 @@ Result<void> Region::import(const RegionConfig& config) noexcept {
 Result<void> Region::renew() noexcept {
     if (!guard_.alive()) return fail(EOWNERDEAD, "a forked child has no region");
     if (imported_) return fail(ENOTSUP, "the region at GPA 0x%llx is the caller's mapping", base_.value);
+    if (sharing_.by_hooks()) return fail(ENOTSUP, "the region at GPA 0x%llx is shared by hooks", base_.value);
     // The fresh memory is complete (hugepages reserved, prefaulted) before it takes the place of the old: a mapping
     // over an existing one must not fail for want of memory, since it would leave nothing behind.
-    auto memory = SharedMemory::create({name_, bytes_, base_.value, node_, hugepages_, prefault_});
+    auto memory =
+        SharedMemory::create({name_, bytes_, base_.value, node_, hugepages_, prefault_ || prefault_by_chunk_});
     if (!memory) return memory.error();
     // R4: seq_cst, before the system call that replaces the memory; pairs with R3 in renewed_since().
     const std::uint32_t next = renewing_.fetch_add(1, std::memory_order_seq_cst) + 1;

@@ -78,7 +78,8 @@ Result<SharedMemory> SharedMemory::create_pages(const SharedMemoryConfig& config
         if (auto bound = (*topology)->bind(memory.data_, memory.bytes_, config.node); !bound) return bound.error();
     }
     if (config.prefault) {
-        if (auto filled = memory.prefault(); !filled) return filled.error();
+        auto filled = populate(memory.fd_, memory.data_, 0, memory.bytes_, memory.page_bytes_);
+        if (!filled) return filled.error();
     }
     return memory;
 }
@@ -87,10 +88,11 @@ SharedMemory::SharedMemory(SharedMemory&& other) noexcept
     : fd_(std::exchange(other.fd_, -1)),
       data_(std::exchange(other.data_, nullptr)),
       bytes_(other.bytes_),
+      moved_(other.moved_),
       page_bytes_(other.page_bytes_) {}
 
 SharedMemory::~SharedMemory() {
-    if (data_ != nullptr) ::munmap(data_, bytes_);
+    if (data_ != nullptr && moved_ < bytes_) ::munmap(data_ + moved_, bytes_ - moved_);
     if (fd_ >= 0) ::close(fd_);
 }
 
@@ -122,7 +124,7 @@ Result<void> SharedMemory::map(std::uint64_t phase) noexcept {
     const std::uint64_t head = (phase - reinterpret_cast<std::uintptr_t>(first)) & (kChunkBytes - 1);
     std::byte* const target = first + head;
     // Nobody can use it before children are kept from it: one that is forked in between inherits nothing of use.
-    if (auto mapped = map_at(target, PROT_NONE); !mapped) {
+    if (auto mapped = map_at(target, 0, bytes_, PROT_NONE); !mapped) {
         ::munmap(first, reserved);
         return mapped;
     }
@@ -134,43 +136,63 @@ Result<void> SharedMemory::map(std::uint64_t phase) noexcept {
     return fail_text(ENOMEM, "shared memory cannot be made accessible: %s", std::strerror(errno));
 }
 
-Result<void> SharedMemory::map_at(std::byte* target, int protection) const noexcept {
-    if (::mmap(target, bytes_, protection, MAP_SHARED | MAP_FIXED, fd_, 0) != MAP_FAILED) return {};
-    return fail_text(ENOMEM, "a mapping of %llu bytes of shared memory: %s", static_cast<unsigned long long>(bytes_),
+Result<void> SharedMemory::map_at(std::byte* target, std::uint64_t offset, std::uint64_t bytes,
+                                  int protection) const noexcept {
+    const auto from = static_cast<off_t>(offset);
+    if (::mmap(target, bytes, protection, MAP_SHARED | MAP_FIXED, fd_, from) != MAP_FAILED) return {};
+    return fail_text(ENOMEM, "a mapping of %llu bytes of shared memory: %s", static_cast<unsigned long long>(bytes),
                      std::strerror(errno));
 }
 
 Result<void> SharedMemory::move_over(std::byte* target) noexcept {
+    return move_piece_over(target, 0, bytes_);
+}
+
+Result<void> SharedMemory::move_piece_over(std::byte* target, std::uint64_t offset, std::uint64_t bytes) noexcept {
     [[maybe_unused]] const IgnoredByTsan ignored;
     if (page_bytes_ != kPageBytes) {
         // Linux before 5.16 cannot move hugepages, and would leave nothing at the target.
-        if (auto mapped = map_at(target, PROT_READ | PROT_WRITE); !mapped) return mapped;
-        (void)keep_from_children(target, bytes_);  // cannot fail for a whole mapping, which this is
+        if (auto mapped = map_at(target, offset, bytes, PROT_READ | PROT_WRITE); !mapped) return mapped;
+        (void)keep_from_children(target, bytes);  // cannot fail for a whole mapping, which this is
         return {};
     }
     // Children are kept from what moves.
-    if (::mremap(data_, bytes_, bytes_, MREMAP_MAYMOVE | MREMAP_FIXED, target) == MAP_FAILED) {
+    if (::mremap(data_ + offset, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, target) == MAP_FAILED) {
         return fail_text(ENOMEM, "%llu bytes of shared memory cannot be moved: %s",
-                         static_cast<unsigned long long>(bytes_), std::strerror(errno));
+                         static_cast<unsigned long long>(bytes), std::strerror(errno));
     }
-    data_ = nullptr;
+    // Where it was may be somebody else's by now, so that is left alone from here on.
+    if (offset > moved_) ::munmap(data_ + moved_, offset - moved_);
+    moved_ = offset + bytes;
     return {};
 }
 
-Result<void> SharedMemory::prefault() const noexcept {
+Result<void> populate(int fd, std::byte* data, std::uint64_t offset, std::uint64_t bytes,
+                      std::uint32_t page_bytes) noexcept {
     // fallocate() fails where touching would kill with SIGBUS. It honours the node that the memory was bound to.
-    if (::fallocate(fd_, 0, 0, static_cast<off_t>(bytes_)) != 0) {
+    if (::fallocate(fd, 0, static_cast<off_t>(offset), static_cast<off_t>(bytes)) != 0) {
         return fail_text(ENOMEM, "%llu bytes of shared memory are not to be had: %s",
-                         static_cast<unsigned long long>(bytes_), std::strerror(errno));
+                         static_cast<unsigned long long>(bytes), std::strerror(errno));
     }
 #ifdef MADV_POPULATE_WRITE
-    if (::madvise(data_, bytes_, MADV_POPULATE_WRITE) == 0) return {};
+    if (::madvise(data, bytes, MADV_POPULATE_WRITE) == 0) return {};
 #endif
     // Before Linux 5.14: the pages are there, a read maps each.
-    for (std::uint64_t at = 0; at < bytes_; at += page_bytes_) {
-        (void)*const_cast<volatile std::byte*>(data_ + at);
+    for (std::uint64_t at = 0; at < bytes; at += page_bytes) {
+        (void)*const_cast<volatile std::byte*>(data + at);
     }
     return {};
+}
+
+Result<void> vacate(int fd, std::byte* data, std::uint64_t offset, std::uint64_t bytes) noexcept {
+    [[maybe_unused]] const IgnoredByTsan ignored;
+    // The file may outlive its descriptor, in a peer or in a piece that stays mapped; its pages here need not.
+    (void)::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
+                      static_cast<off_t>(bytes));
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
+    if (::mmap(data, bytes, PROT_NONE, flags, -1, 0) != MAP_FAILED) return {};
+    return fail_text(ENOMEM, "%llu bytes of address space cannot be kept: %s", static_cast<unsigned long long>(bytes),
+                     std::strerror(errno));
 }
 
 }  // namespace bounce

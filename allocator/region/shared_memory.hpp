@@ -20,6 +20,13 @@ struct SharedMemoryConfig {
 };
 
 /// Owns the descriptor and the mapping until they are released or moved over another mapping.
+/// Fills a piece of shared memory, of pages of page_bytes, with pages; `data` is where its first byte is mapped. ENOMEM
+/// where touching it would kill with SIGBUS.
+Result<void> populate(int fd, std::byte* data, std::uint64_t offset, std::uint64_t bytes,
+                      std::uint32_t page_bytes) noexcept;
+/// Nothing is there any more, but the addresses stay reserved; the pages of the piece are free. ENOMEM.
+Result<void> vacate(int fd, std::byte* data, std::uint64_t offset, std::uint64_t bytes) noexcept;
+
 class SharedMemory {
 public:
     /// Zeroed, sealed against any change of size, not inherited by children. ENOMEM, EINVAL (no such node), ENOTSUP.
@@ -37,6 +44,8 @@ public:
     /// The mapping takes the place of `bytes` of another one at `target`, in one step for other threads. On failure
     /// nobody can tell what is there. A child that is forked during the call may inherit hugepages.
     Result<void> move_over(std::byte* target) noexcept;
+    /// The same with one piece of the mapping after the other, in ascending order. What is not moved is unmapped.
+    Result<void> move_piece_over(std::byte* target, std::uint64_t offset, std::uint64_t bytes) noexcept;
 
 private:
     SharedMemory(int fd, std::uint64_t bytes, std::uint32_t page_bytes) noexcept
@@ -44,12 +53,12 @@ private:
     static Result<SharedMemory> create_pages(const SharedMemoryConfig& config, bool huge) noexcept;
     Result<void> seal() const noexcept;
     Result<void> map(std::uint64_t phase) noexcept;
-    Result<void> map_at(std::byte* target, int protection) const noexcept;
-    Result<void> prefault() const noexcept;
+    Result<void> map_at(std::byte* target, std::uint64_t offset, std::uint64_t bytes, int protection) const noexcept;
 
     int fd_;
     std::byte* data_ = nullptr;
     std::uint64_t bytes_;
+    std::uint64_t moved_ = 0;  // what lies below is not mapped here any more
     std::uint32_t page_bytes_;
 };
 

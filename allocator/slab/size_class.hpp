@@ -76,4 +76,11 @@ inline constexpr auto kSizeClasses = [] {
     return table;
 }();
 
+/// Bytes of a slot, by what 7 bits can hold; 0 for what is no size class.
+inline constexpr auto kSlotBytes = [] {
+    std::array<std::uint32_t, 128> table{};
+    for (std::uint32_t i = 0; i < kClasses; ++i) table[i] = class_bytes(i);
+    return table;
+}();
+
 }  // namespace bounce

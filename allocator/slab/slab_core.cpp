@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "allocator/slab/slab_core.hpp"
 
+#include <bit>
 #include <cerrno>
 
 #include "allocator/base/bits.hpp"
@@ -8,13 +9,15 @@
 
 namespace bounce {
 
-SlabCore::SlabCore(Gpa base, std::uint64_t bytes, std::byte* memory, Usage& usage) noexcept
+SlabCore::SlabCore(Gpa base, std::uint64_t bytes, std::byte* memory, Usage& usage, bool checked) noexcept
     : tables_(base, bytes, memory),
       phase_(std::uint64_t{tables_.first} * kPageBytes),
+      origin_(base.value - phase_),
       region_bytes_(bytes),
       usage_(usage),
+      view_(tables_, bytes, checked),
       pages_(tables_.first, tables_.end, {tables_.chunk_bits, tables_.chunks()},
-             {tables_.chunk_infos, tables_.chunks()}) {}
+             {tables_.chunk_infos, tables_.chunks()}, {tables_.hole_nodes, HoleTree::nodes_needed(tables_.chunks())}) {}
 
 bool SlabCore::alive() const noexcept {
     const volatile std::byte* alive = tables_.alive;
@@ -24,8 +27,9 @@ bool SlabCore::alive() const noexcept {
 int SlabCore::alloc(const Request& request, Placement& placement) noexcept {
     const std::uint64_t rounded =
         request.align <= kNaturalAlign ? request.bytes : (request.bytes + request.align - 1) & ~(request.align - 1);
-    // What the current slab may not be able to serve: runs, limits, alignments above a page.
-    if (rounded <= kMaxSlotBytes && request.align <= kPageBytes && request.end == region_bytes_) [[likely]] {
+    // What the current slab may not be able to serve: runs, limits, boundaries, alignments above a page.
+    if (rounded <= kMaxSlotBytes && request.align <= kPageBytes && request.end == region_bytes_ &&
+        request.boundary == 0) [[likely]] {
         const std::uint32_t size_class = class_of(rounded);
         if (claim_current(size_class, request.kind, placement)) [[likely]]
             return 0;
@@ -42,96 +46,117 @@ void SlabCore::push_returned(std::uint32_t head) noexcept {
     } while (!returned_.compare_exchange_weak(top, head + 1, std::memory_order_release, std::memory_order_relaxed));
 }
 
+// Why a slot with this state cannot be freed with such a token; 0 when it can.
+int SlabCore::diagnose(const FoundSlot& found, std::uint8_t seen, unsigned kind,
+                       std::uint8_t generation) const noexcept {
+    // The tail of a slab is no slot.
+    if (!found.run() && found.slot >= tables_.shape(found.head).slots) return EFAULT;
+    if (state_kind(seen) == 0) return EALREADY;
+    if (found.stale || state_generation(seen) != generation % kGenerations) return ESTALE;
+    return state_kind(seen) != kind ? EPERM : 0;
+}
+
+std::uint32_t SlabCore::claim(std::uint32_t size_class, std::uint32_t want, RegionId region,
+                              CachedSlot* slots) noexcept {
+    // C1: as in claim_current().
+    const std::uint32_t current = tables_.classes[size_class].current.load(std::memory_order_acquire);
+    if (current == 0) return 0;
+    const std::uint32_t head = current - 1;
+    std::uint32_t index = 0;
+    std::uint64_t bits = 0;
+    if (!Ops::claim_some(&tables_.words[head], Ops::words_of(tables_.shape(head).slots), want, index, bits)) return 0;
+    // As in claim_current(): the slab may have died between the two loads.
+    if (const Shape shape = tables_.shape(head); shape.size_class != size_class || index * 64 >= shape.slots)
+        [[unlikely]] {
+        put_back(head + index, bits);
+        note_free();
+        return 0;
+    }
+    const std::uint64_t slot_bytes = kSizeClasses[size_class].bytes;
+    std::uint32_t count = 0;
+    // The lowest is handed out first, so it comes last.
+    while (bits != 0) {
+        const auto bit = static_cast<std::uint32_t>(63 - std::countl_zero(bits));
+        bits &= ~(std::uint64_t{1} << bit);
+        const std::uint32_t slot = index * 64 + bit;
+        const PageEntry entry = tables_.entry(head + static_cast<std::uint32_t>(slot * slot_bytes / kPageBytes));
+        const unsigned generation = Ops::generation(tables_.state(head, slot));
+        slots[count++] =
+            CachedSlot(region, head, slot_index(size_class, slot), token_generation(generation, entry.birth));
+    }
+    usage_.add(count * slot_bytes);
+    return count;
+}
+
+void SlabCore::give_home(std::uint32_t size_class, const CachedSlot* slots, std::uint32_t count) noexcept {
+    if (size_class == kRunClass) {
+        for (std::uint32_t i = 0; i < count; ++i) free_run(slots[i].head());
+    } else {
+        usage_.subtract(std::uint64_t{count} * kSizeClasses[size_class].bytes);
+        for (std::uint32_t i = 0; i < count;) {
+            // Neighbours in a word go home together.
+            const std::uint32_t word = slots[i].head() + slots[i].slot() / 64;
+            std::uint64_t bits = 0;
+            for (; i < count && slots[i].head() + slots[i].slot() / 64 == word; ++i)
+                bits |= std::uint64_t{1} << (slots[i].slot() % 64);
+            put_back(word, bits);
+        }
+    }
+    note_free();
+}
+
+int SlabCore::free(const Placement& placement, unsigned kind) noexcept {
+    FoundSlot found;
+    if (const int code = begin_free(placement, kind, 0, found); code != 0) return code;
+    finish_free(found);
+    return 0;
+}
+
 // EFAULT: no slot or run begins at this address. EALREADY: what did has gone with its slab or run.
-[[gnu::always_inline]] inline int SlabCore::find(const Placement& placement, Found& found) const noexcept {
+int SlabCore::find(const Placement& placement, FoundSlot& found) const noexcept {
     const std::uint64_t position = placement.offset + phase_;
     const auto page = static_cast<std::uint32_t>(position / kPageBytes);
     const PageEntry entry = tables_.entry(page);
     // Another life of this page: the token is of an earlier one.
     found.stale = entry.birth != placement.generation / kGenerations;
-    if (entry.size_class < kClasses && entry.kind != PageEntry::kNone) [[likely]] {
+    found.size_class = entry.size_class;
+    if (entry.kind == PageEntry::kNone) return alive() ? EFAULT : EOWNERDEAD;
+    if (entry.size_class < kClasses) {
         const SizeClass& size_class = kSizeClasses[entry.size_class];
         found.head = page - entry.distance;
         found.bytes = size_class.bytes;
         const std::uint64_t inside = position - std::uint64_t{found.head} * kPageBytes;
         found.slot = size_class.slot_of(inside);
         if (std::uint64_t{found.slot} * size_class.bytes != inside) return EFAULT;
-        return entry.kind == PageEntry::kDead ? EALREADY : 0;
+    } else {
+        if (entry.kind == PageEntry::kRunBody || position % kPageBytes != 0) return EFAULT;
+        found.head = page;
+        found.slot = 0;
+        found.bytes = std::uint64_t{tables_.shape(page).pages} * kPageBytes;
     }
-    if (entry.kind == PageEntry::kNone) return alive() ? EFAULT : EOWNERDEAD;
-    if (entry.kind == PageEntry::kRunBody || position % kPageBytes != 0) return EFAULT;
-    found.head = page;
-    found.bytes = std::uint64_t{tables_.shape(page).pages} * kPageBytes;
-    found.run = true;
     return entry.kind == PageEntry::kDead ? EALREADY : 0;
 }
 
-// Why a slot with this state cannot be freed with such a token; 0 when it can.
-int SlabCore::diagnose(const Found& found, std::uint8_t seen, unsigned kind, std::uint8_t generation) const noexcept {
-    // The tail of a slab is no slot.
-    if (!found.run && found.slot >= tables_.shape(found.head).slots) return EFAULT;
-    if (state_kind(seen) == 0) return EALREADY;
-    if (found.stale || state_generation(seen) != generation % kGenerations) return ESTALE;
-    return state_kind(seen) != kind ? EPERM : 0;
-}
-
-[[gnu::always_inline]] inline int SlabCore::begin(const Placement& placement, unsigned kind, std::uint64_t bytes,
-                                                  Found& found) noexcept {
-    if (const int code = find(placement, found); code != 0) [[unlikely]]
-        return code;
-    Ops::State& state = tables_.state(found.head, found.slot);
-    if (found.stale || bytes > found.bytes) [[unlikely]] {
-        const int code = diagnose(found, state.load(std::memory_order_relaxed), kind, placement.generation);
-        return code != 0 ? code : EFAULT;
-    }
-    std::uint8_t seen = 0;
-    if (Ops::drop(state, kind, placement.generation, seen)) [[likely]]
+int SlabCore::begin_free(const Placement& placement, unsigned kind, std::uint64_t bytes, FoundSlot& found) noexcept {
+    if (const int code = find(placement, found); code != 0) return code;
+    if (!found.stale && bytes <= found.bytes && view_.drop(found.head, found.slot, kind, placement.generation))
         return 0;
-    return diagnose(found, seen, kind, placement.generation);
+    const int code = check(placement, kind, bytes);
+    return code != 0 ? code : EALREADY;  // it was let go meanwhile
 }
 
-[[gnu::always_inline]] inline void SlabCore::finish(const Found& found) noexcept {
-    if (!found.run) [[likely]] {
-        usage_.subtract(found.bytes);
-        give_home(found.head + found.slot / 64, std::uint64_t{1} << (found.slot % 64));
-    } else {
-        free_run(found.head);
-    }
-    note_free();
-}
-
-int SlabCore::free(const Placement& placement, unsigned kind) noexcept {
-    Found found;
-    if (const int code = begin(placement, kind, 0, found); code != 0) [[unlikely]]
-        return code;
-    finish(found);
-    return 0;
-}
-
-int SlabCore::begin_free(const Placement& placement, unsigned kind, std::uint64_t bytes) noexcept {
-    Found found;
-    return begin(placement, kind, bytes, found);
-}
-
-void SlabCore::finish_free(const Placement& placement) noexcept {
-    Found found;
-    // The caller holds the slot, so this finds it. Whoever calls without having begun is not let in, as far as can be
-    // seen. (In a child forked since begin_free() there is nothing to find.)
-    if (find(placement, found) != 0) [[unlikely]]
-        return;
-    const std::uint8_t seen = tables_.state(found.head, found.slot).load(std::memory_order_relaxed);
-    const std::uint64_t home = tables_.words[found.head + found.slot / 64].load(std::memory_order_relaxed);
-    const bool begun = seen == make_state(0, placement.generation + 1U) && (home >> (found.slot % 64) & 1) == 0;
-    if (begun) [[likely]]
-        finish(found);
+void SlabCore::finish_free(const FoundSlot& found) noexcept {
+    const CachedSlot slot(RegionId{}, found.head, slot_index(found.size_class, found.slot), 0);
+    give_home(found.size_class, &slot, 1);
 }
 
 int SlabCore::check(const Placement& placement, unsigned kind, std::uint64_t bytes) const noexcept {
-    Found found;
+    FoundSlot found;
     if (const int code = find(placement, found); code != 0) return code;
     const std::uint8_t seen = tables_.state(found.head, found.slot).load(std::memory_order_relaxed);
-    const int code = diagnose(found, seen, kind, placement.generation);
-    return code == 0 && bytes > found.bytes ? EFAULT : code;
+    const int code = view_.unchecked(kind) ? 0 : diagnose(found, seen, kind, placement.generation);
+    if (code != 0) return code;
+    return bytes > found.bytes ? EFAULT : found.stale ? ESTALE : 0;
 }
 
 int SlabCore::find_inside(std::uint64_t offset, std::uint64_t bytes, unsigned kind) const noexcept {
@@ -163,7 +188,12 @@ int SlabCore::find_inside(std::uint64_t offset, std::uint64_t bytes, unsigned ki
 
 bool SlabCore::could_hold(const Request& request) const noexcept {
     const std::uint64_t end = phase_ + (request.end < region_bytes_ ? request.end : region_bytes_);
-    return fits(round_up(phase_, request.align), request.bytes, end);
+    std::uint64_t start = round_up(phase_, request.align);
+    if (request.boundary != 0) {
+        const std::uint64_t inside = (origin_ + start) & (request.boundary - 1);
+        if (inside + request.bytes > request.boundary) start += request.boundary - inside;
+    }
+    return fits(start, request.bytes, end);
 }
 
 }  // namespace bounce

@@ -19,7 +19,9 @@
 
 #include "allocator/base/types.hpp"
 #include "allocator/slab/page_table.hpp"
+#include "allocator/slab/refusals.hpp"
 #include "allocator/slab/slab_tables.hpp"
+#include "allocator/slab/slot_view.hpp"
 #include "allocator/slab/usage.hpp"
 
 namespace bounce {
@@ -28,74 +30,80 @@ namespace bounce {
 struct Placement {
     std::uint64_t offset = 0;
     std::uint8_t generation = 0;
+    std::uint16_t index = 0;  // slot_index()
 };
 
 class SlabCore {
 public:
+    static constexpr std::uint64_t kNaturalAlign = 8;  // every class is a multiple of it
+
     struct Request {
-        std::uint64_t bytes;  // > 0
-        std::uint64_t align;  // power of two up to 2 MiB; of the GPA
-        std::uint64_t end;    // [offset, offset + bytes) ends at or below this offset
-        unsigned kind;        // 1 to 3
+        std::uint64_t bytes;         // > 0
+        std::uint64_t align;         // power of two up to 2 MiB; of the GPA
+        std::uint64_t end;           // [offset, offset + bytes) ends at or below this offset
+        unsigned kind;               // 1 to 3
+        std::uint64_t boundary = 0;  // power of two >= bytes whose multiples (as GPA) are not crossed; 0: none
     };
 
-    /// `memory` is zeroed, has SlabTables::bytes_needed() bytes and outlives the core, and so does `usage`.
-    SlabCore(Gpa base, std::uint64_t bytes, std::byte* memory, Usage& usage) noexcept;
+    /// `memory` is zeroed, has SlabTables::bytes_needed() bytes and outlives the core, and so does `usage`. Unchecked:
+    /// frees of slots of kind 1 are not checked for who holds them.
+    SlabCore(Gpa base, std::uint64_t bytes, std::byte* memory, Usage& usage, bool checked = true) noexcept;
     SlabCore(const SlabCore&) = delete;
     SlabCore& operator=(const SlabCore&) = delete;
 
     /// 0, ENOSPC, or EOWNERDEAD in a forked child.
     int alloc(const Request& request, Placement& placement) noexcept;
 
-    /// 0; EFAULT, EALREADY, ESTALE or EPERM (nothing has changed then), or EOWNERDEAD. offset is inside the region.
+    /// Up to `want` slots of the slab that is allocated from now, for a context: they have left home, but are not
+    /// handed out. 0 does not mean that there are none.
+    std::uint32_t claim(std::uint32_t size_class, std::uint32_t want, RegionId region, CachedSlot* slots) noexcept;
+    /// Slots (or a run) that a context kept go home.
+    void give_home(std::uint32_t size_class, const CachedSlot* slots, std::uint32_t count) noexcept;
+    /// A free has two halves. begin_free() decides, once, and the slot stays out of reach until finish_free(), or until
+    /// a context has it. 0; EFAULT (also when the slot is shorter than `bytes`), EALREADY, ESTALE
+    /// or EPERM: nothing has changed then; or EOWNERDEAD. offset is inside the region.
+    int begin_free(const Placement& placement, unsigned kind, std::uint64_t bytes, FoundSlot& found) noexcept;
+    void finish_free(const FoundSlot& found) noexcept;
     int free(const Placement& placement, unsigned kind) noexcept;
-    /// The two halves of it: begin_free() decides, once, and the slot stays out of reach until finish_free(). Also
-    /// EFAULT when the slot is shorter than `bytes`.
-    int begin_free(const Placement& placement, unsigned kind, std::uint64_t bytes) noexcept;
-    void finish_free(const Placement& placement) noexcept;
-    /// What begin_free() would say.
-    [[nodiscard]] int check(const Placement& placement, unsigned kind, std::uint64_t bytes) const noexcept;
     /// 0 when [offset, offset + bytes) lies in one slot or run of this kind; EFAULT, EPERM.
     [[nodiscard]] int find_inside(std::uint64_t offset, std::uint64_t bytes, unsigned kind) const noexcept;
 
     /// Could this be had if nothing were handed out?
     [[nodiscard]] bool could_hold(const Request& request) const noexcept;
 
-    /// Adds the number of slots and runs handed out, by kind.
-    void count(std::uint64_t (&slots_of_kind)[4]) const noexcept;
+    /// What the hot path needs; good as long as the core.
+    [[nodiscard]] const SlotView& view() const noexcept { return view_; }
+    /// What begin_free() would say.
+    [[nodiscard]] int check(const Placement& placement, unsigned kind, std::uint64_t bytes) const noexcept;
+
+    /// slab_drain.cpp. A closed core hands nothing more out once sweep() has returned 0; frees go on.
+    void close() noexcept;
+    void reopen() noexcept;
+    /// Takes empty slabs apart; the bytes of pages that are in use all the same (in slabs with a slot out, and in
+    /// runs).
+    std::uint64_t sweep() noexcept;
+    /// The same without taking anything apart.
+    [[nodiscard]] std::uint64_t bytes_in_use() const noexcept;
+    /// Begins anew as a region of which nothing exists yet; sweep() returned 0, or nothing was ever handed out.
+    void restart() noexcept;
+    /// The next bytes of the region exist now, up to `until` (a chunk's end, or the last); not `good`: never hand them
+    /// out.
+    void extend(std::uint64_t until, bool good) noexcept;
 
     /// False in a forked child.
     [[nodiscard]] bool alive() const noexcept;
 
 private:
     using Ops = SlabTables::Ops;
-    static constexpr std::uint64_t kNaturalAlign = 8;  // every class is a multiple of it
-
-    /// A slot or run found by address.
-    struct Found {
-        std::uint32_t head = 0;
-        std::uint32_t slot = 0;
-        std::uint64_t bytes = 0;  // of the slot or run
-        bool run = false;
-        bool stale = false;  // the token is of an earlier life of the page
-    };
-    /// Where a slot may begin.
-    struct Fit {
-        std::uint64_t align;
-        std::uint64_t last;  // highest position, from page 0
-    };
-
     // slab_fast.hpp and slab_core.cpp: by address, without locks
     bool claim_current(std::uint32_t size_class, unsigned kind, Placement& placement) noexcept;
     void hand_out(std::uint32_t head, std::uint32_t slot, std::uint32_t size_class, unsigned kind,
                   Placement& placement) noexcept;
-    void give_home(std::uint32_t word, std::uint64_t bits) noexcept;
+    void put_back(std::uint32_t word, std::uint64_t bits) noexcept;
     void push_returned(std::uint32_t head) noexcept;
     void note_free() noexcept;
-    int find(const Placement& placement, Found& found) const noexcept;
-    int begin(const Placement& placement, unsigned kind, std::uint64_t bytes, Found& found) noexcept;
-    void finish(const Found& found) noexcept;
-    [[nodiscard]] int diagnose(const Found& found, std::uint8_t seen, unsigned kind,
+    int find(const Placement& placement, FoundSlot& found) const noexcept;
+    [[nodiscard]] int diagnose(const FoundSlot& found, std::uint8_t seen, unsigned kind,
                                std::uint8_t generation) const noexcept;
 
     // slab_slow.cpp: what takes the page lock
@@ -105,16 +113,18 @@ private:
     bool search_limited(std::uint32_t size_class, const Request& request, Placement& placement) noexcept;
     bool search_run(const Request& request, Placement& placement) noexcept;
     bool search_picky(std::uint32_t from, std::uint32_t to, const Request& request, Placement& placement) noexcept;
-    bool claim_fitting(std::uint32_t head, const Fit& fit, unsigned kind, Placement& placement) noexcept;
-    bool place_run(std::uint32_t pages, std::uint32_t align, std::uint32_t last, unsigned kind,
-                   Placement& placement) noexcept;
+    bool claim_fitting(std::uint32_t head, const Request& request, Placement& placement) noexcept;
+    bool place_run(const PageRequest& where, unsigned kind, Placement& placement) noexcept;
+    [[nodiscard]] PageRequest pages_of(const Request& request) const noexcept;
+    [[nodiscard]] bool lies_well(std::uint64_t position, const Request& request) const noexcept;
     void free_run(std::uint32_t head) noexcept;
 
     // slab_life.cpp: slabs, under the page lock
-    std::uint32_t birth(std::uint32_t size_class, std::uint32_t last, bool smallest) noexcept;
-    std::uint32_t found_slab(std::uint32_t size_class, std::uint32_t pages, std::uint32_t last) noexcept;
+    std::uint32_t birth(std::uint32_t size_class, const PageRequest& where, bool smallest) noexcept;
+    std::uint32_t found_slab(std::uint32_t size_class, std::uint32_t pages, PageRequest where) noexcept;
     void bury(std::uint32_t head) noexcept;
-    bool reap() noexcept;
+    void tidy(std::uint32_t pages) noexcept;
+    bool reap(std::uint32_t most = kNoPage) noexcept;
     bool advance(std::uint32_t size_class) noexcept;
     bool outgrown(std::uint32_t head) noexcept;
     void drain_returned() noexcept;
@@ -122,16 +132,18 @@ private:
     void unlink_partial(std::uint32_t head, std::uint32_t size_class) noexcept;
 
     SlabTables tables_;
-    std::uint64_t phase_;  // of the region's first byte, from page 0
+    std::uint64_t phase_;   // of the region's first byte, from page 0
+    std::uint64_t origin_;  // GPA of page 0
     std::uint64_t region_bytes_;
     Usage& usage_;
+    SlotView view_;
     // Odd: somebody looked everywhere and found nothing in this epoch; the next free begins a new one.
     alignas(kCacheLine) std::atomic<std::uint64_t> epoch_{2};
     alignas(kCacheLine) std::atomic<std::uint32_t> returned_{0};  // page + 1: top of the stack of returned slabs
     alignas(kCacheLine) mutable std::mutex page_lock_;
     PageTable pages_;
-    std::uint64_t runs_exhausted_ = 0;        // the epoch in which no run was found
-    std::uint32_t runs_exhausted_pages_ = 0;  // of this many pages
+    std::uint32_t untidy_pages_ = 0;  // handed out since empty slabs were looked for
+    Refusals refusals_;
 };
 
 }  // namespace bounce

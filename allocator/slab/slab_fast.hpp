@@ -6,11 +6,6 @@
 
 namespace bounce {
 
-// A token's generation: that of the slot, and the birth count of the page on which the slot begins.
-constexpr std::uint8_t token_generation(unsigned generation, unsigned birth) {
-    return static_cast<std::uint8_t>(birth << 6 | generation);
-}
-
 [[gnu::always_inline]] inline bool SlabCore::claim_current(std::uint32_t size_class, unsigned kind,
                                                            Placement& placement) noexcept {
     for (;;) {
@@ -27,7 +22,7 @@ constexpr std::uint8_t token_generation(unsigned generation, unsigned birth) {
             hand_out(head, slot, size_class, kind, placement);
             return true;
         }
-        give_home(head + slot / 64, std::uint64_t{1} << (slot % 64));
+        put_back(head + slot / 64, std::uint64_t{1} << (slot % 64));
         note_free();  // somebody may have looked in vain meanwhile
     }
 }
@@ -38,11 +33,11 @@ constexpr std::uint8_t token_generation(unsigned generation, unsigned birth) {
     const unsigned generation = Ops::take(tables_.state(head, slot), kind);
     const std::uint64_t position = std::uint64_t{head} * kPageBytes + std::uint64_t{slot} * bytes;
     const PageEntry entry = tables_.entry(static_cast<std::uint32_t>(position / kPageBytes));
-    placement = {position - phase_, token_generation(generation, entry.birth)};
-    usage_.add(bytes, kind);
+    placement = {position - phase_, token_generation(generation, entry.birth), slot_index(size_class, slot)};
+    usage_.add(bytes);
 }
 
-[[gnu::always_inline]] inline void SlabCore::give_home(std::uint32_t word, std::uint64_t bits) noexcept {
+[[gnu::always_inline]] inline void SlabCore::put_back(std::uint32_t word, std::uint64_t bits) noexcept {
     if (!Ops::give(tables_.words[word], bits)) [[likely]]
         return;
     // The word's page belongs to the slab that the bits are of: it lives as long as they were out, and as it is listed

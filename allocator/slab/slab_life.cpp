@@ -8,30 +8,62 @@ namespace bounce {
 
 using Place = SlabInfo::Place;
 
-std::uint32_t SlabCore::birth(std::uint32_t size_class, std::uint32_t last, bool smallest) noexcept {
+namespace {
+
+// A slab of a size that its class does not need yet has to leave this many times its pages free.
+constexpr std::uint32_t kRoomy = 256;
+// Empty slabs are looked for when this share of the region has been handed out since the last time, in pages and
+// slabs, and less than half of it is free.
+constexpr std::uint32_t kTidyShare = 32;
+// How many partial slabs of a class are looked at then: in a small pool all of them.
+constexpr std::uint32_t kTidySlabs = 256;
+
+// How many pages a new slab of a class that has `have` of them may take. A class in demand doubles what it has, up to a
+// chunk at a time, and never takes more than a small part of what is left: a small pool has to serve every size.
+std::uint32_t allowance(const SizeClass& geometry, std::uint32_t have, std::uint32_t free) noexcept {
+    // A part that wastes nothing on tails, at least, when there is demand enough.
+    const std::uint32_t part = std::max(free / 64, std::min(have / 4, std::uint32_t{geometry.later_pages}));
+    const std::uint32_t grown = std::min({have, part, std::uint32_t{geometry.max_pages}});
+    if (grown >= geometry.later_pages) return grown - grown % geometry.later_pages;
+    // Slots that nobody may ever ask for cost more than a tail, unless there is room.
+    const std::uint32_t good = have == 0 ? geometry.first_pages : geometry.later_pages;
+    return good <= free / kRoomy ? good : grown;
+}
+
+// The number of pages up to `most`, but at least those for one slot, of which slots use the largest part.
+std::uint32_t thriftiest(const SizeClass& geometry, std::uint32_t most) noexcept {
+    std::uint32_t best = geometry.min_pages;
+    for (std::uint32_t pages = best + 1; pages <= most; ++pages) {
+        if (geometry.slots(pages) * best > geometry.slots(best) * pages) best = pages;
+    }
+    return best;
+}
+
+}  // namespace
+
+std::uint32_t SlabCore::birth(std::uint32_t size_class, const PageRequest& where, bool smallest) noexcept {
     const SizeClass& geometry = kSizeClasses[size_class];
     const std::uint32_t have = tables_.classes[size_class].slab_pages;
-    if (!smallest && have != 0) {
-        // A class in demand doubles what it has, up to a chunk at a time, and never takes more than a small part of
-        // what is left: a small pool has to serve every size.
-        const std::uint32_t unit = geometry.later_pages;
-        std::uint32_t wanted = std::min({have, pages_.free_pages() / 64, std::uint32_t{geometry.max_pages}});
-        for (wanted -= wanted % unit; wanted > unit; wanted = wanted / 2 - wanted / 2 % unit) {
-            const std::uint32_t head = found_slab(size_class, wanted, last);
-            if (head != kNoPage) return head;
-        }
-        const std::uint32_t head = found_slab(size_class, unit, last);
+    std::uint32_t most =
+        smallest ? std::uint32_t{geometry.first_pages} : allowance(geometry, have, pages_.free_pages());
+    for (const std::uint32_t unit = geometry.later_pages; most > unit;) {
+        const std::uint32_t head = found_slab(size_class, most, where);
         if (head != kNoPage) return head;
+        most = std::max(most / 2 - most / 2 % unit, unit);
     }
-    std::uint32_t head = found_slab(size_class, geometry.first_pages, last);
     // Any tail is better than a failure.
-    if (head == kNoPage) head = found_slab(size_class, geometry.min_pages, last);
-    return head;
+    for (;;) {
+        const std::uint32_t pages = thriftiest(geometry, most);
+        const std::uint32_t head = found_slab(size_class, pages, where);
+        if (head != kNoPage || pages == geometry.min_pages) return head;
+        most = pages - 1;
+    }
 }
 
 // A new slab whose first slot belongs to the caller.
-std::uint32_t SlabCore::found_slab(std::uint32_t size_class, std::uint32_t pages, std::uint32_t last) noexcept {
-    const std::uint32_t head = pages_.alloc(pages, 1, last);
+std::uint32_t SlabCore::found_slab(std::uint32_t size_class, std::uint32_t pages, PageRequest where) noexcept {
+    where.pages = pages;
+    const std::uint32_t head = pages_.alloc(where);
     if (head == kNoPage) return kNoPage;
     const std::uint32_t slots = kSizeClasses[size_class].slots(pages);
     for (std::uint32_t i = 0; i < pages; ++i) {
@@ -71,12 +103,23 @@ void SlabCore::bury(std::uint32_t head) noexcept {
     pages_.free(head, shape.pages);
 }
 
-bool SlabCore::reap() noexcept {
+// Empty slabs in the way of others make the rest of a region a heap of small holes, long before it is full. So some
+// of them go now and then, before `pages` are taken; all of them (reap()) when pages run out.
+void SlabCore::tidy(std::uint32_t pages) noexcept {
+    const auto all = static_cast<std::uint32_t>(region_bytes_ / kPageBytes);
+    untidy_pages_ += std::min(pages, all);
+    if (untidy_pages_ < all / kTidyShare || pages_.free_pages() > all / 2) return;
+    untidy_pages_ = 0;
+    reap(kTidySlabs);
+}
+
+// Kills the empty slabs among the current one and the first `most` partial ones of each class. True when some were.
+bool SlabCore::reap(std::uint32_t most) noexcept {
     drain_returned();
     const std::uint32_t before = pages_.free_pages();
     for (std::uint32_t c = 0; c < kClasses; ++c) {
         ClassInfo& info = tables_.classes[c];
-        for (std::uint32_t at = info.partial; at != 0;) {
+        for (std::uint32_t at = info.partial, looks = 0; at != 0 && looks < most; ++looks) {
             const std::uint32_t head = at - 1;
             at = tables_.slabs[head].next;
             if (!Ops::kill(&tables_.words[head], tables_.shape(head).slots)) continue;

@@ -10,6 +10,14 @@
 
 namespace bounce {
 
+namespace {
+
+Demand demand_of(const SlabCore::Request& request) noexcept {
+    return {request.bytes, request.align, request.end, request.boundary};
+}
+
+}  // namespace
+
 int SlabCore::alloc_slot(std::uint32_t size_class, const Request& request, Placement& placement) noexcept {
     std::atomic<std::uint64_t>& exhausted = tables_.classes[size_class].exhausted;
     // What has an alignment of its own may also fit where the whole class does not, and the other way round.
@@ -20,12 +28,18 @@ int SlabCore::alloc_slot(std::uint32_t size_class, const Request& request, Place
     }
     if (!alive()) return EOWNERDEAD;
     const std::lock_guard lock(page_lock_);
+    // As above, under the page lock.
+    if (!whole_class && refusals_.knows(epoch_.load(std::memory_order_seq_cst), demand_of(request))) return ENOSPC;
     if (search_slot(size_class, request, placement)) return 0;
     // E2: seq_cst, the store before a second look; pairs with E1 in note_free(): what comes home too late for this look
     // ends the epoch.
     const std::uint64_t epoch = epoch_.fetch_or(1, std::memory_order_seq_cst) | 1;
     if (search_slot(size_class, request, placement)) return 0;
-    if (whole_class) exhausted.store(epoch, std::memory_order_relaxed);
+    if (whole_class) {
+        exhausted.store(epoch, std::memory_order_relaxed);
+    } else {
+        refusals_.note(epoch, demand_of(request));
+    }
     return ENOSPC;
 }
 
@@ -33,13 +47,9 @@ int SlabCore::alloc_special(std::uint64_t rounded, const Request& request, Place
     if (!alive()) return EOWNERDEAD;
     if (request.end < request.bytes) return ENOSPC;
     const bool slot = rounded <= kMaxSlotBytes && request.align <= kPageBytes;
-    const bool plain = request.align <= kPageBytes && request.end == region_bytes_;
-    const auto pages = static_cast<std::uint32_t>(div_up(request.bytes, kPageBytes));
     const std::lock_guard lock(page_lock_);
-    // E1 and E2 as in alloc_slot(), for runs.
-    if (plain && runs_exhausted_ == epoch_.load(std::memory_order_seq_cst) && pages >= runs_exhausted_pages_) {
-        return ENOSPC;
-    }
+    // As in alloc_slot(). A search finds whatever there is, slot or run, so nothing that asks for more can be had.
+    if (refusals_.knows(epoch_.load(std::memory_order_seq_cst), demand_of(request))) return ENOSPC;
     const auto search = [&] {
         return slot ? search_limited(class_of(rounded), request, placement) : search_run(request, placement);
     };
@@ -47,10 +57,7 @@ int SlabCore::alloc_special(std::uint64_t rounded, const Request& request, Place
     // E2: seq_cst, the store before a second look; pairs with E1 in note_free().
     const std::uint64_t epoch = epoch_.fetch_or(1, std::memory_order_seq_cst) | 1;
     if (search()) return 0;
-    if (plain) {
-        runs_exhausted_pages_ = runs_exhausted_ == epoch ? std::min(runs_exhausted_pages_, pages) : pages;
-        runs_exhausted_ = epoch;
-    }
+    refusals_.note(epoch, demand_of(request));
     return ENOSPC;
 }
 
@@ -58,8 +65,9 @@ bool SlabCore::search_slot(std::uint32_t size_class, const Request& request, Pla
     do {
         if (claim_current(size_class, request.kind, placement)) return true;
     } while (advance(size_class));
-    std::uint32_t head = birth(size_class, kNoPage, false);
-    if (head == kNoPage && reap()) head = birth(size_class, kNoPage, false);
+    tidy(kSizeClasses[size_class].min_pages);
+    std::uint32_t head = birth(size_class, {0}, false);
+    if (head == kNoPage && reap()) head = birth(size_class, {0}, false);
     // A slot of another class: larger, or smaller by what the alignment would add and aligned by chance.
     if (head == kNoPage) return search_picky(class_of(request.bytes), kClasses, request, placement);
     hand_out(head, 0, size_class, request.kind, placement);
@@ -72,9 +80,9 @@ bool SlabCore::search_slot(std::uint32_t size_class, const Request& request, Pla
 // Below a limit inside the region: slabs that are there, or a small new one.
 bool SlabCore::search_limited(std::uint32_t size_class, const Request& request, Placement& placement) noexcept {
     if (search_picky(size_class, size_class + 1, request, placement)) return true;
-    const auto last = static_cast<std::uint32_t>((phase_ + request.end - request.bytes) / kPageBytes);
-    std::uint32_t head = birth(size_class, last, true);
-    if (head == kNoPage && reap()) head = birth(size_class, last, true);
+    const PageRequest where = pages_of(request);
+    std::uint32_t head = birth(size_class, where, true);
+    if (head == kNoPage && reap()) head = birth(size_class, where, true);
     if (head == kNoPage) return search_picky(class_of(request.bytes), kClasses, request, placement);
     link_partial(head, size_class);
     hand_out(head, 0, size_class, request.kind, placement);
@@ -82,32 +90,49 @@ bool SlabCore::search_limited(std::uint32_t size_class, const Request& request, 
 }
 
 bool SlabCore::search_run(const Request& request, Placement& placement) noexcept {
-    const auto pages = static_cast<std::uint32_t>(div_up(request.bytes, kPageBytes));
-    const auto align = static_cast<std::uint32_t>(std::max<std::uint64_t>(request.align / kPageBytes, 1));
-    const auto last = static_cast<std::uint32_t>((phase_ + request.end - request.bytes) / kPageBytes);
-    if (place_run(pages, align, last, request.kind, placement)) return true;
-    if (reap() && place_run(pages, align, last, request.kind, placement)) return true;
+    const PageRequest where = pages_of(request);
+    tidy(where.pages);
+    if (place_run(where, request.kind, placement)) return true;
+    if (reap() && place_run(where, request.kind, placement)) return true;
     if (request.bytes > kMaxSlotBytes) return false;
     return search_picky(class_of(request.bytes), kClasses, request, placement);
+}
+
+// What a request asks of its pages.
+PageRequest SlabCore::pages_of(const Request& request) const noexcept {
+    PageRequest where{static_cast<std::uint32_t>(div_up(request.bytes, kPageBytes))};
+    where.align = static_cast<std::uint32_t>(std::max<std::uint64_t>(request.align / kPageBytes, 1));
+    where.last = static_cast<std::uint32_t>((phase_ + request.end - request.bytes) / kPageBytes);
+    if (request.boundary >= kPageBytes) {
+        where.kept = where.pages;
+        where.window = request.boundary / kPageBytes;
+        where.window_base = origin_ / kPageBytes;
+    }
+    return where;
+}
+
+bool SlabCore::lies_well(std::uint64_t position, const Request& request) const noexcept {
+    if (!is_multiple(position, request.align) || position > phase_ + request.end - request.bytes) return false;
+    const std::uint64_t gpa = origin_ + position;
+    return request.boundary == 0 || ((gpa ^ (gpa + request.bytes - 1)) & (0 - request.boundary)) == 0;
 }
 
 // Any slot of classes [from, to) that lies as the request demands.
 bool SlabCore::search_picky(std::uint32_t from, std::uint32_t to, const Request& request,
                             Placement& placement) noexcept {
     drain_returned();
-    const Fit fit{request.align, phase_ + request.end - request.bytes};
     for (std::uint32_t c = from; c < to; ++c) {
         const ClassInfo& info = tables_.classes[c];
         const std::uint32_t current = info.current.load(std::memory_order_relaxed);
-        if (current != 0 && claim_fitting(current - 1, fit, request.kind, placement)) return true;
+        if (current != 0 && claim_fitting(current - 1, request, placement)) return true;
         for (std::uint32_t at = info.partial; at != 0; at = tables_.slabs[at - 1].next) {
-            if (claim_fitting(at - 1, fit, request.kind, placement)) return true;
+            if (claim_fitting(at - 1, request, placement)) return true;
         }
     }
     return false;
 }
 
-bool SlabCore::claim_fitting(std::uint32_t head, const Fit& fit, unsigned kind, Placement& placement) noexcept {
+bool SlabCore::claim_fitting(std::uint32_t head, const Request& request, Placement& placement) noexcept {
     const Shape shape = tables_.shape(head);
     const std::uint64_t start = std::uint64_t{head} * kPageBytes;
     const std::uint32_t bytes = kSizeClasses[shape.size_class].bytes;
@@ -117,32 +142,36 @@ bool SlabCore::claim_fitting(std::uint32_t head, const Fit& fit, unsigned kind, 
         for (std::uint64_t rest = word.load(std::memory_order_seq_cst); rest != 0; rest &= rest - 1) {
             const std::uint32_t slot = i * 64 + static_cast<std::uint32_t>(std::countr_zero(rest));
             const std::uint64_t position = start + std::uint64_t{slot} * bytes;
-            if (!is_multiple(position, fit.align) || position > fit.last) continue;
+            if (!lies_well(position, request)) continue;
             if (!Ops::claim_bit(word, rest & -rest)) continue;
-            hand_out(head, slot, shape.size_class, kind, placement);
+            hand_out(head, slot, shape.size_class, request.kind, placement);
             return true;
         }
     }
     return false;
 }
 
-bool SlabCore::place_run(std::uint32_t pages, std::uint32_t align, std::uint32_t last, unsigned kind,
-                         Placement& placement) noexcept {
-    const std::uint32_t head = pages_.alloc(pages, align, last);
+bool SlabCore::place_run(const PageRequest& where, unsigned kind, Placement& placement) noexcept {
+    const std::uint32_t head = pages_.alloc(where);
     if (head == kNoPage) return false;
+    const std::uint32_t pages = where.pages;
     const std::uint32_t birth = (tables_.entry(head).birth + 1) & 3;
     tables_.slabs[head].shape.store(Shape{kRunClass, 1, pages}.pack(), std::memory_order_relaxed);
     tables_.entries[head].store(PageEntry{PageEntry::kRun, birth, 0, kRunClass}.pack(), std::memory_order_relaxed);
     // The pages behind know the way to the first, so that an address inside the run can be looked up.
+    constexpr std::uint32_t kBody = PageEntry{PageEntry::kRunBody, 0, 0, kRunClass}.pack();
+    constexpr std::uint32_t kStep = PageEntry{PageEntry::kNone, 0, 1, 0}.pack();
+    constexpr std::uint32_t kBirth = PageEntry{PageEntry::kNone, 3, 0, 0}.pack();
+    std::atomic<std::uint32_t>* const entries = &tables_.entries[head];
     for (std::uint32_t i = 1; i < pages; ++i) {
-        PageEntry body = tables_.entry(head + i);
-        body = {PageEntry::kRunBody, body.birth, std::min(i, PageEntry::kMaxDistance), kRunClass};
-        tables_.entries[head + i].store(body.pack(), std::memory_order_relaxed);
+        std::atomic<std::uint32_t>& entry = entries[i];
+        const std::uint32_t body = kBody + kStep * std::min(i, PageEntry::kMaxDistance);
+        entry.store(body | (entry.load(std::memory_order_relaxed) & kBirth), std::memory_order_relaxed);
     }
     const unsigned generation = Ops::take(tables_.state(head, 0), kind);
-    placement = {std::uint64_t{head} * kPageBytes - phase_,
-                 static_cast<std::uint8_t>(birth * kGenerations + generation)};
-    usage_.add(std::uint64_t{pages} * kPageBytes, kind);
+    placement = {std::uint64_t{head} * kPageBytes - phase_, token_generation(generation, birth),
+                 slot_index(kRunClass, 0)};
+    usage_.add(std::uint64_t{pages} * kPageBytes);
     return true;
 }
 
@@ -155,25 +184,6 @@ void SlabCore::free_run(std::uint32_t head) noexcept {
     tables_.slabs[head].shape.store(0, std::memory_order_relaxed);
     usage_.subtract(std::uint64_t{shape.pages} * kPageBytes);
     pages_.free(head, shape.pages);
-}
-
-// A snapshot without the lock, which it would hold for as long as it takes to read every state: what is born or dies
-// meanwhile may be missed.
-void SlabCore::count(std::uint64_t (&slots_of_kind)[4]) const noexcept {
-    if (!alive()) return;
-    page_lock_.lock();
-    const std::uint32_t end = pages_.born_end();
-    page_lock_.unlock();
-    for (std::uint32_t page = tables_.first; page < end;) {
-        const PageEntry entry = tables_.entry(page);
-        const bool begun = entry.kind == PageEntry::kSlab || entry.kind == PageEntry::kRun;
-        const Shape shape = begun ? tables_.shape(page) : Shape{};
-        for (std::uint32_t slot = 0; slot < shape.slots; ++slot) {
-            ++slots_of_kind[state_kind(tables_.state(page, slot).load(std::memory_order_relaxed))];
-        }
-        page += std::max(shape.pages, std::uint32_t{1});
-    }
-    slots_of_kind[0] = 0;
 }
 
 }  // namespace bounce

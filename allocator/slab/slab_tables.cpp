@@ -37,6 +37,7 @@ std::size_t lay_out(SlabTables& tables, std::byte* memory) noexcept {
     tables.classes = layout.take<ClassInfo>(kClasses);
     tables.chunk_bits = layout.take<ChunkBits>(chunks);
     tables.chunk_infos = layout.take<ChunkInfo>(chunks);
+    tables.hole_nodes = layout.take<HoleNode>(HoleTree::nodes_needed(chunks));
     tables.entries = layout.take<std::atomic<std::uint32_t>>(pages);
     tables.words = layout.take<SlabTables::Ops::Word>(pages);
     tables.states = layout.take<SlabTables::Ops::State>(pages * kSlotsPerPage);

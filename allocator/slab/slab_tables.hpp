@@ -31,10 +31,15 @@ struct PageEntry {
     std::uint32_t size_class = 0;
 
     [[nodiscard]] constexpr std::uint32_t pack() const {
-        return static_cast<std::uint32_t>(kind) | birth << 3 | distance << 5 | size_class << 14;
+        return static_cast<std::uint32_t>(kind) << 18 | size_class << 11 | birth << 9 | distance;
     }
+    /// All but the distance of a page of a live slab.
+    static constexpr std::uint32_t slab_page(std::uint32_t size_class, std::uint32_t birth) {
+        return PageEntry{kSlab, birth, 0, size_class}.pack() >> 9;
+    }
+    static constexpr std::uint32_t all_but_distance(std::uint32_t packed) { return packed >> 9; }
     static constexpr PageEntry unpack(std::uint32_t packed) {
-        return {static_cast<Kind>(packed & 7), packed >> 3 & 3, packed >> 5 & kMaxDistance, packed >> 14 & 127};
+        return {static_cast<Kind>(packed >> 18), packed >> 9 & 3, packed & kMaxDistance, packed >> 11 & 127};
     }
 };
 
@@ -88,6 +93,7 @@ struct SlabTables {
     ClassInfo* classes = nullptr;
     ChunkBits* chunk_bits = nullptr;
     ChunkInfo* chunk_infos = nullptr;
+    HoleNode* hole_nodes = nullptr;
     std::atomic<std::uint32_t>* entries = nullptr;  // of each page
     Ops::Word* words = nullptr;                     // of each page; a slab has its first ones
     Ops::State* states = nullptr;                   // kSlotsPerPage for each page; a slab has its first ones
@@ -100,13 +106,14 @@ struct SlabTables {
     [[nodiscard]] std::uint32_t chunks() const noexcept {
         return (end + static_cast<std::uint32_t>(kPagesPerChunk) - 1) / static_cast<std::uint32_t>(kPagesPerChunk);
     }
-    [[nodiscard]] PageEntry entry(std::uint32_t page) const noexcept {
+    // Inlined wherever it is: the hot path looks at single fields.
+    [[nodiscard, gnu::always_inline]] PageEntry entry(std::uint32_t page) const noexcept {
         return PageEntry::unpack(entries[page].load(std::memory_order_relaxed));
     }
-    [[nodiscard]] Shape shape(std::uint32_t head) const noexcept {
+    [[nodiscard, gnu::always_inline]] inline Shape shape(std::uint32_t head) const noexcept {
         return Shape::unpack(slabs[head].shape.load(std::memory_order_relaxed));
     }
-    [[nodiscard]] Ops::State& state(std::uint32_t head, std::uint32_t slot) const noexcept {
+    [[nodiscard, gnu::always_inline]] Ops::State& state(std::uint32_t head, std::uint32_t slot) const noexcept {
         return states[std::size_t{head} * kSlotsPerPage + slot];
     }
 };

@@ -36,6 +36,8 @@ namespace bounce {
 struct StdAtomics {
     template <class T>
     using Atomic = std::atomic<T>;
+    /// Keeps the compiler from moving memory accesses over it. (Not an atomic_thread_fence, no instruction.)
+    static void light_barrier() noexcept { std::atomic_signal_fence(std::memory_order_seq_cst); }
 };
 
 inline constexpr std::uint32_t kNoSlot = ~std::uint32_t{0};
@@ -84,6 +86,26 @@ struct SlotOps {
         return kNoSlot;
     }
 
+    /// Takes up to `want` of the lowest bits of one word that are at home: its index, and which bits. False when there
+    /// are none at all.
+    static bool claim_some(Word* words, std::uint32_t count, std::uint32_t want, std::uint32_t& index,
+                           std::uint64_t& bits) noexcept {
+        for (index = 0; index < count; ++index) {
+            std::uint64_t word = words[index].load(std::memory_order_relaxed);
+            while (word != 0) {
+                std::uint64_t rest = word;
+                for (std::uint32_t i = 0; i < want && rest != 0; ++i) rest &= rest - 1;
+                // W1: acquire, as in claim().
+                if (words[index].compare_exchange_weak(word, rest, std::memory_order_acquire,
+                                                       std::memory_order_relaxed)) {
+                    bits = word & ~rest;
+                    return true;
+                }
+            }
+        }
+        return false;
+    }
+
     /// Takes one certain bit; false when it is not at home.
     static bool claim_bit(Word& word, std::uint64_t bit) noexcept {
         // W1: acquire, as in claim().
@@ -125,6 +147,15 @@ struct SlotOps {
         // W2: release, as in give(); the slab is listed all the while, so nobody needs to be told.
         for (std::uint32_t i = 0; i < taken; ++i) words[i].fetch_or(got[i], std::memory_order_release);
         return false;
+    }
+
+    /// The generation that a claimed slot will have.
+    static unsigned generation(const State& state) noexcept {
+        return state_generation(state.load(std::memory_order_relaxed));
+    }
+    /// Marks a claimed slot of which this is known as handed out.
+    static void hand_out(State& state, unsigned kind, unsigned generation) noexcept {
+        state.store(make_state(kind, generation), std::memory_order_relaxed);
     }
 
     /// Marks a claimed slot as handed out; its generation.

@@ -27,8 +27,11 @@ struct bounce_pool {
     }
 
     bounce::Callbacks callbacks;
-    std::unique_ptr<bounce::Pool> pool;
-    char name[64];  // for the regions that are added later
+    bounce_share_fn share = nullptr;  // the host's; called through share_hooks()
+    bounce_share_fn unshare = nullptr;
+    void* share_user = nullptr;
+    std::unique_ptr<bounce::Pool> pool;  // after what it calls
+    char name[64];                       // for the regions that are added later
 };
 
 struct bounce_device {

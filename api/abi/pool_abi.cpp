@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "allocator/topology/topology.hpp"
+#include "api/abi/growth_options.hpp"
 #include "api/abi/handles.hpp"
 #include "api/abi/options.hpp"
 #include "api/abi/region_options.hpp"
@@ -11,19 +12,21 @@ namespace {
 
 constexpr std::size_t kFirstVersion = offsetof(bounce_pool_options, violation_user) + sizeof(void*);
 
-struct PoolConfig {
+struct Given {
     bounce_pool_options options{};
     const char* name = nullptr;
     RegionConfig region;
+    GrowthConfig growth;
     NumaPolicy policy = NumaPolicy::kLocal;
 };
 
-Result<PoolConfig> read_pool_options(const bounce_pool_options* given) noexcept {
-    PoolConfig config;
+Result<Given> read_pool_options(const bounce_pool_options* given) noexcept {
+    Given config;
     bounce_pool_options& options = config.options;
     if (const auto read = read_options(given, kFirstVersion, "options", options); !read) return read.error();
-    if (const auto good = known_flags(options.flags, BOUNCE_POOL_EACH_NODE, "options.flags"); !good)
-        return good.error();
+    const auto growth = read_growth_options(options);
+    if (!growth) return growth.error();
+    config.growth = *growth;
     if (const auto good = must_be_zero(options.reserved, "options.reserved"); !good) return good.error();
     if (const auto good = must_be_zero(options.reserved2, "options.reserved2"); !good) return good.error();
     const auto policy = read_numa_policy(options.numa_policy, "options.numa_policy");
@@ -41,6 +44,12 @@ Result<PoolConfig> read_pool_options(const bounce_pool_options* given) noexcept 
     config.region = *region;
     config.region.name = config.name;
     if ((options.flags & BOUNCE_POOL_EACH_NODE) == 0) return config;
+    if (options.limit_bytes != 0)
+        return fail(
+            EINVAL,
+            "options.flags has BOUNCE_POOL_EACH_NODE, but options.limit_bytes is %llu: a pool grows at the node "
+            "of its first region only",
+            options.limit_bytes);
     if (config.region.imported_hva != nullptr)
         return fail(EINVAL, "options.flags has BOUNCE_POOL_EACH_NODE, but options.region.hva is one mapping");
     if (config.region.node != kAnyNode)
@@ -50,7 +59,7 @@ Result<PoolConfig> read_pool_options(const bounce_pool_options* given) noexcept 
 }
 
 // BOUNCE_POOL_EACH_NODE.
-Result<std::unique_ptr<Pool>> create_on_each_node(RegionConfig region, NumaPolicy policy) noexcept {
+Result<std::unique_ptr<Pool>> create_on_each_node(RegionConfig region, const PoolConfig& config) noexcept {
     const auto topology = Topology::create();
     if (!topology) return topology.error();
     const auto map = (*topology)->map();
@@ -66,7 +75,7 @@ Result<std::unique_ptr<Pool>> create_on_each_node(RegionConfig region, NumaPolic
         }
         region.node = (*map)->node(i);
         if (pool == nullptr) {
-            auto made = Pool::create(region, policy);
+            auto made = Pool::create(region, {}, config);
             if (!made) return made;
             pool = std::move(*made);
         } else if (const auto added = pool->add_region(region); !added) {
@@ -94,9 +103,11 @@ int bounce_pool_create(const bounce_pool_options* options, bounce_pool** pool) {
     if (!config) return negative(config.error());
     std::unique_ptr<bounce_pool> made(new (std::nothrow) bounce_pool(config->name, config->options));
     if (made == nullptr) return negative(fail(ENOMEM, "no memory for a pool's handle"));
-    const bool each_node = (config->options.flags & BOUNCE_POOL_EACH_NODE) != 0;
-    auto inner =
-        each_node ? create_on_each_node(config->region, config->policy) : Pool::create(config->region, config->policy);
+    RegionConfig first = config->region;
+    first.hooks = share_hooks(*made, config->options);
+    const PoolConfig of_pool{.numa_policy = config->policy};
+    auto inner = (config->options.flags & BOUNCE_POOL_EACH_NODE) != 0 ? create_on_each_node(first, of_pool)
+                                                                      : Pool::create(first, config->growth, of_pool);
     if (!inner) return negative(inner.error());
     made->pool = std::move(*inner);
     for (std::uint32_t i = 0; config->region.hugepages && i < made->pool->regions(); ++i)
@@ -142,6 +153,12 @@ int bounce_pool_region(bounce_pool* pool, uint32_t index, bounce_region_info* in
     info->fd_offset = region.fd_offset();
     info->generation = region.epoch();
     info->imported = region.imported() ? 1 : 0;
+    info->node = region.node().value;
+    const RegionStatus now = pool->pool->status(RegionId{index});
+    info->used_bytes = now.bytes_in_use;
+    info->refused_bytes = now.refused_bytes;
+    info->state = static_cast<std::uint32_t>(now.stage);
+    info->usable = now.usable ? 1 : 0;
     return 0;
 }
 
@@ -172,6 +189,8 @@ int bounce_pool_get_stats(bounce_pool* pool, bounce_pool_stats* stats) {
     stats->full = inner.full;
     stats->violations = pool->callbacks.violations();
     stats->regions = inner.regions;
+    stats->grows = inner.grows;
+    stats->shrinks = inner.shrinks;
     return 0;
 }
 

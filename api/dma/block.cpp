@@ -22,7 +22,8 @@ Result<void> Device::alloc_block(SlotKind kind, std::size_t bytes, std::size_t a
     if (!std::has_single_bit(align) || align > kMaxAlign)
         return fail(EINVAL, "alignment %llu, expected a power of two up to %llu", align, kMaxAlign);
     const std::uint64_t mask = kind == SlotKind::kCoherent ? coherent_dma_mask_ : dma_mask_;
-    const auto slot = pool_.alloc({.bytes = bytes, .align = align, .max_address = mask, .kind = kind, .rule = numa_});
+    const auto slot =
+        pool_.alloc({.bytes = bytes, .align = align, .max_address = mask, .kind = kind, .rule = group_.rule});
     if (!slot) return slot.error();
     // The slot holds what was there before. A buffer's content is this pool's own and the caller overwrites it.
     if (kind == SlotKind::kCoherent) zero_slot(slot->hva, bytes);
@@ -31,10 +32,11 @@ Result<void> Device::alloc_block(SlotKind kind, std::size_t bytes, std::size_t a
     block.bytes = bytes;
     block.device = id_;
     block.epoch = slot->epoch;
+    block.region = slot->region_number;
     block.generation = slot->generation;
+    block.index = slot->index;
     block.kind = static_cast<std::uint8_t>(kind);
     block.state = kLiveBlock;
-    block.region = static_cast<std::uint8_t>(slot->region.value);
     blocks_.fetch_add(1, std::memory_order_relaxed);
     return {};
 }

@@ -6,7 +6,10 @@
 #include <cstdio>
 
 #include "allocator/base/bits.hpp"
+#include "allocator/pool/pool_fast.hpp"
+#include "allocator/slab/slot_ops.hpp"
 #include "api/dma/copy.hpp"
+#include "api/dma/ticks.hpp"
 #include "api/dma/token.hpp"
 
 namespace bounce {
@@ -47,8 +50,9 @@ Device::Device(Pool& pool, Callbacks& callbacks, const DeviceConfig& config) noe
       dma_mask_(config.dma_mask),
       coherent_dma_mask_(config.coherent_dma_mask),
       max_segment_bytes_(config.max_segment_bytes),
-      numa_{config.numa_policy.value_or(pool.numa_policy()), config.node} {
+      group_(config.dma_mask, {config.numa_policy.value_or(pool.numa_policy()), config.node}) {
     std::snprintf(name_, sizeof name_, "%s", config.name);
+    init_policy(config);
     pool_.add_user();
 }
 
@@ -60,10 +64,18 @@ Result<std::unique_ptr<Device>> Device::create(Pool& pool, Callbacks& callbacks,
 }
 
 Device::~Device() {
+    pool_.close_group(group_);
     pool_.drop_user();
 }
 
-Result<void> Device::check_map(const void* buf, std::size_t bytes, std::uint32_t flags) const noexcept {
+inline bool Device::good_map(const void* buf, std::size_t bytes, std::uint32_t flags) const noexcept {
+    // bytes - 1: of 0 bytes it is beyond every limit.
+    return buf != nullptr && bytes - 1 < max_segment_bytes_ && bytes != 0 &&
+           reinterpret_cast<std::uintptr_t>(buf) <= UINTPTR_MAX - bytes && (flags & ~kMapFlags) == 0 &&
+           flags != kMapFlags;
+}
+
+Error Device::why_not_map(const void* buf, std::size_t bytes, std::uint32_t flags) const noexcept {
     if (buf == nullptr) return fail(EINVAL, "the buffer to map is NULL");
     if (bytes == 0) return fail(EINVAL, "mapping of 0 bytes, expected at least 1");
     if (reinterpret_cast<std::uintptr_t>(buf) > UINTPTR_MAX - bytes)
@@ -73,36 +85,71 @@ Result<void> Device::check_map(const void* buf, std::size_t bytes, std::uint32_t
         return fail(EINVAL, "map flags have unknown bits 0x%llx, known are 0x%llx", flags & ~kMapFlags, kMapFlags);
     if (flags == kMapFlags)
         return fail(EINVAL, "PRESERVE asks for a copy at map and SKIP_SYNC for none, expected at most one of them");
-    if (bytes > max_segment_bytes_)
-        return fail(E2BIG, "mapping of %llu bytes, but the device's max_segment_bytes is %llu", bytes,
-                    max_segment_bytes_);
+    return fail(E2BIG, "mapping of %llu bytes, but the device's max_segment_bytes is %llu", bytes, max_segment_bytes_);
+}
+
+Context* Device::context() noexcept {
+    return pool_.context(group_);
+}
+
+/// True: it was streamed.
+inline bool Device::copy_in(std::uint32_t mode, std::byte* slot, const void* buf, std::size_t bytes) noexcept {
+    if ((mode & kStreams) == 0 || bytes < kStreamFrom) {
+        copy_to_slot(slot, buf, bytes);
+        return false;
+    }
+    stream_to_slot(slot, buf, bytes);
+    return can_stream();
+}
+
+[[gnu::always_inline]] inline Result<void> Device::map_one(Context* context, void* buf, std::size_t bytes,
+                                                           Direction direction, std::uint32_t flags,
+                                                           bounce_mapping& mapping, bool& streamed) noexcept {
+    if (!good_map(buf, bytes, flags)) [[unlikely]] {
+        mapping = bounce_mapping{};
+        return why_not_map(buf, bytes, flags);
+    }
+    Slot slot;
+    if (const auto taken = pool_.alloc(group_, context, bytes, slot); !taken) [[unlikely]] {
+        mapping = bounce_mapping{};
+        return taken;
+    }
+    const bool copies =
+        (copies_in(direction) || (flags & BOUNCE_MAP_PRESERVE) != 0) && (flags & BOUNCE_MAP_SKIP_SYNC) == 0;
+    const std::uint32_t mode = mode_.load(std::memory_order_relaxed);  // M1
+    if ((mode & kTrial) != 0) [[unlikely]]
+        streamed |= map_in_trial(mode, slot.hva, buf, bytes, copies, slot.gpa.value);
+    else if (copies)
+        streamed |= copy_in(mode, slot.hva, buf, bytes);
+    mapping.addr = slot.gpa.value;
+    mapping.bytes = bytes;
+    mapping.orig = buf;
+    mapping.slot = slot.hva;
+    mapping.device = id_;
+    mapping.epoch = slot.epoch;
+    mapping.flags = static_cast<std::uint16_t>(flags);
+    mapping.region = slot.region_number;
+    mapping.generation = slot.generation;
+    mapping.index = slot.index;
+    mapping.direction = static_cast<std::uint8_t>(direction);
+    mapping.state = kLiveMapping;
+    // Of the generations of a slot one in kGenerations is 0, whichever slots are used.
+    if (calibrates_ && slot.generation % kGenerations == 0) [[unlikely]]
+        note_maps(kGenerations);
     return {};
 }
 
-Result<void> Device::map(void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
+Result<void> Device::map(Context* context, void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
                          bounce_mapping& mapping) noexcept {
-    mapping = bounce_mapping{};
-    if (const auto good = check_map(buf, bytes, flags); !good) [[unlikely]]
-        return good;
-    const auto slot =
-        pool_.alloc({.bytes = bytes, .max_address = dma_mask_, .kind = SlotKind::kStreaming, .rule = numa_});
-    if (!slot) [[unlikely]]
-        return slot.error();
-    const bool wanted = copies_in(direction) || (flags & BOUNCE_MAP_PRESERVE) != 0;
-    if (wanted && (flags & BOUNCE_MAP_SKIP_SYNC) == 0) copy_to_slot(slot->hva, buf, bytes);
-    mapping.addr = slot->gpa.value;
-    mapping.bytes = bytes;
-    mapping.orig = buf;
-    mapping.slot = slot->hva;
-    mapping.device = id_;
-    mapping.epoch = slot->epoch;
-    mapping.flags = flags;
-    mapping.generation = slot->generation;
-    mapping.direction = static_cast<std::uint8_t>(direction);
-    mapping.state = kLiveMapping;
-    mapping.region = static_cast<std::uint8_t>(slot->region.value);
-    mapped_.fetch_add(1, std::memory_order_relaxed);
-    return {};
+    bool streamed = false;
+    const auto mapped = map_one(context, buf, bytes, direction, flags, mapping, streamed);
+    if (streamed) fence_streams();
+    return mapped;
+}
+
+Result<void> Device::map_unfenced(Context* context, void* buf, std::size_t bytes, Direction direction,
+                                  std::uint32_t flags, bounce_mapping& mapping, bool& streamed) noexcept {
+    return map_one(context, buf, bytes, direction, flags, mapping, streamed);
 }
 
 Result<void> Device::check_token(const bounce_mapping& mapping) const noexcept {
@@ -118,45 +165,50 @@ Result<void> Device::check_token(const bounce_mapping& mapping) const noexcept {
 
 /// Of several holders of copies of the token, one gets here with success; the slot is out of reach of others until
 /// Pool::finish_free().
-Result<void> Device::begin_end(bounce_mapping& mapping) noexcept {
+Result<void> Device::begin_end(bounce_mapping& mapping, Pool::Ending& ending) noexcept {
     if (const auto good = check_token(mapping); !good) [[unlikely]]
         return good;
-    const auto won = pool_.begin_free(slot_of(mapping), SlotKind::kStreaming, mapping.bytes);
+    const auto won = pool_.begin_free(slot_of(mapping), SlotKind::kStreaming, mapping.bytes, ending);
     if (won) [[likely]]
         store_ended(mapping);
     return won;
 }
 
-void Device::finish_end(const Slot& slot) noexcept {
-    pool_.finish_free(slot);
-    unmapped_.fetch_add(1, std::memory_order_relaxed);
-}
-
-Result<void> Device::unmap(bounce_mapping& mapping, std::size_t written) noexcept {
-    if (const auto begun = begin_end(mapping); !begun) [[unlikely]]
+Result<void> Device::unmap(Context* context, bounce_mapping& mapping, std::size_t written) noexcept {
+    Pool::Ending ending;
+    if (const auto begun = begin_end(mapping, ending); !begun) [[unlikely]]
         return begun;
     const Slot slot = slot_of(mapping);
+    const bool timed = (mode_.load(std::memory_order_relaxed) & kTrial) != 0;  // M1
+    Calibration::Event event{.id = mapping.addr, .bytes = mapping.bytes};
+    if (timed) [[unlikely]]
+        event.begin = ticks();
     bool renewed = false;
     if (copies_back(Direction{mapping.direction})) {
         // Before the copy: old tokens copy nothing. After it: the memory may have been renewed while it was copied.
-        const Region& region = pool_.region(slot.region);
+        const Region& region = pool_.region(slot.region());
         renewed = region.renewed_since(slot.epoch);
         if (!renewed && written != 0 && (mapping.flags & BOUNCE_MAP_SKIP_SYNC) == 0) {
             copy_from_slot(mapping.orig, slot.hva, std::min<std::size_t>(written, mapping.bytes));
+            event.copied = written >= mapping.bytes;
             renewed = region.renewed_under_copy(slot.epoch);
         }
     }
-    finish_end(slot);
+    // Before the slot goes home: then another mapping may have its address.
+    if (timed) [[unlikely]]
+        unmapped_in_trial(event);
+    pool_.finish_free(group_, context, ending);
     if (renewed) [[unlikely]]
         return fail(ESTALE, "the memory behind the mapping (address 0x%llx) was renewed; what the device wrote is gone",
                     mapping.addr);
     return {};
 }
 
-Result<void> Device::discard(bounce_mapping& mapping) noexcept {
-    const auto begun = begin_end(mapping);
+Result<void> Device::discard(Context* context, bounce_mapping& mapping) noexcept {
+    Pool::Ending ending;
+    const auto begun = begin_end(mapping, ending);
     if (begun) [[likely]]
-        finish_end(slot_of(mapping));
+        pool_.finish_free(group_, context, ending);
     return begun;
 }
 
@@ -180,7 +232,7 @@ Result<void> Device::check_sync(const bounce_mapping& mapping, std::size_t offse
 }
 
 Result<void> Device::check_fresh(const Slot& slot) const noexcept {
-    if (pool_.region(slot.region).renewed_under_copy(slot.epoch)) [[unlikely]]
+    if (pool_.region(slot.region()).renewed_under_copy(slot.epoch)) [[unlikely]]
         return fail(ESTALE, "the memory behind the mapping (address 0x%llx) was renewed", slot.gpa.value);
     return {};
 }
@@ -199,17 +251,18 @@ Result<void> Device::sync_for_device(const bounce_mapping& mapping, std::size_t 
                                      Direction direction) noexcept {
     if (const auto good = check_sync(mapping, offset, bytes, direction); !good) [[unlikely]]
         return good;
-    if (copies_in(direction))
-        copy_to_slot(static_cast<std::byte*>(mapping.slot) + offset, static_cast<std::byte*>(mapping.orig) + offset,
-                     bytes);
+    if (!copies_in(direction)) return {};
+    const std::uint32_t mode = mode_.load(std::memory_order_relaxed);  // M1
+    if (copy_in(mode, static_cast<std::byte*>(mapping.slot) + offset, static_cast<std::byte*>(mapping.orig) + offset,
+                bytes))
+        fence_streams();
     return {};
 }
 
 std::uint64_t Device::outstanding_mappings() const noexcept {
     // Exact when nothing maps or unmaps at the moment, which is when it decides anything; otherwise a snapshot.
-    const std::uint64_t unmapped = unmapped_.load(std::memory_order_relaxed);
-    const std::uint64_t mapped = mapped_.load(std::memory_order_relaxed);
-    return mapped > unmapped ? mapped - unmapped : 0;
+    const Pool::GroupCounts counts = pool_.count(group_);
+    return counts.allocs > counts.frees ? counts.allocs - counts.frees : 0;
 }
 
 std::uint64_t Device::outstanding_blocks() const noexcept {

@@ -15,6 +15,8 @@
 #include <span>
 
 #include "allocator/pool/pool.hpp"
+#include "api/dma/calibration.hpp"
+#include "api/dma/policy.hpp"
 #include "bounce/bounce.h"
 
 namespace bounce {
@@ -32,9 +34,15 @@ struct DeviceConfig {
     std::uint64_t dma_mask = ~std::uint64_t{0};
     std::uint64_t coherent_dma_mask = ~std::uint64_t{0};
     std::uint64_t max_segment_bytes = ~std::uint64_t{0};
+    CopyPolicy copy = CopyPolicy::kAuto;
+    ReusePolicy reuse = ReusePolicy::kAuto;
+    std::uint64_t reuse_window_bytes = 0;     // with kAuto and kWindow; 0: the default
     NodeId node = kAnyNode;                   // where the device is
     std::optional<NumaPolicy> numa_policy{};  // none: the pool's
 };
+
+/// Of all regions of the pool.
+std::uint64_t shared_bytes(const Pool& pool) noexcept;
 
 class Device {
 public:
@@ -45,12 +53,31 @@ public:
     Device(const Device&) = delete;
     Device& operator=(const Device&) = delete;
 
+    /// A context of the pool for a queue, which one thread at a time uses, in place of the thread's own; nullptr when
+    /// there is none to be had.
+    Context* open_context() noexcept { return pool_.open_context(group_); }
+    void close_context(Context* context) noexcept { pool_.close_context(context); }
+    /// That of the calling thread.
+    [[nodiscard]] Context* context() noexcept;
+
     /// On failure the token is zeroed: not live.
-    Result<void> map(void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
+    Result<void> map(Context* context, void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
                      bounce_mapping& mapping) noexcept;
-    Result<void> unmap(bounce_mapping& mapping, std::size_t written) noexcept;
+    /// map() as one of many: when `streamed` has become true, fence_streams() has to follow before the device is told,
+    /// and before a slot of them is given back.
+    Result<void> map_unfenced(Context* context, void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
+                              bounce_mapping& mapping, bool& streamed) noexcept;
+    Result<void> unmap(Context* context, bounce_mapping& mapping, std::size_t written) noexcept;
     /// Ends the mapping and copies nothing, whatever its direction (aborted requests).
-    Result<void> discard(bounce_mapping& mapping) noexcept;
+    Result<void> discard(Context* context, bounce_mapping& mapping) noexcept;
+    Result<void> map(void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
+                     bounce_mapping& mapping) noexcept {
+        return map(context(), buf, bytes, direction, flags, mapping);
+    }
+    Result<void> unmap(bounce_mapping& mapping, std::size_t written) noexcept {
+        return unmap(context(), mapping, written);
+    }
+    Result<void> discard(bounce_mapping& mapping) noexcept { return discard(context(), mapping); }
     Result<void> sync_for_cpu(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
                               Direction direction) noexcept;
     Result<void> sync_for_device(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
@@ -79,18 +106,43 @@ public:
     [[nodiscard]] Pool& pool() const noexcept { return pool_; }
     [[nodiscard]] Callbacks& callbacks() const noexcept { return callbacks_; }
     [[nodiscard]] const char* name() const noexcept { return name_; }
+    /// In force at this moment.
+    [[nodiscard]] CopyPolicy copy_policy() const noexcept;
+    [[nodiscard]] ReusePolicy reuse_policy() const noexcept;
+    /// A trial is being made.
+    [[nodiscard]] bool calibrating() const noexcept;
     /// The highest address that streaming mappings may have.
     [[nodiscard]] std::uint64_t dma_mask() const noexcept { return dma_mask_; }
 
 private:
     Device(Pool& pool, Callbacks& callbacks, const DeviceConfig& config) noexcept;
-    Result<void> check_map(const void* buf, std::size_t bytes, std::uint32_t flags) const noexcept;
+    [[nodiscard]] bool good_map(const void* buf, std::size_t bytes, std::uint32_t flags) const noexcept;
+    [[nodiscard]] Error why_not_map(const void* buf, std::size_t bytes, std::uint32_t flags) const noexcept;
+    Result<void> map_one(Context* context, void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
+                         bounce_mapping& mapping, bool& streamed) noexcept;
+    bool copy_in(std::uint32_t mode, std::byte* slot, const void* buf, std::size_t bytes) noexcept;
     Result<void> check_token(const bounce_mapping& mapping) const noexcept;
     Result<void> check_sync(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
                             Direction direction) const noexcept;
     Result<void> check_fresh(const Slot& slot) const noexcept;
-    Result<void> begin_end(bounce_mapping& mapping) noexcept;
-    void finish_end(const Slot& slot) noexcept;
+    Result<void> begin_end(bounce_mapping& mapping, Pool::Ending& ending) noexcept;
+
+    // device_policy.cpp
+    void init_policy(const DeviceConfig& config) noexcept;
+    /// About this many mappings were made since the last call; it need not be exact.
+    void note_maps(std::uint64_t mappings) noexcept;
+    bool map_in_trial(std::uint32_t mode, std::byte* slot, const void* buf, std::size_t bytes, bool copies,
+                      std::uint64_t id) noexcept;
+    void unmapped_in_trial(Calibration::Event event) noexcept;
+    void try_begin_trial() noexcept;
+    void adopt_choice() noexcept;
+    /// The one place where a choice of slots reaches the pool.
+    void apply_reuse(const Choice& choice) noexcept;
+
+    // What mode_ holds: how to copy, whether a trial is on, and the reuse policy in force.
+    static constexpr std::uint32_t kStreams = 1u << 0;
+    static constexpr std::uint32_t kTrial = 1u << 1;
+    static constexpr unsigned kReuseShift = 2;
 
     Pool& pool_;
     Callbacks& callbacks_;
@@ -98,12 +150,19 @@ private:
     const std::uint64_t dma_mask_;
     const std::uint64_t coherent_dma_mask_;
     const std::uint64_t max_segment_bytes_;
-    const NumaRule numa_;  // of all that it takes out of the pool
+    bool calibrates_ = false;  // the options leave a choice
+    // M1: relaxed everywhere. Any mode that was ever in force is a right way to copy.
+    std::atomic<std::uint32_t> mode_{0};
     char name_[64];
-    // Apart, because mapping and unmapping are often done by different threads.
-    alignas(kCacheLine) std::atomic<std::uint64_t> mapped_{0};
-    alignas(kCacheLine) std::atomic<std::uint64_t> unmapped_{0};
-    alignas(kCacheLine) std::atomic<std::uint64_t> blocks_{0};
+    ContextGroup group_;  // of its mappings; its rule is for all that the device takes out of the pool
+    std::atomic<std::uint64_t> blocks_{0};
+    // M2: relaxed loads and stores, no read-modify-write: what two threads count at once may be lost.
+    alignas(kCacheLine) std::atomic<std::uint64_t> until_trial_{0};
+    // M3: acquire by exchange in try_begin_trial(), map_in_trial() and unmapped_in_trial(), pairs with M4, the release
+    // store at their ends: calibration_ belongs to who has it. Nobody waits for it: an event less does not matter.
+    std::atomic<bool> busy_{false};
+    Choice applied_;
+    Calibration calibration_;
 };
 
 }  // namespace bounce

@@ -16,13 +16,14 @@ inline constexpr std::uint8_t kLiveBlock = 0xc7;
 inline constexpr std::uint8_t kEnded = 0x5d;
 
 inline Slot slot_of(const bounce_mapping& mapping) noexcept {
-    return Slot{Gpa{mapping.addr}, static_cast<std::byte*>(mapping.slot), mapping.epoch, RegionId{mapping.region},
-                mapping.generation};
+    return Slot{Gpa{mapping.addr},  static_cast<std::byte*>(mapping.slot),
+                mapping.epoch,      mapping.region,
+                mapping.generation, mapping.index};
 }
 
 inline Slot slot_of(const bounce_block& block) noexcept {
-    return Slot{Gpa{block.addr}, static_cast<std::byte*>(block.ptr), block.epoch, RegionId{block.region},
-                block.generation};
+    return Slot{Gpa{block.addr}, static_cast<std::byte*>(block.ptr), block.epoch, block.region, block.generation,
+                block.index};
 }
 
 }  // namespace bounce

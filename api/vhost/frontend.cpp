@@ -2,6 +2,7 @@
 #include "api/vhost/frontend.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -53,7 +54,7 @@ Result<std::unique_ptr<Frontend>> Frontend::connect(Pool& pool, Callbacks& callb
 Result<void> Frontend::start() noexcept {
     // What others left in the memory is none of the back-end's business.
     if (auto clean = pool_.forget(); !clean) return clean;
-    if (auto good = check_regions(pool_.usable_regions()); !good) return good;
+    if (auto good = check_regions(pool_.usable()); !good) return good;
     DeviceConfig device;
     device.name = name_;
     device.max_segment_bytes = config_.max_segment_bytes;
@@ -93,10 +94,15 @@ Result<void> Frontend::create_queues() noexcept {
 
 Result<void> Frontend::run_queues() noexcept {
     // What came since is shown too, if it may be and if there is room for it.
-    std::uint32_t regions = pool_.regions();
-    if (regions > session_.terms().max_memory_slots || !check_regions(regions)) regions = pool_.usable_regions();
+    const Terms& terms = session_.terms();
+    RegionMask regions = pool_.hold_regions();
+    const auto count = static_cast<std::uint32_t>(std::popcount(regions));
+    if (count > terms.max_memory_slots || !check_regions(regions)) regions = pool_.usable();
     if (auto done = show_regions(regions); !done) return done;
     pool_.use_regions(regions);
+    // A back-end that cannot add memory slots gets a fixed size.
+    const bool slots = (terms.protocol & kConfigureMemSlots) != 0;
+    pool_.limit_regions(slots ? terms.max_memory_slots : static_cast<std::uint32_t>(std::popcount(regions)));
     for (std::uint32_t i = 0; i < queue_count_; ++i) {
         FrontendQueue& queue = queues_[i];
         if (auto done = queue.open_events(); !done) return done;
@@ -158,7 +164,7 @@ Result<void> Frontend::reconnect() noexcept {
         if (const std::uint32_t n = queues_[i].ring().outstanding(); n != 0)
             return fail(EBUSY, "queue %llu has %llu outstanding requests; bounce_ring_abort() takes them back", i, n);
     }
-    if (auto good = check_regions(pool_.usable_regions()); !good) return good;
+    if (auto good = check_regions(pool_.usable()); !good) return good;
     if (auto again = restart(); !again) return abandon(again.error());
     ++reconnects_;
     return {};

@@ -77,8 +77,9 @@ private:
     Result<void> negotiate(std::uint64_t previous) noexcept;
     Result<void> create_queues() noexcept;
     Result<void> run_queues() noexcept;
-    Result<void> check_regions(std::uint32_t n) const noexcept;
-    Result<void> show_regions(std::uint32_t n) noexcept;
+    Result<void> check_regions(RegionMask regions) const noexcept;
+    Result<void> show_regions(RegionMask regions) noexcept;
+    Result<void> hide_regions(RegionMask regions) noexcept;
     Result<void> renew_tainted() noexcept;
     bool stop_queues(Deadline deadline) noexcept;
     void hang_up() noexcept;
@@ -102,7 +103,7 @@ private:
     std::unique_ptr<FrontendQueue[]> queues_;  // after the device, before it in destruction
     std::uint32_t queue_count_ = 0;
     std::uint64_t own_blocks_ = 0;  // of the device, held by the rings
-    std::uint32_t shown_regions_ = 0;
+    RegionMask shown_regions_ = 0;
     std::uint32_t reconnects_ = 0;
     bool lent_ = false;
     bool tainted_ = false;

@@ -5,6 +5,7 @@
 #include <sys/vfs.h>
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <limits>
 
@@ -36,9 +37,10 @@ Result<void> check_trust(std::uint32_t index, const Region& region) noexcept {
 
 }  // namespace
 
-/// May the back-end be shown the first n regions?
-Result<void> Frontend::check_regions(std::uint32_t n) const noexcept {
-    for (std::uint32_t i = 0; i < n; ++i) {
+/// May the back-end be shown these?
+Result<void> Frontend::check_regions(RegionMask regions) const noexcept {
+    for (; regions != 0; regions &= regions - 1) {
+        const auto i = static_cast<std::uint32_t>(std::countr_zero(regions));
         const Region& region = pool_.region(RegionId{i});
         if (region.fd() < 0)
             return fail(EINVAL, "region %llu has no file descriptor, so a back-end process cannot be shown it", i);
@@ -48,43 +50,66 @@ Result<void> Frontend::check_regions(std::uint32_t n) const noexcept {
     return {};
 }
 
-/// Shows those of the first n regions, all checked, that the back-end has not been shown yet.
-Result<void> Frontend::show_regions(std::uint32_t n) noexcept {
+/// Shows those of the regions, all checked, that the back-end has not been shown yet.
+Result<void> Frontend::show_regions(RegionMask regions) noexcept {
     const Terms& terms = session_.terms();
     const bool slots = (terms.protocol & kConfigureMemSlots) != 0;
+    const auto n = static_cast<std::uint32_t>(std::popcount(regions | shown_regions_));
     if (n > terms.max_memory_slots)
         return fail_text(ENOTSUP, "the pool has %u regions, the back-end takes at most %u%s", n, terms.max_memory_slots,
                          slots ? "" : " (no VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS)");
     if (slots) {
-        for (; shown_regions_ < n; ++shown_regions_) {
+        for (RegionMask rest = regions & ~shown_regions_; rest != 0; rest &= rest - 1) {
+            const auto i = static_cast<std::uint32_t>(std::countr_zero(rest));
             tainted_ = true;
-            if (auto done = session_.add_memory(pool_.region(RegionId{shown_regions_})); !done) return done;
+            if (auto done = session_.add_memory(pool_.region(RegionId{i})); !done) return done;
+            shown_regions_ |= RegionMask{1} << i;
         }
         return {};
     }
-    const Region* regions[kMaxTableRegions];
-    for (std::uint32_t i = 0; i < n; ++i) regions[i] = &pool_.region(RegionId{i});
+    const Region* table[kMaxTableRegions];
+    std::uint32_t count = 0;
+    for (RegionMask rest = regions; rest != 0; rest &= rest - 1) {
+        table[count++] = &pool_.region(RegionId{static_cast<std::uint32_t>(std::countr_zero(rest))});
+    }
     tainted_ = true;
-    if (auto done = session_.set_memory(std::span(regions, n)); !done) return done;
-    shown_regions_ = n;
+    if (auto done = session_.set_memory(std::span(table, count)); !done) return done;
+    shown_regions_ = regions;
+    return {};
+}
+
+/// Takes regions away that nothing of ours is in any more. A back-end that keeps its mapping all the same keeps memory
+/// that is used by nobody, or by it again: what comes to their place is fresh.
+Result<void> Frontend::hide_regions(RegionMask regions) noexcept {
+    for (; regions != 0; regions &= regions - 1) {
+        const auto i = static_cast<std::uint32_t>(std::countr_zero(regions));
+        if (auto done = session_.remove_memory(pool_.region(RegionId{i})); !done) return done;
+        shown_regions_ &= ~(RegionMask{1} << i);
+    }
     return {};
 }
 
 Result<void> Frontend::sync_regions() noexcept {
     if (auto good = need_connection(); !good) return good;
-    const std::uint32_t n = pool_.regions();
-    if (shown_regions_ == n) return {};
-    if ((terms_.protocol & kConfigureMemSlots) == 0)
-        return fail(
-            ENOTSUP,
-            "the back-end cannot be shown more memory while it runs (no VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS); "
-            "it sees %llu of %llu regions",
-            shown_regions_, n);
-    if (auto good = check_regions(n); !good) return good;
-    auto shown = show_regions(n);
+    const bool slots = (terms_.protocol & kConfigureMemSlots) != 0;
+    if (slots) {
+        auto hidden = hide_regions(pool_.leave_regions());
+        if (!hidden) return noted(hidden);
+    }
+    const RegionMask regions = pool_.hold_regions();
+    Result<void> shown;
+    if ((regions & ~shown_regions_) != 0) {
+        shown = slots ? check_regions(regions)
+                      : fail(ENOTSUP,
+                             "the back-end cannot be shown more memory while it runs (no "
+                             "VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS); it sees %llu of %llu regions",
+                             static_cast<std::uint64_t>(std::popcount(shown_regions_)),
+                             static_cast<std::uint64_t>(std::popcount(regions | shown_regions_)));
+        if (shown) shown = noted(show_regions(regions));
+    }
     // Also of those before one that was refused.
     pool_.use_regions(shown_regions_);
-    return noted(shown);
+    return shown;
 }
 
 Frontend::State Frontend::state() const noexcept {

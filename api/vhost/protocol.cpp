@@ -23,6 +23,7 @@ const char* request_name(Request request) noexcept {
         case Request::kSetConfig: return "SET_CONFIG";
         case Request::kGetMaxMemSlots: return "GET_MAX_MEM_SLOTS";
         case Request::kAddMemReg: return "ADD_MEM_REG";
+        case Request::kRemMemReg: return "REM_MEM_REG";
     }
     return "an unknown request";
 }

@@ -28,6 +28,7 @@ enum class Request : std::uint32_t {
     kSetConfig = 25,
     kGetMaxMemSlots = 36,
     kAddMemReg = 37,
+    kRemMemReg = 38,
 };
 
 /// The name in the specification, for sentences.

@@ -128,6 +128,10 @@ Result<void> Session::add_memory(const Region& region) noexcept {
     return set(Request::kAddMemReg, SingleRegion{0, describe(region)}, std::span(&fd, 1));
 }
 
+Result<void> Session::remove_memory(const Region& region) noexcept {
+    return set(Request::kRemMemReg, SingleRegion{0, describe(region)});
+}
+
 Result<void> Session::start_queue(std::uint32_t index, const bounce_ring_layout& layout, int call, int kick) noexcept {
     if (auto done = set(Request::kSetVringNum, VringState{index, layout.queue_size}); !done) return done;
     if (auto done = set(Request::kSetVringBase, VringState{index, layout.avail_index}); !done) return done;

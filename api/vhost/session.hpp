@@ -45,6 +45,7 @@ public:
     /// The whole memory table at once; for a back-end without memory slots.
     Result<void> set_memory(std::span<const Region* const> regions) noexcept;
     Result<void> add_memory(const Region& region) noexcept;
+    Result<void> remove_memory(const Region& region) noexcept;
 
     /// Sizes, addresses and eventfds; the queue runs once it is enabled.
     Result<void> start_queue(std::uint32_t index, const bounce_ring_layout& layout, int call, int kick) noexcept;

@@ -59,7 +59,7 @@ Result<void> SplitQueue::map_segment(const bounce_sg& sg, Direction direction, s
                                      std::uint32_t& cells, bounce_mapping& token) noexcept {
     if ((sg.flags & BOUNCE_SG_SHARED) == 0) {
         if (!cells_.map(block, cells, sg, direction, token)) {
-            return device_.map(sg.base, sg.bytes, direction, 0, token);
+            return device_.map_unfenced(context_, sg.base, sg.bytes, direction, 0, token, streamed_);
         }
         ++cells;
         return {};
@@ -104,6 +104,7 @@ Result<void> SplitQueue::add(std::span<const bounce_sg> sg, std::size_t n_out, v
         const Direction direction = out ? Direction::kToDevice : Direction::kFromDevice;
         if (auto mapped = map_segment(sg[i], direction, tokens.first(), cells, token); !mapped) {
             make_shared_segment(token, 0, 0);  // nothing to discard
+            fence();
             discard(tokens.first(), i + 1);
             tables_.give(table.id, head);
             return mapped;

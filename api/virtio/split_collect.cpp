@@ -109,7 +109,8 @@ void SplitQueue::finish(std::uint32_t head, std::uint32_t reported, bounce_compl
             CellArea::unmap(token, share);
             continue;
         }
-        if (auto done = device_.unmap(token, share); !done && completion.status == 0) completion.status = -done.code();
+        if (auto done = device_.unmap(context_, token, share); !done && completion.status == 0)
+            completion.status = -done.code();
     }
     tokens.finish();
     ++completed_;
@@ -130,7 +131,7 @@ void SplitQueue::discard(std::uint32_t first_block, std::uint32_t n) noexcept {
     SegmentReader tokens(segments_, first_block);
     for (std::uint32_t i = 0; i < n; ++i) {
         bounce_mapping& token = tokens.next();
-        if (!is_shared_segment(token) && !CellArea::holds(token)) (void)device_.discard(token);
+        if (!is_shared_segment(token) && !CellArea::holds(token)) (void)device_.discard(context_, token);
     }
     tokens.finish();
 }
@@ -151,6 +152,7 @@ void SplitQueue::stop() noexcept {
 std::size_t SplitQueue::abort(std::span<bounce_completion> completions) noexcept {
     if (outstanding_ == 0 || completions.empty()) return 0;
     stop();
+    fence();  // what was added and not published
     // From here to reset() nothing is added or collected: the order stays good over several calls.
     if (order_at_ == order_end_) sort_outstanding();
     std::size_t n = 0;

@@ -10,6 +10,7 @@
 #include <new>
 
 #include "api/dma/callbacks.hpp"
+#include "api/dma/copy.hpp"
 
 namespace bounce {
 namespace {
@@ -33,6 +34,7 @@ std::uint32_t blocks_of_queue(std::uint32_t queue_size, std::uint32_t limit, boo
 
 SplitQueue::SplitQueue(Device& device, const SplitQueueConfig& config) noexcept
     : device_(device),
+      context_(device.open_context()),
       queue_size_(config.queue_size),
       indirect_(config.indirect),
       event_idx_(config.event_idx),
@@ -75,11 +77,13 @@ Result<void> SplitQueue::init() noexcept {
 }
 
 SplitQueue::~SplitQueue() {
-    if (block_.ptr == nullptr) return;
-    bounce_completion completions[16];
-    while (abort(completions) != 0) {
+    if (block_.ptr != nullptr) {
+        bounce_completion completions[16];
+        while (abort(completions) != 0) {
+        }
+        (void)device_.free_block(SlotKind::kCoherent, block_);
     }
-    (void)device_.free_block(SlotKind::kCoherent, block_);
+    device_.close_context(context_);
 }
 
 Result<void> SplitQueue::set_features(bool indirect, bool event_idx) noexcept {
@@ -125,12 +129,21 @@ bool SplitQueue::publish() noexcept {
     const std::uint16_t before = published_;
     published_ = avail_index_;
     published_sequence_ = added_;
+    fence();  // one for the batch
     ring_.publish(avail_index_);
     // What the device says of kicks is a hint: any value costs a kick too many or too few, nothing else.
     const bool wanted = event_idx_ ? passed_event(ring_.avail_event(), avail_index_, before)
                                    : (ring_.used_flags() & kUsedNoNotify) == 0;
     kicks_wanted_ += wanted ? 1 : 0;
     return wanted;
+}
+
+/// Content that was streamed into slots is there before anything that follows: the index that shows them, or that they
+/// are given back.
+void SplitQueue::fence() noexcept {
+    if (!streamed_) return;
+    fence_streams();
+    streamed_ = false;
 }
 
 bool SplitQueue::arm() noexcept {

@@ -86,6 +86,8 @@ private:
                              bounce_mapping& token) noexcept;
     void discard(std::uint32_t first_block, std::uint32_t n) noexcept;
 
+    void fence() noexcept;
+
     Error stale() noexcept;
     [[nodiscard]] Error stale_error() const noexcept;
     Error violate(int kind, std::uint64_t got, std::uint64_t expected) noexcept;
@@ -96,6 +98,7 @@ private:
 
     // Hot: one thread drives a queue, nothing here is shared.
     Device& device_;
+    Context* const context_;  // of its own; may be nullptr
     SplitRing ring_;
     std::unique_ptr<Chain[]> chains_;        // by head
     std::unique_ptr<std::uint16_t[]> next_;  // by descriptor: the next of its chain, or of the free list
@@ -110,6 +113,7 @@ private:
     State state_ = State::kRunning;
     bool indirect_;
     bool event_idx_;
+    bool streamed_ = false;  // since the last fence()
     std::uint64_t added_ = 0;
     std::uint64_t published_sequence_ = 0;  // chains below it were shown to the device
     std::uint64_t completed_ = 0;

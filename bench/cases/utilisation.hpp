@@ -5,10 +5,17 @@
 //   mix_fill      of the requests 70 % are 4 KiB, 20 % 64 KiB, 10 % 256 KiB; nothing is given back; 64 MiB
 //   mix_churn     the same, but after nine of ten requests a random live item is given back
 //   random_churn  64 B to 64 KiB, evenly spread, churned the same way; 8 and 4 MiB
+//
+// The churn: live items grow by one in ten requests, so that by the time of the failure all of the pool has been handed
+// out and given back many times over. The item that goes is any, each as likely: no age or size is preferred.
+// Requests come from four contexts in turn, as from a device with a queue for each processor, and an item goes back
+// through the context that it came from. With one context alone a pool that is cut into areas keeps all but one of them
+// untouched until that one is full, which flatters it: large items find an area of their own.
 #pragma once
 
 #include <cstdint>
 #include <cstdio>
+#include <memory>
 #include <random>
 #include <string>
 #include <utility>
@@ -42,24 +49,30 @@ private:
 /// Percent of the pool that is payload at the first failure.
 template <Subject S>
 double payload_at_failure(std::uint64_t pool_bytes, Requests requests, bool churn) {
-    S subject(Shape{.pool_bytes = pool_bytes});
-    typename S::Context context(subject);
-    std::vector<std::pair<typename S::Handle, std::uint64_t>> live;
-    std::uint64_t payload = 0;
-    for (;;) {
-        const std::uint64_t bytes = requests.next();
+    struct Item {
         typename S::Handle handle{};
-        if (!subject.alloc(context, bytes, handle)) break;
-        live.emplace_back(handle, bytes);
-        payload += bytes;
+        std::uint64_t bytes = 0;
+        typename S::Context* context = nullptr;
+    };
+    constexpr std::size_t kContexts = 4;
+    S subject(Shape{.pool_bytes = pool_bytes});
+    std::vector<std::unique_ptr<typename S::Context>> contexts;
+    for (std::size_t i = 0; i < kContexts; ++i) contexts.push_back(std::make_unique<typename S::Context>(subject));
+    std::vector<Item> live;
+    std::uint64_t payload = 0;
+    for (std::size_t turn = 0;; ++turn) {
+        Item item{.bytes = requests.next(), .context = contexts[turn % kContexts].get()};
+        if (!subject.alloc(*item.context, item.bytes, item.handle)) break;
+        live.push_back(item);
+        payload += item.bytes;
         if (churn && requests.gives_back()) {
             std::swap(live[requests.pick(live.size())], live.back());
-            subject.free(context, live.back().first, live.back().second);
-            payload -= live.back().second;
+            subject.free(*live.back().context, live.back().handle, live.back().bytes);
+            payload -= live.back().bytes;
             live.pop_back();
         }
     }
-    for (auto& [handle, bytes] : live) subject.free(context, handle, bytes);
+    for (Item& item : live) subject.free(*item.context, item.handle, item.bytes);
     return 100 * static_cast<double>(payload) / static_cast<double>(pool_bytes);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 // `bounce`, and in the same program what needs no package: the model of swiotlb and the bare copies.
 #include "bench/cases/copies.hpp"
+#include "bench/cases/other_core.hpp"
 #include "bench/cases/pool_cases.hpp"
 #include "bench/subjects/bounce_pool.hpp"
 #include "bench/subjects/raw_copy.hpp"
@@ -13,8 +14,7 @@ void bench::register_cases() {
     add_map_cases<SwiotlbModel>();
     add_map_cases<MemcpyHot>();
     add_map_cases<MemcpyCold>();
-    add_other_core_cases<BounceDma>();
-    add_other_core_cases<SwiotlbModel>();
+    add_other_core_cases<BounceDma, Lifo, Window, Fifo, NonTemporal, Auto, SwiotlbModel>();
     add({"growth", BouncePool::kName, 64 * kMiB},
         [](const Settings&) -> Figures { throw Skipped("the pool does not grow by itself yet"); });
 }

@@ -5,7 +5,7 @@
 #include <memory>
 #include <string>
 
-#include "allocator/pool/pool.hpp"
+#include "allocator/pool/pool_fast.hpp"
 #include "api/dma/callbacks.hpp"
 #include "api/dma/device.hpp"
 #include "bench/subjects/dma_subject.hpp"
@@ -34,21 +34,27 @@ public:
     static constexpr std::uint64_t kMinPool = 65536;
     static constexpr std::uint64_t kMaxPool = kTiB;
     using Handle = bounce::Slot;
-    struct Context {
-        explicit Context(BouncePool&) {}
+    /// Handed along, as the peers' caches are.
+    class Context {
+    public:
+        explicit Context(BouncePool& pool) : pool_(*pool.pool_), context(pool_.open_context(pool_.direct())) {}
+        ~Context() { pool_.close_context(context); }
+        Context(const Context&) = delete;
+        Context& operator=(const Context&) = delete;
+
+    private:
+        bounce::Pool& pool_;
+
+    public:
+        bounce::Context* const context;
     };
 
     explicit BouncePool(const Shape& shape) : pool_(make_pool(shape)) {}
-    bool alloc(Context&, std::uint64_t bytes, Handle& handle) {
-        bounce::AllocRequest request;
-        request.bytes = bytes;
-        auto slot = pool_->alloc(request);
-        if (!slot) return false;
-        handle = *slot;
-        return true;
+    bool alloc(Context& context, std::uint64_t bytes, Handle& handle) {
+        return static_cast<bool>(pool_->alloc(pool_->direct(), context.context, bytes, handle));
     }
-    void free(Context&, Handle& handle, std::uint64_t) {
-        if (!pool_->free(handle, bounce::SlotKind::kStreaming)) [[unlikely]]
+    void free(Context& context, Handle& handle, std::uint64_t) {
+        if (!pool_->free(pool_->direct(), context.context, handle)) [[unlikely]]
             throw std::runtime_error("a free failed");
     }
 
@@ -67,8 +73,8 @@ public:
         explicit Context(BounceDma&) {}
     };
 
-    explicit BounceDma(const Shape& shape) : pool_(make_pool(shape)) {
-        auto device = bounce::Device::create(*pool_, callbacks_, {});
+    explicit BounceDma(const Shape& shape, const bounce::DeviceConfig& config = {}) : pool_(make_pool(shape)) {
+        auto device = bounce::Device::create(*pool_, callbacks_, config);
         if (!device) throw std::runtime_error(std::string("no device: ") + bounce::last_error());
         device_ = std::move(*device);
     }
@@ -86,5 +92,32 @@ private:
     std::unique_ptr<bounce::Device> device_;
 };
 static_assert(DmaSubject<BounceDma>);
+
+/// Devices with one policy each, and the automatic one.
+template <bounce::ReusePolicy kReuse, bounce::CopyPolicy kCopy>
+class BounceWith : public BounceDma {
+public:
+    explicit BounceWith(const Shape& shape) : BounceDma(shape, {.copy = kCopy, .reuse = kReuse}) {}
+};
+struct Lifo : BounceWith<bounce::ReusePolicy::kLifo, bounce::CopyPolicy::kMemcpy> {
+    static constexpr const char* kName = "lifo";
+    using BounceWith::BounceWith;
+};
+struct Window : BounceWith<bounce::ReusePolicy::kWindow, bounce::CopyPolicy::kMemcpy> {
+    static constexpr const char* kName = "window";
+    using BounceWith::BounceWith;
+};
+struct Fifo : BounceWith<bounce::ReusePolicy::kFifo, bounce::CopyPolicy::kMemcpy> {
+    static constexpr const char* kName = "fifo";
+    using BounceWith::BounceWith;
+};
+struct NonTemporal : BounceWith<bounce::ReusePolicy::kWindow, bounce::CopyPolicy::kNonTemporal> {
+    static constexpr const char* kName = "nontemporal";
+    using BounceWith::BounceWith;
+};
+struct Auto : BounceWith<bounce::ReusePolicy::kAuto, bounce::CopyPolicy::kAuto> {
+    static constexpr const char* kName = "auto";
+    using BounceWith::BounceWith;
+};
 
 }  // namespace bench

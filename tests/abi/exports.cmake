@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-# cmake -DNM=nm -DLIBRARY=libbounce.so -DHEADER=bounce.h -P exports.cmake
+# cmake -DNM=nm -DLIBRARY=libbounce.so -DHEADER=bounce.h -DVERSION=BOUNCE_0 -DLEAST=40 -P exports.cmake
 # The shared library defines every function of the header, and nothing else that begins otherwise than bounce_.
 cmake_minimum_required(VERSION 3.25)
 execute_process(COMMAND ${NM} -D --defined-only --format=posix ${LIBRARY} OUTPUT_VARIABLE listing RESULT_VARIABLE status)
@@ -12,7 +12,7 @@ foreach(line ${lines})
   string(REGEX MATCH "^[^ ]+ ." symbol "${line}")
   string(REGEX REPLACE " .$" "" name "${symbol}")
   string(REGEX REPLACE "@.*" "" name "${name}")
-  if(name STREQUAL "BOUNCE_0")
+  if(name STREQUAL VERSION)
     continue() # the version node itself
   endif()
   if(NOT name MATCHES "^bounce_[a-z_]+$" OR NOT symbol MATCHES " T$")
@@ -24,7 +24,7 @@ endforeach()
 file(READ ${HEADER} header)
 string(REGEX MATCHALL "BOUNCE_API [^;(]+[ *](bounce_[a-z_]+)\\(" declarations "${header}")
 list(LENGTH declarations declared)
-if(declared LESS 40)
+if(declared LESS LEAST)
   message(FATAL_ERROR "only ${declared} declarations were found in ${HEADER}")
 endif()
 foreach(declaration ${declarations})

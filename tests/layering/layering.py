@@ -52,7 +52,8 @@ THIRD_PARTY = [
     (r"CLI/|nlohmann/", ["tools", "tests", "bench"]),
     (r"openssl/", ["tools"]),
 ]
-ONE_FILE = [r"sys/sdt\.h"]  # of the above: in one file only
+# Of the above: in one file only, among those below a folder.
+ONE_FILE = [(r"sys/sdt\.h", ""), (r"(tbb|oneapi)/", "allocator/components/tbb/")]
 
 STANDARD = set("""
 algorithm any array atomic barrier bit bitset cassert cctype cerrno cfenv cfloat charconv chrono cinttypes climits
@@ -127,7 +128,7 @@ def check_foreign(path, folder, name):
 
 def check_tree(files):
     """files: path -> text. Returns the findings as lines "path:line: text" and the number of includes seen."""
-    findings, seen, places = [], 0, {pattern: [] for pattern in ONE_FILE}
+    findings, seen, places = [], 0, {pattern: [] for pattern, _ in ONE_FILE}
     for path in sorted(files):
         folder = folder_of(path)
         if folder is None:
@@ -148,8 +149,8 @@ def check_tree(files):
                     problems = [f'"{name}" is no file of this project; other headers go into angle brackets']
                 else:
                     problems = check_foreign(path, folder, name)
-                for pattern in ONE_FILE:
-                    if re.match(pattern, name):
+                for pattern, below in ONE_FILE:
+                    if re.match(pattern, name) and path.startswith(below):
                         places[pattern].append(path)
             findings += [f"{path}:{text.count(chr(10), 0, m.start()) + 1}: {p}" for p in problems]
     for pattern, where in places.items():

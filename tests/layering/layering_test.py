@@ -78,6 +78,13 @@ class LayeringTest(unittest.TestCase):
         two = {**one, "api/virtio/probes.hpp": "#include <sys/sdt.h>\n"}
         self.assertIn("more than one file", layering.check_tree(two)[0][0])
 
+    def test_tbb_is_included_in_one_file_of_its_component_and_in_peers(self):
+        one = {**BASE, "allocator/components/tbb/run.cpp": "#include <tbb/info.h>\n#include <tbb/task_arena.h>\n",
+               "bench/peers/fixed_pool.cpp": "#include <tbb/memory_pool.h>\n"}
+        self.assertEqual(layering.check_tree(one)[0], [])
+        two = {**one, "allocator/components/tbb/zero.cpp": "#include <oneapi/tbb/parallel_for.h>\n"}
+        self.assertIn("more than one file", layering.check_tree(two)[0][0])
+
     def test_comments_are_no_includes(self):
         text = '/* one\n#include "api/dma/device.hpp"\n*/\n// #include "api/dma/device.hpp"\n'
         self.assertEqual(layering.check_tree({**BASE, "allocator/base/x.hpp": text})[0], [])

@@ -8,89 +8,16 @@
 //
 // Shown for all schedules tried: a slot has one holder at a time, who sees what the one before wrote; and when all is
 // home, the slab can be killed, so nothing was stranded outside the lists.
-#include <atomic>
-#include <bit>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <sstream>
 
-#include <relacy/relacy.hpp>
-
-// Relacy renames these for its own use.
-#undef new
-#undef delete
-#undef malloc
-#undef calloc
-#undef realloc
-#undef free
-#undef assert
-#undef errno
-#undef memory_order_relaxed
-#undef memory_order_consume
-#undef memory_order_acquire
-#undef memory_order_release
-#undef memory_order_acq_rel
-#undef memory_order_seq_cst
+#include "tests/model/relacy_atomics.hpp"
 
 #include "allocator/slab/slot_ops.hpp"
 
 namespace bounce {
 namespace {
-
-/// What is taken away from the code, to see that the model notices.
-enum class Weakened { kNothing, kRelease, kAcquire, kSeqCst };
-Weakened g_weakened = Weakened::kNothing;
-
-rl::memory_order order_of(std::memory_order order) {
-    if (order == std::memory_order_release && g_weakened == Weakened::kRelease) return rl::mo_relaxed;
-    if (order == std::memory_order_acquire && g_weakened == Weakened::kAcquire) return rl::mo_relaxed;
-    switch (order) {
-        case std::memory_order_relaxed: return rl::mo_relaxed;
-        case std::memory_order_consume: return rl::mo_consume;
-        case std::memory_order_acquire: return rl::mo_acquire;
-        case std::memory_order_release: return rl::mo_release;
-        case std::memory_order_acq_rel: return rl::mo_acq_rel;
-        default: return rl::mo_seq_cst;
-    }
-}
-/// `weaker` is what is left of seq_cst when it is only acquire, release or both.
-rl::memory_order order_of(std::memory_order order, rl::memory_order weaker) {
-    const bool weakened = order == std::memory_order_seq_cst && g_weakened == Weakened::kSeqCst;
-    return weakened ? weaker : order_of(order);
-}
-
-struct RelacyAtomics {
-    template <class T>
-    class Atomic {
-    public:
-        T load(std::memory_order order) const { return value_.load(order_of(order, rl::mo_acquire), RL_INFO); }
-        void store(T value, std::memory_order order) { value_.store(value, order_of(order, rl::mo_release), RL_INFO); }
-        T exchange(T value, std::memory_order order) {
-            return value_.exchange(value, order_of(order, rl::mo_acq_rel), RL_INFO);
-        }
-        T fetch_or(T value, std::memory_order order) {
-            return value_.fetch_or(value, order_of(order, rl::mo_acq_rel), RL_INFO);
-        }
-        T fetch_and(T value, std::memory_order order) {
-            return value_.fetch_and(value, order_of(order, rl::mo_acq_rel), RL_INFO);
-        }
-        T fetch_add(T value, std::memory_order order) {
-            return value_.fetch_add(value, order_of(order, rl::mo_acq_rel), RL_INFO);
-        }
-        bool compare_exchange_weak(T& expected, T value, std::memory_order good, std::memory_order bad) {
-            return value_.compare_exchange(rl::bool_t<true>(), expected, value, order_of(good, rl::mo_acq_rel),
-                                           order_of(bad, rl::mo_acquire), RL_INFO);
-        }
-        bool compare_exchange_strong(T& expected, T value, std::memory_order good, std::memory_order bad) {
-            return value_.compare_exchange(rl::bool_t<false>(), expected, value, order_of(good, rl::mo_acq_rel),
-                                           order_of(bad, rl::mo_acquire), RL_INFO);
-        }
-
-    private:
-        mutable rl::atomic<T> value_;
-    };
-};
 
 using Ops = SlotOps<RelacyAtomics>;
 
@@ -276,24 +203,12 @@ private:
     rl::var<std::uint32_t> page_free_;
 };
 
-template <class Model>
-bool holds(rl::scheduler_type_e scheduler, rl::iteration_t iterations) {
-    rl::test_params params;
-    std::ostringstream progress;
-    std::ostream nowhere(nullptr);
-    params.progress_stream = &progress;
-    if (g_weakened != Weakened::kNothing) params.output_stream = &nowhere;  // it fails as it must
-    params.search_type = scheduler;
-    params.iteration_count = iterations;
-    params.context_bound = 2;
-    params.execution_depth_limit = 5000;
-    return rl::simulate<Model>(params);
-}
-
 /// Random schedules as many as asked for, and all those with at most two preemptions.
-bool holds(rl::iteration_t iterations) {
-    return holds<SlabModel<1>>(rl::sched_random, iterations) && holds<SlabModel<2>>(rl::sched_random, iterations) &&
-           holds<SlabModel<1>>(rl::sched_bound, 0) && holds<SlabModel<2>>(rl::sched_bound, 0);
+bool all(rl::iteration_t iterations) {
+    const bool quiet = g_weakened != Weakened::kNothing;
+    return holds<SlabModel<1>>(rl::sched_random, iterations, quiet) &&
+           holds<SlabModel<2>>(rl::sched_random, iterations, quiet) && holds<SlabModel<1>>(rl::sched_bound, 0, quiet) &&
+           holds<SlabModel<2>>(rl::sched_bound, 0, quiet);
 }
 
 }  // namespace
@@ -301,13 +216,13 @@ bool holds(rl::iteration_t iterations) {
 
 int main(int argc, char** argv) {
     const auto iterations = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 100000ULL;
-    bool good = bounce::holds(iterations);
+    bool good = bounce::all(iterations);
     std::printf("slab_model: %s\n", good ? "ok" : "FAILED");
     for (const auto& [weakened, name] : {std::pair{bounce::Weakened::kRelease, "release"},
                                          {bounce::Weakened::kAcquire, "acquire"},
                                          {bounce::Weakened::kSeqCst, "seq_cst"}}) {
         bounce::g_weakened = weakened;
-        const bool missed = bounce::holds(iterations);
+        const bool missed = bounce::all(iterations);
         std::printf("slab_model without %s: %s\n", name, missed ? "NOT NOTICED" : "fails, as it must");
         good = good && !missed;
     }

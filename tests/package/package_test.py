@@ -51,10 +51,15 @@ class PackageTest(unittest.TestCase):
         cls.prefix = cls.folder / "prefix"
         run([CMAKE, "--install", BUILD, "--prefix", cls.prefix])
         cls.libdir = next(cls.prefix.rglob("libbounce.so")).parent
+        cls.has_tbb = (cls.libdir / "libbounce-tbb.so").exists()
 
-    def pkg_config(self, prefix, *words):
+    def pkg_config(self, prefix, *words, package="bounce"):
         path = next(prefix.rglob("bounce.pc")).parent
-        return run(["pkg-config", *words, "bounce"], PKG_CONFIG_PATH=str(path)).split()
+        return run(["pkg-config", *words, package], PKG_CONFIG_PATH=str(path)).split()
+
+    def configure_consumer(self, build, *words):
+        run([CMAKE, "-S", CONSUMER, "-B", build, "-G", "Ninja", f"-DCMAKE_PREFIX_PATH={self.prefix}",
+             f"-DCMAKE_C_COMPILER={CC}", f"-DCMAKE_CXX_COMPILER={CXX}", *words])
 
     def build_and_run(self, language, flags, name):
         program = self.folder / name
@@ -81,8 +86,7 @@ class PackageTest(unittest.TestCase):
 
     def test_find_package(self):
         build = self.folder / "consumer"
-        run([CMAKE, "-S", CONSUMER, "-B", build, "-G", "Ninja", f"-DCMAKE_PREFIX_PATH={self.prefix}",
-             f"-DCMAKE_C_COMPILER={CC}", f"-DCMAKE_CXX_COMPILER={CXX}"])
+        self.configure_consumer(build)
         run([CMAKE, "--build", build])
         for language in LANGUAGES:
             for library in ("shared", "static"):
@@ -113,8 +117,34 @@ class PackageTest(unittest.TestCase):
 
     def test_public_headers_are_all_there(self):
         source = {p.name for p in (pathlib.Path(SOURCE) / "api/include/bounce").iterdir()}
-        self.assertEqual({p.name for p in (self.prefix / "include/bounce").iterdir()}, source)
+        expected = source if self.has_tbb else source - {"tbb.h"}
+        self.assertEqual({p.name for p in (self.prefix / "include/bounce").iterdir()}, expected)
         self.assertIn("bounce.hpp", source)
+
+    def test_the_component_tbb_is_used_and_found(self):
+        if not self.has_tbb:
+            self.skipTest("libbounce-tbb was not built: no TBB here")
+        source, program = CONSUMER / "tbb.c", self.folder / "tbb"
+        flags = self.pkg_config(self.prefix, "--cflags", "--libs", package="bounce-tbb")
+        run([*LANGUAGES["c"], *WARNINGS, source, "-o", program, *flags])
+        self.assertEqual(run([program], LD_LIBRARY_PATH=str(self.libdir)), "zeroed\n")
+        library = self.libdir / "libbounce-tbb.so"
+        self.assertEqual(dynamic(library, "SONAME"), ["libbounce-tbb.so.0"])
+        self.assertIn("libbounce.so.0", dynamic(library, "NEEDED"))
+        build = self.folder / "tbb-consumer"
+        self.configure_consumer(build, "-DTBB=ON")
+        run([CMAKE, "--build", build, "--target", "tbb_shared", "tbb_static"])
+        for kind in ("shared", "static"):
+            self.assertEqual(run([build / f"tbb_{kind}"]), "zeroed\n")
+
+    def test_the_component_tbb_can_be_installed_apart(self):
+        if not self.has_tbb:
+            self.skipTest("libbounce-tbb was not built: no TBB here")
+        prefix = self.folder / "apart"
+        run([CMAKE, "--install", BUILD, "--prefix", prefix, "--component", "tbb"])
+        names = {p.name for p in prefix.rglob("*") if not p.is_dir()}
+        self.assertLessEqual({"tbb.h", "libbounce-tbb.so", "libbounce-tbb.a", "bounce-tbb.pc"}, names)
+        self.assertFalse({"bounce.h", "libbounce.so", "bounce.pc"} & names)
 
 
 if __name__ == "__main__":

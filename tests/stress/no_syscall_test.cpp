@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <initializer_list>
 #include <iterator>
 
 #include "bounce/bounce.h"
@@ -28,20 +29,24 @@ constexpr bool kSanitized = true;  // their runtimes make system calls of their 
 constexpr bool kSanitized = false;
 #endif
 
-/// From here on only exit_group() is allowed. False when the kernel has no filters.
-bool forbid_system_calls() {
-    sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit_group, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+/// From here on only exit_group() is allowed, and what is given. False when the kernel has no filters.
+bool forbid_system_calls(std::initializer_list<unsigned> but = {}) {
+    sock_filter code[64] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr))};
+    unsigned short n = 1;
+    const auto allow = [&](unsigned call) {
+        code[n++] = BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1);
+        code[n++] = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
     };
-    const sock_fprog program{sizeof code / sizeof code[0], code};
+    allow(SYS_exit_group);
+    for (const unsigned call : but) allow(call);
+    code[n++] = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+    const sock_fprog program{n, code};
     return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }
 
 constexpr int kNoFilter = 77;
-char g_buffer[262144];  // not on the heap, which would be given back with a system call
+constexpr std::uint64_t kGrownBytes = 64U << 20;
+char g_buffer[1048576];  // not on the heap, which would be given back with a system call
 
 /// Runs in a child, and returns its exit status; -1 when it was killed.
 template <class Body>
@@ -58,13 +63,15 @@ struct Host {
     bounce_device* device = nullptr;
     bounce_ring* ring = nullptr;
 
-    bool make(std::uint32_t pool_flags = 0, std::uint32_t numa_policy = BOUNCE_NUMA_LOCAL) {
+    bool make(std::uint64_t limit_bytes = 0, std::uint32_t flags = 0, std::uint32_t numa_policy = BOUNCE_NUMA_LOCAL) {
         bounce_pool_options of_pool{};
+        of_pool.limit_bytes = limit_bytes;
+        of_pool.flags = flags;
+        of_pool.shrink_delay_ms = limit_bytes != 0 ? 1 : 0;
         of_pool.size = sizeof of_pool;
         of_pool.region.size = sizeof of_pool.region;
         of_pool.region.bytes = 16U << 20;
         of_pool.region.base_gpa = std::uint64_t{1} << 32;
-        of_pool.flags = pool_flags;
         of_pool.numa_policy = numa_policy;
         bounce_device_options of_device{};
         of_device.size = sizeof of_device;
@@ -132,9 +139,47 @@ TEST(NoSystemCall, AcrossNumaNodes) {
         const int status = in_child([policy] {
             ::setenv("HWLOC_SYNTHETIC", "node:2 pu:256", 1);
             Host host;
-            if (!host.make(BOUNCE_POOL_EACH_NODE, policy)) return 100;
+            if (!host.make(0, BOUNCE_POOL_EACH_NODE, policy)) return 100;
             if (!forbid_system_calls()) return kNoFilter;
             return map_sync_unmap(host, 10'000);
+        });
+        if (status == kNoFilter) GTEST_SKIP() << "this kernel has no seccomp filters";
+        EXPECT_EQ(status, 0) << "-1: killed for a system call";
+    }
+}
+
+/// Grows to the limit, `in_line` or served, and shrinks again.
+int grow_and_shrink(const Host& host, bool in_line) {
+    static bounce_mapping mappings[56];
+    for (bounce_mapping& mapping : mappings) {
+        for (int more = in_line ? 0 : 1; more == 1;) more = bounce_pool_service(host.pool);
+        if (bounce_device_map(host.device, g_buffer, sizeof g_buffer, BOUNCE_TO_DEVICE, 0, &mapping) != 0) return 21;
+    }
+    for (bounce_mapping& mapping : mappings) {
+        if (bounce_device_unmap(host.device, &mapping, 0) != 0) return 22;
+    }
+    bounce_pool_stats stats{};
+    for (long calls = 0; calls < 100'000'000; ++calls) {
+        if (bounce_pool_service(host.pool) < 0 || bounce_pool_get_stats(host.pool, &stats) != 0) return 23;
+        if (stats.grows == 2 && stats.shrinks == 2) return 0;
+    }
+    return 24;
+}
+
+// What bounce.h says of bounce_pool_service(), and what a heap does.
+TEST(NoSystemCall, ButThoseOfGrowing) {
+    if (kSanitized) GTEST_SKIP() << "the sanitizer's runtime makes system calls";
+    for (const bool in_line : {false, true}) {
+        const int status = in_child([in_line] {
+            Host host;
+            if (!host.make(kGrownBytes, in_line ? std::uint32_t{BOUNCE_POOL_INLINE_GROWTH} : 0U)) return 100;
+            bounce_mapping none{};
+            if (bounce_device_unmap(host.device, &none, 0) == 0) return 101;
+            if (!forbid_system_calls({SYS_read, SYS_write, SYS_memfd_create, SYS_ftruncate, SYS_fcntl, SYS_mmap,
+                                      SYS_mprotect, SYS_madvise, SYS_munmap, SYS_fallocate, SYS_mremap, SYS_close,
+                                      SYS_membarrier, SYS_brk}))
+                return kNoFilter;
+            return grow_and_shrink(host, in_line);
         });
         if (status == kNoFilter) GTEST_SKIP() << "this kernel has no seccomp filters";
         EXPECT_EQ(status, 0) << "-1: killed for a system call";

@@ -12,7 +12,7 @@
 #include <thread>
 #include <vector>
 
-#include "allocator/pool/pool.hpp"
+#include "allocator/pool/pool_fast.hpp"
 
 namespace bounce {
 namespace {
@@ -106,9 +106,10 @@ private:
         if (which % 2 == 0) {
             expect(static_cast<bool>(pool_->free(live.slot, kStreaming)));
         } else {
-            expect(static_cast<bool>(pool_->begin_free(live.slot, kStreaming, live.bytes)));
+            Pool::Ending ending;
+            expect(static_cast<bool>(pool_->begin_free(live.slot, kStreaming, live.bytes, ending)));
             expect(holds(live, owner));
-            pool_->finish_free(live.slot);
+            pool_->finish_free(ending);
         }
     }
 

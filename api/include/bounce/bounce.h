@@ -16,7 +16,8 @@
  *   Handles        opaque; created and destroyed by the caller. Destroying NULL does nothing.
  *   Threads        a pool and a device may be used by any number of threads at once. A ring and a front-end are
  *                  used by one thread at a time (different rings of one front-end by different threads).
- *   Blocking       nothing blocks but the bounce_frontend_* functions, each up to its timeout. (A hostile back-end can
+ *   Blocking       nothing blocks but the bounce_frontend_* functions, each up to its timeout, and what grows or shrinks
+ *                  a pool. (A hostile back-end can
  *                  hold up a kick, see bounce_frontend_submit.) Mapping may wait for another thread that takes or gives
  *                  back pages of the pool at that moment.
  *   Fork           a forked child has no pool: every call there returns -EOWNERDEAD.
@@ -26,7 +27,7 @@
  *   -EINVAL       an argument is wrong in itself
  *   -ENOMEM       private memory (heap, tables) or the mapping of a region could not be had
  *   -ENOSPC       the pool is full: what was asked for would fit, but not now
- *   -E2BIG        no region of the pool, even if empty, could hold this
+ *   -E2BIG        no region of the pool, even if empty, could hold this, nor one that it can grow by
  *   -ERANGE       memory exists, but not below the device's address mask
  *   -EFAULT       the address is not the start of anything that was handed out (foreign, misaligned, out of range)
  *   -EALREADY     this token is not live: it was unmapped or freed before, or never mapped
@@ -126,7 +127,8 @@ enum bounce_numa_policy {
 };
 
 /* A stretch of shared memory with a GPA range. Either the library makes it (hva == NULL: a memfd of its own, sealed
- * against shrinking and growing), or the caller hands in a mapping that stays the caller's and must outlive the pool. */
+ * against shrinking and growing), or the caller hands in a mapping that stays the caller's and must outlive the pool,
+ * or the removal of the region. */
 typedef struct bounce_region_options {
     size_t size;         /* sizeof(bounce_region_options) */
     uint64_t bytes;      /* multiple of 4096, at least 65536 */
@@ -140,10 +142,25 @@ typedef struct bounce_region_options {
 } bounce_region_options;
 
 enum {
+    /* An allocation (a map, too) that would fail grows the pool by itself, in its thread: it may then make the system
+     * calls of bounce_pool_service(), call the share hook, and wait for another thread that grows or shrinks the pool. */
+    BOUNCE_POOL_INLINE_GROWTH = 1u << 0,
+    /* Grown regions are filled with pages, chunk by chunk, in the thread that grows: what is used is committed. */
+    BOUNCE_POOL_GROWTH_PREFAULT = 1u << 1,
     /* A region as in `region` on every node that has memory: `bytes` each, the first at `base_gpa`, the next behind it,
-     * in the order of the nodes' numbers. Not with hva, nor with BOUNCE_REGION_NODE. */
-    BOUNCE_POOL_EACH_NODE = 1u << 0
+     * in the order of the nodes' numbers. Not with hva, nor with BOUNCE_REGION_NODE, nor with limit_bytes. */
+    BOUNCE_POOL_EACH_NODE = 1u << 2
 };
+
+/* Makes [hva, hva + bytes), which is [gpa, gpa + bytes), visible to the device side, or private again. 0, or a negative
+ * errno value when the conversion failed. Called for one chunk at a time: at most 2 MiB, between two 2 MiB boundaries of
+ * the GPA, multiples of the granule. A chunk is shared before anything of it is handed out, and unshared when its region
+ * is removed or the pool destroyed; unshare includes every mapping that a peer holds. Content need not survive: the
+ * library zeroes the chunk before and after each conversion, so after each it must be accessible at hva. A chunk that
+ * could not be shared is not used. One that could not be unshared is never used again, never unmapped and never given
+ * back to the kernel, also not when the pool is destroyed. Both are logged. Called in the thread that creates, grows,
+ * shrinks or destroys, one call at a time for a pool. Must not call into the library. */
+typedef int (*bounce_share_fn)(void *user, uint64_t gpa, void *hva, uint64_t bytes);
 
 typedef struct bounce_pool_options {
     size_t size;                  /* sizeof(bounce_pool_options) */
@@ -155,21 +172,42 @@ typedef struct bounce_pool_options {
     void *log_user;
     bounce_violation_fn violation; /* may be NULL */
     void *violation_user;
+    uint64_t limit_bytes;         /* the pool grows up to this many bytes of shared memory in all; 0: it does not grow */
+    uint64_t low_watermark;       /* bytes free below which it grows; 0: a quarter of what it has */
+    uint64_t high_watermark;      /* bytes free above which it shrinks; 0: three quarters of what it has */
+    uint64_t growth_base_gpa;     /* grown regions are within limit_bytes from this GPA on, which nothing else may use:
+                                   * a multiple of 2 MiB; 0: the first one behind the first region */
+    bounce_share_fn share;        /* may be NULL: the memory needs no conversion; both or none */
+    bounce_share_fn unshare;
+    void *share_user;
+    uint32_t share_granule;       /* power of two up to 2 MiB: regions begin and end at multiples of it; 0 = 4096 */
+    uint32_t shrink_delay_ms;     /* how long the free memory is above the high watermark before it shrinks; 0: it never
+                                   * does */
     uint32_t numa_policy;         /* enum bounce_numa_policy; of devices that do not have their own */
     uint32_t reserved2;
 } bounce_pool_options;
 
 /* Creates a pool with its first region. -EINVAL also when there is no such NUMA node. Reads the machine (milliseconds)
- * when a node is named. */
+ * when a node is named. Grown regions are on the node of the first. With share hooks all of the first region
+ * is shared before it returns; when not one chunk of it can be, the pool is not created and the hook's error is returned. */
 BOUNCE_API int bounce_pool_create(const bounce_pool_options *options, bounce_pool **pool);
 
 /* Destroys the pool. -EBUSY (and nothing happens) while a device of it exists. */
 BOUNCE_API int bounce_pool_destroy(bounce_pool *pool);
 
-/* Adds a region; its index is the number of regions before. At most 64 regions. One on each NUMA node, with
- * BOUNCE_REGION_NODE, lets every thread have memory near to it (enum bounce_numa_policy). While the pool is lent to a
- * back-end, nothing is handed out of it before bounce_frontend_sync_regions() has shown it to that back-end. */
+/* Adds a region; its index is the number of indexes before, or that of a removed region with the same base_gpa, bytes and
+ * node that the library had made. At most 64 indexes. One on each NUMA node, with BOUNCE_REGION_NODE, lets every thread
+ * have memory near to it (enum bounce_numa_policy). While the pool is lent to a back-end, nothing is handed out of it
+ * before bounce_frontend_sync_regions() has shown it to that back-end. With share hooks, as in bounce_pool_create().
+ * -EINVAL also for what lies where the pool grows, and for a node that there is not (with hva that counts as none). */
 BOUNCE_API int bounce_pool_add_region(bounce_pool *pool, const bounce_region_options *options);
+
+enum bounce_region_state {
+    BOUNCE_REGION_ACTIVE = 0,
+    BOUNCE_REGION_DRAINING = 1, /* nothing new is handed out of it */
+    BOUNCE_REGION_RETIRING = 2, /* it is being removed */
+    BOUNCE_REGION_REMOVED = 3   /* it has no memory; the index is kept for its range */
+};
 
 typedef struct bounce_region_info {
     uint64_t base_gpa;
@@ -178,18 +216,65 @@ typedef struct bounce_region_info {
     int fd; /* owned by the pool; -1 when there is none */
     uint32_t page_bytes; /* size of the pages behind it: 4096 or 2 MiB */
     uint64_t fd_offset;
-    uint32_t generation; /* how often bounce_pool_renew() replaced its memory */
+    uint32_t generation; /* how often its memory was replaced: renewed, or removed and made again */
     uint32_t imported;   /* 1: the caller's mapping */
+    uint64_t used_bytes; /* whole pages with something handed out, or handed out lately; 0: empty */
+    uint64_t refused_bytes; /* in chunks that could not be shared or unshared */
+    uint32_t state;      /* enum bounce_region_state */
+    uint32_t usable;     /* 0: waits for bounce_frontend_sync_regions(), or is taken from the back-end */
+    int32_t node;        /* NUMA node that was asked for (operating system index); -1: the kernel places it */
+    uint32_t reserved;
 } bounce_region_info;
 
 /* Describes region `index`; -EINVAL when there is none. */
 BOUNCE_API int bounce_pool_region(bounce_pool *pool, uint32_t index, bounce_region_info *info);
 
+/* Nothing new is handed out of region `index`, any region; what is out of it goes on, and is given back as ever. The
+ * region is empty when its used_bytes are 0. There is no way back but removal. -EINVAL: no such region, or removed.
+ * Thread-safe; may wait for another thread that grows or shrinks the pool. System calls: membarrier. */
+BOUNCE_API int bounce_pool_drain_region(bounce_pool *pool, uint32_t index);
+
+/* Takes the memory of a drained, empty region away: unshares it chunk by chunk, unmaps and closes it. Its addresses stay
+ * reserved and its private tables stay, so a token that was given back before is an error for ever, and no address of it
+ * comes to mean something else. -EBUSY, and nothing happens: it is not drained, it is not empty, or a back-end sees it
+ * (bounce_frontend_sync_regions() takes it away). -EINVAL: no such region, or removed. A hook's error: it is removed, but
+ * for a chunk that stays mapped for ever. -ENOMEM: call it again. A mapping of the caller's is only unshared; it is the
+ * caller's own again. Thread-safe, while others map and unmap. System calls: fallocate, mmap, close, membarrier; those of
+ * the unshare hook. */
+BOUNCE_API int bounce_pool_remove_region(bounce_pool *pool, uint32_t index);
+
+/* Does what is due: shares the next chunks of a region that came; or adds a region, when less than the low watermark is
+ * free or a request failed that growing would have served; or shrinks: drains the newest grown region when more than the
+ * high watermark has been free for shrink_delay_ms (as far as these calls saw) and at least the low watermark would be
+ * left, and removes it once it is empty. Each call does one step: one region, or 8 chunks of 2 MiB. 1: there is more to
+ * do now, call again; 0: there is not; -errno: a step failed and the rest goes on with the next call (-ENOMEM; a hook's
+ * error names the chunk, which is left out). Nothing to do on a pool without limit_bytes.
+ *
+ * To be called when bounce_pool_event_fd() is readable and, if the pool is to shrink, now and then (every shrink_delay_ms
+ * is enough). As long as it is called in time, no request fails that fits the limit while less than the low watermark is
+ * allocated between the event and the end of its service. Sizes are geometric: each region doubles the pool (and is as
+ * large as a request that failed), so that 32 regions reach any limit.
+ *
+ * While the pool is lent to a vhost-user back-end, regions are used once bounce_frontend_sync_regions() has shown them,
+ * and removed once it has taken them away: call that, in the front-end's thread, after each round of service (it does
+ * nothing when there is nothing to do). The pool does not grow beyond the memory slots that the back-end has.
+ *
+ * Thread-safe, while others map and unmap. Blocks for as long as its step takes, and while another thread adds or removes
+ * regions. System calls: read (of the eventfd), memfd_create, ftruncate, fcntl, mmap, mprotect, madvise, munmap,
+ * fallocate, mremap, close, membarrier; what malloc does; with a NUMA node, what hwloc does; those of the hooks. */
+BOUNCE_API int bounce_pool_service(bounce_pool *pool);
+
+/* An eventfd of the pool that becomes readable (POLLIN) when service is wanted: less than the low watermark is free, or a
+ * request failed for which the pool could grow. Poll it, do not read it: bounce_pool_service() does. The allocation that
+ * notices writes to it, one write(2) between two calls of bounce_pool_service(). Belongs to the pool and lives as long.
+ * -ENOTSUP: the pool has no limit_bytes. */
+BOUNCE_API int bounce_pool_event_fd(bounce_pool *pool);
+
 /* Replaces the memory of every region by fresh, zeroed memory at the same addresses (HVA and GPA). Whoever still maps
  * the old memory sees only that. Tokens stay good for giving their slots back, but unmapping a from_device mapping of
  * before copies nothing and returns -ESTALE (the slot is free all the same). -ENOTSUP when a region was handed in by
- * the caller; -EBUSY while the pool is lent to a back-end. Rings end with -ESTALE and must be aborted and reset. Safe
- * against concurrent map and unmap. */
+ * the caller or the pool has share hooks; -EBUSY while the pool is lent to a back-end. Rings end with -ESTALE and must
+ * be aborted and reset. Safe against concurrent map and unmap. */
 BOUNCE_API int bounce_pool_renew(bounce_pool *pool);
 
 typedef struct bounce_pool_stats {
@@ -203,8 +288,10 @@ typedef struct bounce_pool_stats {
     uint64_t maps;               /* mappings ever made */
     uint64_t full;               /* requests that failed with -ENOSPC */
     uint64_t violations;         /* by devices of this pool */
-    uint32_t regions;
+    uint32_t regions;            /* indexes, those of removed regions included */
     uint32_t reserved;
+    uint64_t grows;              /* regions that came by growing */
+    uint64_t shrinks;            /* regions that went by shrinking */
 } bounce_pool_stats;
 
 /* A snapshot; the figures of one snapshot may be some operations apart from each other. Thread-safe. */
@@ -225,6 +312,33 @@ enum {
     BOUNCE_DEVICE_NUMA_POLICY = 1u << 1
 };
 
+/* How content is copied into slots (copies back are always ordinary ones). */
+enum bounce_copy_policy {
+    /* What suits the device, found out while it works; see bounce_reuse_policy. */
+    BOUNCE_COPY_AUTO = 0,
+    /* Through the caches: best when the device runs on this core or a near one, or its DMA does not touch caches. */
+    BOUNCE_COPY_MEMCPY = 1,
+    /* Past the caches, from 512 bytes on: best when the device runs on a far core. An ordinary copy on processors other
+     * than x86-64. What was mapped is visible to the device when the mapping call returns, or, in a ring, before
+     * bounce_ring_publish() shows the request. */
+    BOUNCE_COPY_NONTEMPORAL = 2
+};
+
+/* Which free slot a mapping gets. */
+enum bounce_reuse_policy {
+    /* Both policies are chosen together: a few thousand mappings after creation and rarely after that (less than 1 % of
+     * the mappings) the library tries the choices that the options leave open, times them by the processor's counter, and
+     * keeps the one that is clearly better; the others cost what they cost meanwhile. Without a choice left open there is
+     * no trial, no clock is read, and what happens depends on the calls alone. */
+    BOUNCE_REUSE_AUTO = 0,
+    /* The one given back last: best when the device does not touch it from another core's cache. */
+    BOUNCE_REUSE_LIFO = 1,
+    /* In turn, within reuse_window_bytes of slots: best for a device on another core that shares a cache. */
+    BOUNCE_REUSE_WINDOW = 2,
+    /* In turn, over the whole pool. */
+    BOUNCE_REUSE_FIFO = 3
+};
+
 typedef struct bounce_device_options {
     size_t size;                 /* sizeof(bounce_device_options) */
     const char *name;            /* at most 63 bytes; NULL = "device" */
@@ -233,6 +347,9 @@ typedef struct bounce_device_options {
     uint64_t max_segment_bytes;  /* longest single mapping; 0 = no limit */
     uint32_t flags;              /* BOUNCE_DEVICE_* */
     uint32_t reserved;
+    uint32_t copy_policy;        /* enum bounce_copy_policy */
+    uint32_t reuse_policy;       /* enum bounce_reuse_policy */
+    uint64_t reuse_window_bytes; /* with AUTO and WINDOW: 4096 to 1/8 of the pool; 0 = 2 MiB, or 1/8 when that is less */
     uint32_t node;               /* NUMA node (operating system index), with BOUNCE_DEVICE_NODE */
     uint32_t numa_policy;        /* enum bounce_numa_policy, with BOUNCE_DEVICE_NUMA_POLICY */
 } bounce_device_options;
@@ -265,11 +382,12 @@ typedef struct bounce_mapping {
     void *slot;     /* where the bytes are in the pool: not to be touched between map and unmap but through sync */
     uint32_t device;
     uint32_t epoch;
-    uint32_t flags;
+    uint8_t region;
     uint8_t generation;
+    uint16_t index;
+    uint16_t flags;
     uint8_t direction;
     uint8_t state;
-    uint8_t region;
 } bounce_mapping;
 
 /* Maps bytes > 0 at buf. to_device and bidirectional copy in, from_device copies nothing in (but see PRESERVE; what the
@@ -325,11 +443,12 @@ typedef struct bounce_block {
     uint64_t bytes; /* as asked for */
     uint32_t device;
     uint32_t epoch;
+    uint8_t region;
     uint8_t generation;
+    uint16_t index;
     uint8_t kind;
     uint8_t state;
-    uint8_t region;
-    uint32_t reserved;
+    uint16_t reserved;
 } bounce_block;
 
 /* Coherent memory: zeroed, both sides see it at once (rings, control blocks). align: power of two up to 2 MiB; 0 = 64.
@@ -520,8 +639,10 @@ BOUNCE_API int bounce_frontend_wait(bounce_frontend *frontend, uint32_t queue, u
  * without waiting; for pollers to call now and then, from any thread. */
 BOUNCE_API int bounce_frontend_check(bounce_frontend *frontend);
 
-/* Shows the back-end regions that were added to the pool since; from then on they are used. -ENOTSUP when it cannot take
- * more; -EINVAL when a region may not be shown (as in connecting). */
+/* Shows the back-end regions that were added to the pool since; from then on they are used. Takes away those that are
+ * drained and empty (VHOST_USER_REM_MEM_REG, where memory slots are negotiated; else they stay until it disconnects), so
+ * that they can be removed. -ENOTSUP when it cannot take more; -EINVAL when a region may not be shown (as in connecting).
+ */
 BOUNCE_API int bounce_frontend_sync_regions(bounce_frontend *frontend);
 
 /* After -ECONNRESET, -EPROTO or -ETIMEDOUT, or to begin anew: asks a back-end that is still there to stop its queues (and

@@ -333,12 +333,27 @@ private:
     }
 };
 
+enum class CopyPolicy : std::uint32_t {
+    kAuto = BOUNCE_COPY_AUTO,
+    kMemcpy = BOUNCE_COPY_MEMCPY,
+    kNonTemporal = BOUNCE_COPY_NONTEMPORAL,
+};
+enum class ReusePolicy : std::uint32_t {
+    kAuto = BOUNCE_REUSE_AUTO,
+    kLifo = BOUNCE_REUSE_LIFO,
+    kWindow = BOUNCE_REUSE_WINDOW,
+    kFifo = BOUNCE_REUSE_FIFO,
+};
+
 struct DeviceOptions {
     const char* name = nullptr;
     std::uint64_t dma_mask = 0;
     std::uint64_t coherent_dma_mask = 0;
     std::uint64_t max_segment_bytes = 0;
     std::uint32_t flags = 0;  // BOUNCE_DEVICE_*
+    CopyPolicy copy_policy = CopyPolicy::kAuto;
+    ReusePolicy reuse_policy = ReusePolicy::kAuto;
+    std::uint64_t reuse_window_bytes = 0;
     std::uint32_t node = 0;
     bounce_numa_policy numa_policy = BOUNCE_NUMA_LOCAL;
 };
@@ -425,6 +440,7 @@ inline bounce_frontend_options frontend_options(const char* socket_path) noexcep
 
 using LogHandler = std::function<void(int level, std::string_view line)>;
 using ViolationHandler = std::function<void(const bounce_violation& violation)>;
+using ShareHandler = std::function<int(std::uint64_t gpa, std::span<std::byte> memory)>;
 
 struct RegionOptions {
     std::uint64_t bytes = 0;
@@ -457,6 +473,16 @@ struct PoolOptions {
     LogHandler log = {};
     ViolationHandler violation = {};
     std::uint32_t flags = 0;  // BOUNCE_POOL_*
+    // Growing and shrinking, as in bounce_pool_options.
+    std::uint64_t limit_bytes = 0;
+    std::uint64_t low_watermark = 0;
+    std::uint64_t high_watermark = 0;
+    std::uint64_t growth_base_gpa = 0;
+    std::chrono::milliseconds shrink_delay{0};  // up to UINT32_MAX
+    // Conversions, both or none: 0 or -errno. Called under the pool's lock; they must not throw.
+    ShareHandler share = {};
+    ShareHandler unshare = {};
+    std::uint32_t share_granule = 0;
     bounce_numa_policy numa_policy = BOUNCE_NUMA_LOCAL;
 };
 
@@ -464,17 +490,27 @@ class Pool {
 public:
     [[nodiscard]] static Result<Pool> create(PoolOptions options) noexcept {
         std::unique_ptr<Handlers> handlers(new (std::nothrow)
-                                               Handlers{std::move(options.log), std::move(options.violation)});
+                                               Handlers{std::move(options.log), std::move(options.violation),
+                                                        std::move(options.share), std::move(options.unshare)});
         if (handlers == nullptr) return Error(ENOMEM);
         bounce_pool_options raw{};
         raw.size = sizeof raw;
         raw.name = options.name;
         raw.region = options.region.raw();
-        raw.flags = options.flags;
-        raw.numa_policy = options.numa_policy;
         if (handlers->log) raw.log = log_line;
         if (handlers->violation) raw.violation = report;
-        raw.log_user = raw.violation_user = handlers.get();
+        raw.log_user = raw.violation_user = raw.share_user = handlers.get();
+        raw.flags = options.flags;
+        raw.limit_bytes = options.limit_bytes;
+        raw.low_watermark = options.low_watermark;
+        raw.high_watermark = options.high_watermark;
+        raw.growth_base_gpa = options.growth_base_gpa;
+        const auto delay = options.shrink_delay.count();
+        raw.shrink_delay_ms = delay < 0 ? 0 : delay < UINT32_MAX ? static_cast<std::uint32_t>(delay) : UINT32_MAX;
+        if (handlers->share) raw.share = share;
+        if (handlers->unshare) raw.unshare = unshare;
+        raw.share_granule = options.share_granule;
+        raw.numa_policy = options.numa_policy;
         bounce_pool* pool = nullptr;
         if (const int status = bounce_pool_create(&raw, &pool); status < 0) return Error(-status);
         return Pool(pool, std::move(handlers));
@@ -507,6 +543,16 @@ public:
         return stats;
     }
     Result<void> renew() noexcept { return detail::checked(bounce_pool_renew(handle())); }
+    Result<void> drain_region(std::uint32_t index) noexcept {
+        return detail::checked(bounce_pool_drain_region(handle(), index));
+    }
+    Result<void> remove_region(std::uint32_t index) noexcept {
+        return detail::checked(bounce_pool_remove_region(handle(), index));
+    }
+    /// True: there is more to do now.
+    Result<bool> service() noexcept { return detail::counted<bool>(bounce_pool_service(handle())); }
+    /// The pool's; to be polled.
+    [[nodiscard]] Result<int> event_fd() const noexcept { return detail::counted<int>(bounce_pool_event_fd(handle())); }
     [[nodiscard]] Result<void*> gpa_to_hva(std::uint64_t gpa, std::size_t bytes) const noexcept {
         void* hva = nullptr;
         if (const int status = bounce_pool_gpa_to_hva(handle(), gpa, bytes, &hva); status < 0) return Error(-status);
@@ -526,6 +572,9 @@ public:
         raw.coherent_dma_mask = options.coherent_dma_mask;
         raw.max_segment_bytes = options.max_segment_bytes;
         raw.flags = options.flags;
+        raw.copy_policy = static_cast<std::uint32_t>(options.copy_policy);
+        raw.reuse_policy = static_cast<std::uint32_t>(options.reuse_policy);
+        raw.reuse_window_bytes = options.reuse_window_bytes;
         raw.node = options.node;
         raw.numa_policy = options.numa_policy;
         bounce_device* device = nullptr;
@@ -544,7 +593,15 @@ private:
     struct Handlers {
         LogHandler log;
         ViolationHandler violation;
+        ShareHandler share;
+        ShareHandler unshare;
     };
+    static int share(void* user, std::uint64_t gpa, void* hva, std::uint64_t bytes) noexcept {
+        return static_cast<Handlers*>(user)->share(gpa, {static_cast<std::byte*>(hva), bytes});
+    }
+    static int unshare(void* user, std::uint64_t gpa, void* hva, std::uint64_t bytes) noexcept {
+        return static_cast<Handlers*>(user)->unshare(gpa, {static_cast<std::byte*>(hva), bytes});
+    }
     static void log_line(void* user, int level, const char* line) noexcept {
         static_cast<Handlers*>(user)->log(level, line);
     }

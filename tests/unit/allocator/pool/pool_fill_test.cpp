@@ -72,7 +72,10 @@ TEST(PoolFill, FullThenFreeThenFullAgain) {
         }
         give_back(*pool, slots, random);
         slots = fill(*pool, bytes);
-        EXPECT_EQ(slots.size(), first) << bytes;
+        // But for what contexts kept, scattered, while it was filled: at most 1/64 of the pool.
+        EXPECT_NEAR(static_cast<double>(slots.size()), static_cast<double>(first),
+                    static_cast<double>(8 * kMiB / 64 / bytes + 1))
+            << bytes;
         give_back(*pool, slots, random);
     }
 }
@@ -92,15 +95,12 @@ TEST(PoolFill, ALargerSlotOrARunIsBetterThanFailure) {
 
 TEST(PoolFill, ALargerSlotOfALiveSlabIsUsed) {
     const auto pool = make_pool(64 * kKiB);
-    // A slab of three pages with eight slots, of which two stay free; the rest of the pool goes to runs.
-    std::vector<Slot> slots;
-    for (int i = 0; i < 6; ++i) {
-        auto slot = pool->alloc(request_of(1536));
-        ASSERT_TRUE(slot);
-        slots.push_back(*slot);
+    // Two slots of two slabs become free, the others keep the slabs alive; there is no page left for a smaller slot.
+    auto slots = fill(*pool, 1536);
+    for (const std::size_t i : {std::size_t{2}, std::size_t{0}}) {
+        ASSERT_TRUE(pool->free(slots[i], kStreaming));
+        slots.erase(slots.begin() + static_cast<std::ptrdiff_t>(i));
     }
-    auto rest = pool->alloc(request_of(13 * 4096));
-    ASSERT_TRUE(rest) << last_error();
     for (int i = 0; i < 2; ++i) {
         auto slot = pool->alloc(request_of(64, 64));
         ASSERT_TRUE(slot) << last_error();
@@ -177,9 +177,9 @@ TEST(PoolFill, MixedSizesFillAsMuchAsPromised) {
     const double four = fill_of(4 * kMiB, 0, draw_any);
     std::printf("fill: 4K/64K/256K of 64 MiB %.3f, 64 B to 64 KiB of 8 MiB %.3f, of 4 MiB %.3f\n", blocks, eight, four);
     std::fflush(stdout);  // a forked child would print it again
-    EXPECT_GE(blocks, 0.97);
-    EXPECT_GE(eight, 0.85);
-    EXPECT_GE(four, 0.83);
+    EXPECT_GE(blocks, 0.98);
+    EXPECT_GE(eight, 0.91);
+    EXPECT_GE(four, 0.91);
 }
 
 TEST(PoolFill, ChurnDoesNotFragmentItAway) {
@@ -189,9 +189,9 @@ TEST(PoolFill, ChurnDoesNotFragmentItAway) {
     std::printf("after churn: 4K/64K/256K of 64 MiB %.3f, 64 B to 64 KiB of 8 MiB %.3f, of 4 MiB %.3f\n", blocks, eight,
                 four);
     std::fflush(stdout);
-    EXPECT_GE(blocks, 0.95);
-    EXPECT_GE(eight, 0.78);
-    EXPECT_GE(four, 0.75);
+    EXPECT_GE(blocks, 0.98);
+    EXPECT_GE(eight, 0.87);
+    EXPECT_GE(four, 0.86);
 }
 
 }  // namespace

@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "allocator/pool/pool.hpp"
+#include "allocator/pool/pool_fast.hpp"
 
 namespace bounce {
 

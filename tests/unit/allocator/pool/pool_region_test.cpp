@@ -62,7 +62,7 @@ TEST(PoolRegion, ThereAreAtMost64) {
         slots.push_back(*slot);
     }
     EXPECT_EQ(slots.size(), Pool::kMaxRegions * 16);
-    EXPECT_EQ(slots.back().region, RegionId{63});
+    EXPECT_EQ(slots.back().region(), RegionId{63});
     for (const Slot& slot : slots) ASSERT_TRUE(pool->free(slot, kStreaming));
     EXPECT_EQ(pool->alloc(request_of(64 * kKiB + 1)).code(), E2BIG);
 }
@@ -72,7 +72,7 @@ TEST(PoolRegion, ALargeRequestGoesWhereItFits) {
     ASSERT_TRUE(pool->add_region(region_config(16 * kMiB, kGiB)));
     auto slot = pool->alloc(request_of(10 * kMiB));
     ASSERT_TRUE(slot) << last_error();
-    EXPECT_EQ(slot->region, RegionId{1});
+    EXPECT_EQ(slot->region(), RegionId{1});
     ASSERT_TRUE(pool->free(*slot, kStreaming));
 }
 

@@ -65,6 +65,33 @@ TEST(Pool, BadRequestsAreRefused) {
     EXPECT_EQ(pool->stats().full, 0U);
 }
 
+TEST(Pool, ABoundaryIsNotCrossed) {
+    const auto pool = make_pool(kMiB, 4 * kGiB - kMiB / 2);
+    AllocRequest request = request_of(100);
+    request.boundary = 64;
+    EXPECT_EQ(pool->alloc(request).code(), EINVAL);
+    request.boundary = 384;
+    EXPECT_EQ(pool->alloc(request).code(), EINVAL);
+    // Half of the pool lies below 4 GiB.
+    request = request_of(300 * kKiB);
+    request.boundary = 4 * kGiB;
+    std::vector<Slot> slots;
+    for (int i = 0; i < 2; ++i) {
+        auto slot = pool->alloc(request);
+        ASSERT_TRUE(slot) << last_error();
+        slots.push_back(*slot);
+    }
+    EXPECT_EQ(pool->alloc(request).code(), ENOSPC);
+    for (const Slot& slot : slots) {
+        EXPECT_EQ(slot.gpa.value / request.boundary, (slot.gpa.value + request.bytes - 1) / request.boundary);
+        EXPECT_TRUE(pool->free(slot, kStreaming));
+    }
+    request.bytes = 600 * kKiB;
+    EXPECT_EQ(pool->alloc(request).code(), E2BIG);
+    request.boundary = 0;
+    EXPECT_TRUE(pool->alloc(request));
+}
+
 TEST(Pool, AMaskLeavesOutWhatLiesAbove) {
     // 1 MiB below 4 GiB, 1 MiB above, in one region; and a second one far above.
     const auto pool = make_pool(2 * kMiB, 4 * kGiB - kMiB);
@@ -127,7 +154,7 @@ TEST(Pool, FreeErrorsAreDistinctAndChangeNothing) {
         wrong.gpa = Gpa{0};
         EXPECT_EQ(pool->free(wrong, SlotKind::kCoherent).code(), EFAULT);
         wrong = *slot;
-        wrong.region = RegionId{1};
+        wrong.region_number = 1;
         EXPECT_EQ(pool->free(wrong, SlotKind::kCoherent).code(), EFAULT);
         wrong = *slot;
         ++wrong.generation;
@@ -158,13 +185,14 @@ TEST(Pool, BeginFreeAlsoChecksAddressAndLength) {
         ASSERT_TRUE(slot);
         Slot wrong = *slot;
         wrong.hva += 64;
-        EXPECT_EQ(pool->begin_free(wrong, kStreaming, bytes).code(), EFAULT);
-        EXPECT_EQ(pool->begin_free(*slot, kStreaming, bytes + 1).code(), EFAULT);
+        Pool::Ending ending;
+        EXPECT_EQ(pool->begin_free(wrong, kStreaming, bytes, ending).code(), EFAULT);
+        EXPECT_EQ(pool->begin_free(*slot, kStreaming, bytes + 1, ending).code(), EFAULT);
         EXPECT_TRUE(pool->check(*slot, kStreaming, bytes));
-        ASSERT_TRUE(pool->begin_free(*slot, kStreaming, bytes));
-        EXPECT_EQ(pool->begin_free(*slot, kStreaming, bytes).code(), EALREADY);
+        ASSERT_TRUE(pool->begin_free(*slot, kStreaming, bytes, ending));
+        EXPECT_EQ(pool->begin_free(*slot, kStreaming, bytes, ending).code(), EALREADY);
         EXPECT_NE(pool->stats().used_bytes, 0U);
-        pool->finish_free(*slot);
+        pool->finish_free(ending);
         EXPECT_EQ(pool->stats().used_bytes, 0U);
     }
 }
@@ -250,10 +278,10 @@ TEST(Pool, RegionsThatComeWhileItIsLentAreNotUsed) {
     auto first = pool->alloc(request_of(kMiB));
     ASSERT_TRUE(first) << last_error();
     EXPECT_EQ(pool->alloc(request_of(64)).code(), ENOSPC) << last_error();
-    pool->use_regions(2);
+    pool->use_regions(3);
     auto second = pool->alloc(request_of(2 * kMiB));
     ASSERT_TRUE(second) << last_error();
-    EXPECT_EQ(second->region.value, 1U);
+    EXPECT_EQ(second->region().value, 1U);
     ASSERT_TRUE(pool->add_region(region_config(kMiB, 16 * kGiB))) << last_error();
     EXPECT_EQ(pool->usable_regions(), 2U);
     pool->take_back();
@@ -298,7 +326,7 @@ TEST(Pool, ForgetsItsOwnAlsoBesideImportedMemory) {
     ASSERT_TRUE(pool->add_region(imported)) << last_error();
     auto slot = pool->alloc(request_of(64));
     ASSERT_TRUE(slot);
-    ASSERT_EQ(slot->region.value, 0U);
+    ASSERT_EQ(slot->region().value, 0U);
     slot->hva[0] = std::byte{3};
     ASSERT_TRUE(pool->free(*slot, SlotKind::kStreaming));
     ASSERT_TRUE(pool->forget()) << last_error();

@@ -1,39 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-// The core on plain memory: no region, no mapping, only offsets.
-#include "allocator/slab/slab_core.hpp"
+#include "allocator/slab/slab_fast.hpp"
 
 #include <gtest/gtest.h>
 
 #include <cerrno>
 #include <vector>
 
+#include "tests/unit/allocator/slab/slab_core_fixture.hpp"
+
 namespace bounce {
 namespace {
-
-constexpr std::uint64_t kMiB = std::uint64_t{1} << 20;
-
-class Core {
-public:
-    Core(std::uint64_t base, std::uint64_t bytes)
-        : lines_(SlabTables::bytes_needed(Gpa{base}, bytes) / sizeof(Line) + 1),
-          bytes_(bytes),
-          core(Gpa{base}, bytes, lines_.data()->bytes, usage) {}
-
-    int alloc(std::uint64_t bytes, Placement& placement, std::uint64_t align = 1) {
-        return core.alloc({bytes, align, bytes_, 1}, placement);
-    }
-
-private:
-    struct alignas(kCacheLine) Line {
-        std::byte bytes[kCacheLine];
-    };
-    std::vector<Line> lines_;
-    std::uint64_t bytes_;
-
-public:
-    Usage usage;
-    SlabCore core;
-};
 
 TEST(SlabCore, TheSlotUsedLastComesBackFirst) {
     Core core(0, 4 * kMiB);
@@ -120,18 +96,15 @@ TEST(SlabCore, BeginFreeKeepsTheSlotOutOfReach) {
     for (Placement& slot : slots) ASSERT_EQ(core.alloc(4096, slot), 0);
     Placement other;
     ASSERT_EQ(core.alloc(4096, other), ENOSPC);
-    EXPECT_EQ(core.core.begin_free(slots[3], 1, 4097), EFAULT);
-    EXPECT_EQ(core.core.begin_free(slots[3], 2, 4096), EPERM);
-    ASSERT_EQ(core.core.begin_free(slots[3], 1, 4096), 0);
-    EXPECT_EQ(core.core.begin_free(slots[3], 1, 4096), EALREADY);
+    FoundSlot found;
+    EXPECT_EQ(core.core.begin_free(slots[3], 1, 4097, found), EFAULT);
+    EXPECT_EQ(core.core.begin_free(slots[3], 2, 4096, found), EPERM);
+    ASSERT_EQ(core.core.begin_free(slots[3], 1, 4096, found), 0);
+    EXPECT_EQ(core.core.begin_free(slots[3], 1, 4096, found), EALREADY);
     EXPECT_EQ(core.core.free(slots[3], 1), EALREADY);
     EXPECT_EQ(core.core.check(slots[3], 1, 0), EALREADY);
     ASSERT_EQ(core.alloc(4096, other), ENOSPC);
-    // Nobody finishes what was not begun.
-    core.core.finish_free(slots[4]);
-    EXPECT_EQ(core.core.check(slots[4], 1, 0), 0);
-    core.core.finish_free(slots[3]);
-    core.core.finish_free(slots[3]);
+    core.core.finish_free(found);
     ASSERT_EQ(core.alloc(4096, other), 0);
     EXPECT_EQ(other.offset, slots[3].offset);
     EXPECT_EQ(core.alloc(4096, other), ENOSPC);
@@ -149,7 +122,6 @@ TEST(SlabCore, UsageIsExact) {
     ASSERT_EQ(core.core.free(a, 1), 0);
     EXPECT_EQ(core.usage.bytes(), 0U);
     EXPECT_EQ(core.usage.most_bytes(), 104U + kMiB + 4096);
-    EXPECT_EQ(core.usage.allocs(1), 2U);
 }
 
 }  // namespace

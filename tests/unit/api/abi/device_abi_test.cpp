@@ -54,6 +54,42 @@ TEST_F(DeviceAbi, MasksAndLimitsAreThoseOfTheOptions) {
     EXPECT_EQ(bounce_device_destroy(device), 0);
 }
 
+TEST_F(DeviceAbi, PoliciesAreChecked) {
+    bounce_device* device = nullptr;
+    const auto expect_bad = [&](std::uint32_t copy, std::uint32_t reuse, std::uint64_t window, const char* text) {
+        auto options = device_options();
+        options.copy_policy = copy;
+        options.reuse_policy = reuse;
+        options.reuse_window_bytes = window;
+        expect_error(bounce_device_create(pool_, &options, &device), EINVAL, text);
+    };
+    expect_bad(3, 0, 0, "options.copy_policy is 3");
+    expect_bad(0, 4, 0, "options.reuse_policy is 4");
+    expect_bad(0, BOUNCE_REUSE_LIFO, 65536, "has no window");
+    expect_bad(0, BOUNCE_REUSE_FIFO, 65536, "has no window");
+    expect_bad(0, BOUNCE_REUSE_WINDOW, 4095, "4095, expected 4096");
+    expect_bad(0, BOUNCE_REUSE_AUTO, stats().bytes / 8 + 1, "1/8 of the pool");
+    for (std::uint32_t copy = 0; copy <= BOUNCE_COPY_NONTEMPORAL; ++copy) {
+        for (std::uint32_t reuse = 0; reuse <= BOUNCE_REUSE_FIFO; ++reuse) {
+            auto options = device_options();
+            options.copy_policy = copy;
+            options.reuse_policy = reuse;
+            if (reuse == BOUNCE_REUSE_WINDOW) options.reuse_window_bytes = stats().bytes / 8;
+            ASSERT_EQ(bounce_device_create(pool_, &options, &device), 0) << bounce_last_error();
+            EXPECT_EQ(bounce_device_destroy(device), 0);
+        }
+    }
+}
+
+TEST_F(DeviceAbi, AnOlderCallersOptionsEndBeforeThePolicies) {
+    auto options = device_options();
+    options.size = offsetof(bounce_device_options, copy_policy);
+    options.copy_policy = 77;  // not part of what was handed in
+    bounce_device* device = nullptr;
+    ASSERT_EQ(bounce_device_create(pool_, &options, &device), 0) << bounce_last_error();
+    EXPECT_EQ(bounce_device_destroy(device), 0);
+}
+
 TEST_F(DeviceAbi, NullArguments) {
     char byte = 0;
     bounce_mapping mapping{};

@@ -22,7 +22,7 @@ TEST(PoolOptions, AreChecked) {
     options.size = 16;
     expect_refused(options, EINVAL, "options.size");
     options = pool_options();
-    options.flags = 2;
+    options.flags = 1u << 31;
     expect_refused(options, EINVAL, "options.flags");
     options = pool_options();
     options.reserved = 1;
@@ -89,12 +89,15 @@ TEST(PoolOptions, AnImportedRegionStaysTheCallers) {
     options.region.fd_offset = 4096;
     expect_refused(options, EINVAL, "fd_offset");
     options.region.fd_offset = 0;
+    options.region.flags = BOUNCE_REGION_NODE;
+    options.region.node = 3;
     bounce_pool* pool = nullptr;
     ASSERT_EQ(bounce_pool_create(&options, &pool), 0) << bounce_last_error();
     bounce_region_info info;
     ASSERT_EQ(bounce_pool_region(pool, 0, &info), 0);
     EXPECT_EQ(info.hva, hva);
     EXPECT_EQ(info.imported, 1u);
+    EXPECT_EQ(info.node, 3);  // as the caller says
     EXPECT_EQ(info.fd, -1);
     expect_error(bounce_pool_renew(pool), ENOTSUP);
     EXPECT_EQ(bounce_pool_destroy(pool), 0);
@@ -131,6 +134,7 @@ TEST_F(PoolAbi, RegionsAreDescribedAndTranslated) {
     EXPECT_EQ(info.page_bytes, 4096u);
     EXPECT_EQ(info.generation, 0u);
     EXPECT_EQ(info.imported, 0u);
+    EXPECT_EQ(info.node, -1);
     EXPECT_EQ(info.fd_offset, 0u);
     expect_error(bounce_pool_region(pool_, 1, &info), EINVAL, "region 1");
 

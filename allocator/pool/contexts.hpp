@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+// All contexts of a pool: where they are, who has which, and the budget of what they may keep together, 1/64 of the
+// pool. What is in them is the pool's business.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <span>
+
+#include "allocator/base/error.hpp"
+#include "allocator/base/membarrier.hpp"
+#include "allocator/base/private_memory.hpp"
+#include "allocator/pool/placement.hpp"
+#include "allocator/slab/context.hpp"
+
+namespace bounce {
+
+/// Who maps, and may keep slots: a device, or the pool's direct users. A context belongs to one group, so what is in it
+/// fits the group's limits.
+class ContextGroup {
+public:
+    explicit ContextGroup(std::uint64_t max_address = ~std::uint64_t{0}, const NumaRule& rule = {}) noexcept;
+
+    const std::uint64_t id;           // never 0, never used again
+    const std::uint64_t max_address;  // of the last byte of what its contexts keep
+    const NumaRule rule;
+    // Operations that went by no context, and those of contexts that were closed.
+    std::atomic<std::uint64_t> allocs{0};
+    std::atomic<std::uint64_t> frees{0};
+};
+
+class Contexts {
+public:
+    static constexpr std::uint32_t kMost = 1024;
+    static constexpr std::uint32_t kShareOfPool = 64;
+    static constexpr std::uint64_t kMostBytesOfClass = 128 << 10;
+
+    using Ops = MarkOps<StdAtomics>;
+    static constexpr std::uint32_t kFull = std::uint32_t{1} << 31;
+
+    /// ENOMEM.
+    static Result<Contexts> create() noexcept;
+    Contexts(Contexts&&) noexcept;
+    Contexts& operator=(Contexts&&) = delete;
+    ~Contexts() = default;
+
+    [[nodiscard, gnu::always_inline]] bool enter(Context& context) const noexcept {
+        return Ops::enter(context.mark, attention_);
+    }
+    /// Runs visit(context) on every context that is open, whose owner is outside and kept out, and that nobody else is
+    /// emptying; and then, before any owner is let in again, then(all of them?). `own` is the caller's, whose mark is
+    /// not asked. Where the kernel forbids the heavy barrier, the others empty theirs themselves, at their next
+    /// operation, and count as done: up to the budget may then be missed.
+    template <class Visit, class Then>
+    void visit_idle(const Context* own, Visit&& visit, Then&& then) noexcept;
+
+    /// Somebody found the pool full, nothing is in the contexts, and no slot came home since.
+    [[nodiscard]] bool full() const noexcept {
+        // F1: acquire, pairs with F2 in set_full().
+        return (attention_.load(std::memory_order_acquire) & kFull) != 0;
+    }
+    void set_full() noexcept { attention_.fetch_or(kFull, std::memory_order_release); }  // F2: pairs with F1
+    /// After a slot came home.
+    void clear_full() noexcept {
+        if (full()) attention_.fetch_and(~kFull, std::memory_order_acq_rel);
+    }
+    [[nodiscard]] bool attention() const noexcept { return attention_.load(std::memory_order_relaxed) != 0; }
+
+    /// A context of this group; nullptr when all are in use.
+    Context* open(ContextGroup& group, std::uint32_t thread) noexcept;
+    Context* find(const ContextGroup& group, std::uint32_t thread) noexcept;
+    /// An empty one, taken by the caller.
+    void close(Context& context) noexcept;
+    /// All that were ever open.
+    [[nodiscard]] std::span<Context> all() const noexcept {
+        return {contexts(), used_.load(std::memory_order_acquire)};
+    }
+
+    /// May the context keep so many bytes more? Within the budget, and within its share of it.
+    bool grant(Context& context, std::uint64_t bytes) noexcept;
+    void give_back(Context& context, std::uint64_t bytes) noexcept;
+    void set_pool_bytes(std::uint64_t bytes) noexcept;
+
+private:
+    explicit Contexts(PrivateMemory memory) noexcept : memory_(std::move(memory)) {}
+    [[nodiscard]] Context* contexts() const noexcept { return reinterpret_cast<Context*>(memory_.data()); }
+
+    PrivateMemory memory_;
+    // Read by every operation, written seldom: how many want the contexts empty, and kFull.
+    alignas(kCacheLine) std::atomic<std::uint32_t> attention_{0};
+    alignas(kCacheLine) std::atomic<std::uint32_t> used_{0};  // contexts that were ever open, from the first
+    std::atomic<std::uint32_t> open_{0};
+    std::atomic<std::uint64_t> budget_{0};
+    std::atomic<std::uint64_t> granted_{0};
+};
+
+template <class Visit, class Then>
+void Contexts::visit_idle(const Context* own, Visit&& visit, Then&& then) noexcept {
+    Ops::begin_attention(attention_);
+    bool all_of_them = true;
+    const bool others = heavy_barrier();
+    for (Context& context : all()) {
+        if (context.group_id.load(std::memory_order_acquire) == 0) continue;
+        if (!others && &context != own) continue;
+        // Most owners that are inside are on their way out.
+        for (int i = 0; i < 200 && &context != own && !Ops::idle(context.mark); ++i) relax();
+        const bool quiet = &context == own || Ops::idle(context.mark);
+        if (!quiet || !Ops::take(context.taken)) {
+            all_of_them = false;
+            continue;
+        }
+        visit(context);
+        Ops::give_up(context.taken);
+    }
+    then(all_of_them);
+    Ops::end_attention(attention_);
+}
+
+}  // namespace bounce

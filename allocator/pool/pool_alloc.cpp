@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+// Straight from home and to home, and between home and the contexts.
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <optional>
+
+#include "allocator/base/bits.hpp"
+#include "allocator/pool/pool_fast.hpp"
+
+namespace bounce {
+SlabCore::Request Pool::request_of(const AllocRequest& request, const Region& region) noexcept {
+    std::uint64_t end = region.bytes();
+    const std::uint64_t base = region.base().value;
+    if (request.max_address - base < end - 1) end = request.max_address - base + 1;
+    if (request.max_address < base) end = 0;
+    return {request.bytes, request.align, end, static_cast<unsigned>(request.kind), request.boundary};
+}
+
+Result<Slot> Pool::alloc(const AllocRequest& request) noexcept {
+    const auto kind = static_cast<unsigned>(request.kind);
+    if (request.bytes == 0 || !is_power_of_two(request.align) || request.align > kChunkBytes || kind - 1 > 2)
+        [[unlikely]] {
+        return fail(EINVAL, "%llu bytes aligned to %llu of kind %llu, expected > 0, a power of two up to 2 MiB, 1 to 3",
+                    request.bytes, request.align, kind);
+    }
+    if (request.boundary != 0 && (!is_power_of_two(request.boundary) || request.boundary < request.bytes)) {
+        return fail(EINVAL, "%llu bytes within a boundary of %llu, expected 0 or a power of two that is not less",
+                    request.bytes, request.boundary);
+    }
+    const auto taken = [](const Result<void>& result, const Slot& slot) {
+        return result ? Result<Slot>(slot) : Result<Slot>(result.error());
+    };
+    Slot slot;
+    const bool plain = request.align <= SlabCore::kNaturalAlign && request.max_address == ~std::uint64_t{0} &&
+                       request.boundary == 0 && request.kind == SlotKind::kStreaming &&
+                       (request.rule == direct_.rule || !nodes_.matter(request.rule));
+    if (plain) [[likely]]
+        return taken(alloc(direct_, context(direct_), request.bytes, slot), slot);
+    auto home = alloc_home(request, nullptr, slot);
+    if (home && request.kind == SlotKind::kStreaming) direct_.allocs.fetch_add(1, std::memory_order_relaxed);
+    return taken(home, slot);
+}
+
+Result<void> Pool::alloc_slow(ContextGroup& group, Context* context, std::uint64_t bytes, Slot& slot) noexcept {
+    if (bytes == 0) return fail(EINVAL, "an allocation of 0 bytes");
+    if (context != nullptr) {
+        if (contexts_.attention()) [[unlikely]] {
+            heed_attention(*context);
+        } else if (follow_thread(group, *context) &&
+                   (bytes > kMaxSlotBytes ? take_run(*context, bytes, slot) : refill(group, *context, bytes, slot))) {
+            return {};
+        }
+    }
+    const auto home = alloc_home({.bytes = bytes, .max_address = group.max_address, .rule = group.rule}, context, slot);
+    if (home) group.allocs.fetch_add(1, std::memory_order_relaxed);
+    return home;
+}
+
+// Straight from the home of region `index`: 0, ENOSPC when it has none to give, or EOWNERDEAD.
+inline int Pool::take_from(std::uint32_t index, const AllocRequest& request, Slot& slot) noexcept {
+    Part& part = *parts_[index];
+    const SlabCore::Request wanted = request_of(request, part.region);
+    if (wanted.end < wanted.bytes) return ENOSPC;
+    Placement placement;
+    const int code = part.core.alloc(wanted, placement);
+    if (code != 0) return code;
+    slot = Slot{part.region.base() + placement.offset,
+                part.region.hva() + placement.offset,
+                part.region.epoch(),
+                static_cast<std::uint8_t>(index),
+                placement.generation,
+                placement.index};
+    counts_.allocs[static_cast<unsigned>(request.kind)].fetch_add(1, std::memory_order_relaxed);
+    return 0;
+}
+
+// From any region that is accepted, without the contexts.
+bool Pool::take_home(const AllocRequest& request, Slot& slot, Tried& tried) noexcept {
+    if (nodes_.matter(request.rule)) [[unlikely]]
+        return take_by_node(request, slot, tried);
+    tried = {};
+    for (RegionMask rest = accepted(); rest != 0; rest &= rest - 1) {
+        tried.code = take_from(static_cast<std::uint32_t>(std::countr_zero(rest)), request, slot);
+        if (tried.code == 0) return true;
+        if (tried.code == EOWNERDEAD) return false;
+    }
+    return false;
+}
+
+// The same, in the order of the request's rule.
+bool Pool::take_by_node(const AllocRequest& request, Slot& slot, Tried& tried) noexcept {
+    const NumaRule& rule = request.rule;
+    const NodeId thread = nodes_.of_thread();
+    const RegionMask accepts = accepted();  // before regions(): its regions are among those
+    const RegionOrder order = nodes_.order(regions(), rule, thread);
+    tried = {ENOSPC, order.allowed(), home_node(rule, thread)};
+    const bool turns = rule.policy == NumaPolicy::kInterleave;
+    for (const std::uint8_t i : order.sequence(turns ? turn_.fetch_add(1, std::memory_order_relaxed) : 0)) {
+        if ((accepts >> i & 1) == 0) continue;
+        tried.code = take_from(i, request, slot);
+        if (tried.code == 0) return true;
+        if (tried.code == EOWNERDEAD) return false;
+    }
+    return false;
+}
+
+// What contexts keep comes home before anybody is told that the pool is full. They have nothing, and get nothing, from
+// the time that is found out until something comes home.
+bool Pool::take_last(const AllocRequest& request, const Context* own, Slot& slot, Tried& tried) noexcept {
+    bool taken = take_home(request, slot, tried);
+    for (int tries = 0; tries < 3 && !taken && tried.code == ENOSPC && !contexts_.full(); ++tries) {
+        contexts_.visit_idle(
+            own, [this](Context& context) { empty(context); },
+            [&](bool all_of_them) {
+                taken = take_home(request, slot, tried);
+                if (!taken && all_of_them) contexts_.set_full();
+            });
+    }
+    return taken;
+}
+
+Result<void> Pool::alloc_home(const AllocRequest& request, const Context* own, Slot& slot) noexcept {
+    Tried tried;
+    if (take_last(request, own, slot, tried)) {
+        note_pressure();
+        return {};
+    }
+    if (tried.code == EOWNERDEAD) return fail(EOWNERDEAD, kForked);
+    return grow_or_fail(request, own, tried, slot);
+}
+
+bool Pool::take_run(Context& context, std::uint64_t bytes, Slot& slot) noexcept {
+    const std::uint64_t pages = div_up(bytes, kPageBytes);
+    KeptRun& kept = context.run_of(static_cast<std::uint32_t>(pages));
+    if (kept.pages.load(std::memory_order_relaxed) != pages || !contexts_.enter(context)) return false;
+    const bool mine = kept.pages.load(std::memory_order_relaxed) == pages;
+    if (mine) {
+        kept.pages.store(0, std::memory_order_relaxed);
+        fill(slot, kept.run);
+    }
+    Contexts::Ops::leave(context.mark);
+    return mine;
+}
+
+// Up to `want` slots of one region; one only where it is not a region whose slots the context may keep.
+std::uint32_t Pool::claim(const ContextGroup& group, const Context& context, std::uint32_t size_class,
+                          std::uint32_t want, CachedSlot* got) noexcept {
+    const RegionMask accepts = accepted();  // before regions(), as in take_by_node()
+    const auto from = [&](std::uint32_t i) -> std::uint32_t {
+        Part& part = *parts_[i];
+        if (part.region.base().value + (part.region.bytes() - 1) > group.max_address) return 0;
+        return part.core.claim(size_class, (context.accepts >> i & 1) != 0 ? want : 1, RegionId{i}, got);
+    };
+    std::uint32_t n = 0;
+    if (nodes_.matter(group.rule)) [[unlikely]] {
+        const RegionOrder order = nodes_.order(regions(), group.rule, context.node);
+        std::optional<NodeId> node;
+        for (const std::uint8_t i : order.sequence()) {
+            if ((accepts >> i & 1) == 0) continue;
+            // A region that has nothing at hand may still have room: only alloc_home() goes on to another node.
+            if (node.value_or(nodes_.node(i)) != nodes_.node(i)) break;
+            node = nodes_.node(i);
+            if ((n = from(i)) != 0) break;
+        }
+        return n;
+    }
+    for (RegionMask rest = accepts; rest != 0 && n == 0; rest &= rest - 1) {
+        n = from(static_cast<std::uint32_t>(std::countr_zero(rest)));
+    }
+    return n;
+}
+
+// Several slots come from home at once: one for the caller, the others for the next ones.
+bool Pool::refill(ContextGroup& group, Context& context, std::uint64_t bytes, Slot& slot) noexcept {
+    const std::uint32_t size_class = class_of(bytes);
+    SlotStack& stack = context.stacks[size_class];
+    if (!contexts_.enter(context)) return false;
+    raise_limit(context, size_class);
+    const std::uint32_t want = std::max<std::uint32_t>((stack.limit + 1U) / 2, 1);
+    Contexts::Ops::leave(context.mark);
+    CachedSlot got[SlotStack::kRoom];
+    std::uint32_t n = claim(group, context, size_class, want, got);
+    if (n == 0) return false;
+    note_pressure();
+    fill(slot, got[--n]);
+    std::uint32_t kept = 0;
+    if (contexts_.enter(context)) {
+        // A signal handler may have put some there meanwhile.
+        std::uint32_t at = stack.count.load(std::memory_order_relaxed);
+        while (kept < n && at < stack.limit) stack.slots[at++] = got[kept++];
+        stack.count.store(static_cast<std::uint16_t>(at), std::memory_order_relaxed);
+        // With the one that is handed out.
+        context.fetched.store(context.fetched.load(std::memory_order_relaxed) + kept + 1, std::memory_order_relaxed);
+        Contexts::Ops::leave(context.mark);
+    } else {
+        group.allocs.fetch_add(1, std::memory_order_relaxed);
+        counts_.allocs[1].fetch_add(1, std::memory_order_relaxed);
+    }
+    if (kept < n) give_home(size_class, got + kept, n - kept);
+    return true;
+}
+
+void Pool::finish_free_slow(ContextGroup& group, Context* context, Ending ending) noexcept {
+    if (context != nullptr && ending.kind == SlotKind::kStreaming) {
+        if (contexts_.attention()) [[unlikely]] {
+            heed_attention(*context);
+        } else if (follow_thread(group, *context) && (context->accepts >> ending.slot.region().value & 1) != 0 &&
+                   (ending.pages != 0
+                        ? keep_run(*context, ending)
+                        : make_room(*context, class_of_index(ending.slot.index())) && push(*context, ending))) {
+            return;
+        }
+    }
+    if (ending.kind == SlotKind::kStreaming) group.frees.fetch_add(1, std::memory_order_relaxed);
+    put_home(ending);
+}
+
+void Pool::put_home(Ending ending) noexcept {
+    counts_.frees[static_cast<unsigned>(ending.kind)].fetch_add(1, std::memory_order_relaxed);
+    give_home(class_of_index(ending.slot.index()), &ending.slot, 1);
+}
+
+void Pool::give_home(std::uint32_t size_class, const CachedSlot* slots, std::uint32_t count) noexcept {
+    for (std::uint32_t i = 0; i < count;) {
+        const RegionId region = slots[i].region();
+        const std::uint32_t first = i;
+        while (i < count && slots[i].region() == region) ++i;
+        parts_[region.value]->core.give_home(size_class, slots + first, i - first);
+    }
+    contexts_.clear_full();
+}
+
+bool Pool::keep_run(Context& context, Ending ending) noexcept {
+    const std::uint32_t pages = ending.pages;
+    KeptRun& kept = context.run_of(pages);
+    if (kept.pages.load(std::memory_order_relaxed) != 0 || !contexts_.enter(context)) return false;
+    bool keeps = kept.pages.load(std::memory_order_relaxed) == 0 &&
+                 ((context.accepts & accepted()) >> ending.slot.region().value & 1) != 0;
+    if (keeps && kept.granted < pages) {
+        keeps = contexts_.grant(context, std::uint64_t{pages - kept.granted} * kPageBytes);
+        if (keeps) kept.granted = pages;
+    }
+    if (keeps) {
+        kept.run = ending.slot;
+        kept.pages.store(pages, std::memory_order_relaxed);
+        bump(context.frees);
+    }
+    Contexts::Ops::leave(context.mark);
+    return keeps;
+}
+
+// The stack is full: it is given more room, or the older half goes home.
+bool Pool::make_room(Context& context, std::uint32_t size_class) noexcept {
+    SlotStack& stack = context.stacks[size_class];
+    CachedSlot old[SlotStack::kRoom];
+    std::uint32_t n = 0;
+    if (!contexts_.enter(context)) return false;
+    raise_limit(context, size_class);
+    std::uint32_t count = stack.count.load(std::memory_order_relaxed);
+    const bool room = stack.limit != 0;
+    if (count >= stack.limit && room) {
+        n = (count + 1) / 2;
+        std::copy_n(stack.slots.begin(), n, old);
+        std::copy(stack.slots.begin() + n, stack.slots.begin() + count, stack.slots.begin());
+        stack.count.store(static_cast<std::uint16_t>(count - n), std::memory_order_relaxed);
+        context.fetched.store(context.fetched.load(std::memory_order_relaxed) - n, std::memory_order_relaxed);
+    }
+    Contexts::Ops::leave(context.mark);
+    if (n != 0) give_home(size_class, old, n);
+    return room;
+}
+
+Error Pool::why_not(const AllocRequest& request, const Tried& tried) noexcept {
+    if (!alive()) return fail(EOWNERDEAD, kForked);
+    bool below_mask = growth_helps(request, tried.home);
+    bool ever = below_mask;
+    const bool strict = request.rule.policy == NumaPolicy::kStrict && tried.regions != ~RegionMask{0};
+    const RegionMask regions = usable() & tried.regions;
+    for (RegionMask rest = regions; rest != 0; rest &= rest - 1) {
+        const Part& part = *parts_[static_cast<std::size_t>(std::countr_zero(rest))];
+        SlabCore::Request wanted = request_of(request, part.region);
+        below_mask = below_mask || part.core.could_hold(wanted);
+        wanted.end = part.region.bytes();
+        ever = ever || part.core.could_hold(wanted);
+    }
+    if (!ever && strict && regions == 0) {
+        return fail(E2BIG, "%llu bytes at NUMA node %lld: the pool has no region there, and its policy is strict",
+                    request.bytes, static_cast<std::uint64_t>(tried.home.value));
+    }
+    if (!ever) {
+        return fail(E2BIG, "%llu bytes aligned to %llu: no region of the pool is large enough, even if empty",
+                    request.bytes, request.align);
+    }
+    if (!below_mask) {
+        return fail(ERANGE, "%llu bytes below 0x%llx: the pool has none there", request.bytes, request.max_address);
+    }
+    full_.fetch_add(1, std::memory_order_relaxed);
+    const std::uint64_t refused = refused_gpa_.load(std::memory_order_relaxed);
+    if (refused != kNoGpa) {
+        return fail(ENOSPC,
+                    strict ? "%llu bytes aligned to %llu: the pool is full at the node that it is strict about (%llu "
+                             "bytes are in use at all nodes), not all of it can be used: the first chunk that could "
+                             "not be had is that at GPA 0x%llx"
+                           : "%llu bytes aligned to %llu: the pool is full (%llu bytes are in use), not all of it can "
+                             "be used: the first chunk that could not be had is that at GPA 0x%llx",
+                    request.bytes, request.align, usage_.bytes(), refused);
+    }
+    return fail(ENOSPC,
+                strict ? "%llu bytes aligned to %llu: the pool is full at the node that it is strict about (%llu bytes "
+                         "are in use at all nodes)"
+                       : "%llu bytes aligned to %llu: the pool is full (%llu bytes are in use)",
+                request.bytes, request.align, usage_.bytes());
+}
+
+// The part that a token names, nullptr when the token cannot be asked about. In a forked child the part finds nothing
+// but zeroes and says so itself.
+Pool::Part* Pool::part_of(const Slot& slot, SlotKind kind) const noexcept {
+    if (slot.region_number >= regions() || static_cast<unsigned>(kind) - 1 > 2) return nullptr;
+    Part* const part = parts_[slot.region_number].get();
+    return slot.gpa - part->region.base() < part->region.bytes() ? part : nullptr;
+}
+
+Placement Pool::placement_of(const Part& part, const Slot& slot) noexcept {
+    return {slot.gpa - part.region.base(), slot.generation};
+}
+
+// By address only: for runs, and for what begin() did not like.
+Pool::Ending Pool::begin_slow(const Slot& slot, SlotKind kind, std::uint64_t bytes, bool with_hva) noexcept {
+    const auto refused = [](Error error) { return Ending{{}, static_cast<std::uint32_t>(error.code()), SlotKind{}}; };
+    Part* const part = part_of(slot, kind);
+    if (part == nullptr) return refused(no_part(slot, kind));
+    const Placement placement = placement_of(*part, slot);
+    if (with_hva && slot.hva != part->region.hva() + placement.offset) return refused(misplaced(slot));
+    FoundSlot found;
+    if (const int code = part->core.begin_free(placement, static_cast<unsigned>(kind), bytes, found); code != 0) {
+        return refused(refuse(code, slot));
+    }
+    return {CachedSlot(slot.region(), found.head, slot_index(found.size_class, found.slot),
+                       next_generation(slot.generation)),
+            found.run() ? static_cast<std::uint32_t>(found.bytes / kPageBytes) : 0, kind};
+}
+
+// Why part_of() found none.
+Error Pool::no_part(const Slot& slot, SlotKind kind) const noexcept {
+    if (!alive()) return fail(EOWNERDEAD, kForked);
+    if (static_cast<unsigned>(kind) - 1 > 2) {
+        return fail(EINVAL, "a slot of kind %llu, expected 1 to 3", static_cast<unsigned>(kind));
+    }
+    if (slot.region_number >= regions()) {
+        return fail(EFAULT, "region %llu, but the pool has %llu", slot.region_number, regions());
+    }
+    return fail(EFAULT, "GPA 0x%llx is not in region %llu", slot.gpa.value, slot.region_number);
+}
+
+Error Pool::refuse(int code, const Slot& slot) noexcept {
+    switch (code) {
+        case EALREADY: return fail(code, "the slot at GPA 0x%llx is free already", slot.gpa.value);
+        case ESTALE: return fail(code, "the slot at GPA 0x%llx is another by now, the token is stale", slot.gpa.value);
+        case EPERM: return fail(code, "the slot at GPA 0x%llx is of another kind", slot.gpa.value);
+        case EOWNERDEAD: return fail(code, kForked);
+        default:
+            return fail(code, "no slot begins at GPA 0x%llx, or it is shorter than the token says", slot.gpa.value);
+    }
+}
+
+Error Pool::misplaced(const Slot& slot) noexcept {
+    return fail(EFAULT, "a slot at address 0x%llx, which is not where GPA 0x%llx is",
+                reinterpret_cast<std::uintptr_t>(slot.hva), slot.gpa.value);
+}
+
+Result<void> Pool::free(const Slot& slot, SlotKind kind) noexcept {
+    if (static_cast<unsigned>(kind) - 1 > 2) return no_part(slot, kind);
+    const Ending begun = begin(slot, kind, 0, false);
+    if (begun.refused()) return Error(static_cast<int>(begun.pages));
+    finish_free(begun);
+    return {};
+}
+
+void Pool::finish_free(Ending ending) noexcept {
+    finish_free(direct_, context(direct_), ending);
+}
+
+}  // namespace bounce

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+// What one thread, or one queue, keeps of free slots: a stack for each size class and a few runs. The hot path of an
+// allocation and of a free is a pop or a push here.
+//
+// A context has one owner, who alone works with it, and works only between enter() and leave():
+//   mark       the owner is inside: written by the owner only
+//   attention  read by every owner, written seldom: somebody wants the contexts empty. While it is set, owners do not
+//              touch their stacks; frees go straight home
+// Who wants them empty sets attention, runs the heavy barrier (membarrier: every thread of the process has by then
+// passed a point between two instructions), and may then empty every context whose mark is 0: its owner, when it comes
+// back, sees attention. That is a store-load point on both sides, mark then attention here, attention then mark there;
+// the heavy barrier makes the light one of the owner, which is one for the compiler only, enough.
+// Several may do so at once; they keep each other out by `taken`. An owner that finds attention set empties its own
+// context in the same way, which does without the barrier.
+//
+// A thread that stops between enter() and leave() leaves its context as it is: what that holds counts as used. One that
+// stops with a context taken leaves attention set: all go on, straight home.
+//
+// A slot in a context has its bit taken (slot_ops.hpp) and kind 0 in its state: its slab stays as it is, and a stale
+// token for it finds it free.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+
+#include "allocator/base/types.hpp"
+#include "allocator/slab/size_class.hpp"
+#include "allocator/slab/slot_ops.hpp"
+
+namespace bounce {
+
+/// Which slot of which class, in 16 bits.
+constexpr std::uint16_t slot_index(std::uint32_t size_class, std::uint32_t slot) {
+    return static_cast<std::uint16_t>(size_class << 9 | slot);
+}
+constexpr std::uint32_t class_of_index(std::uint16_t index) {
+    return index >> 9U;
+}
+constexpr std::uint32_t slot_of_index(std::uint16_t index) {
+    return index & 511U;
+}
+
+/// A free slot, or the first page of a free run, in 8 bytes. The generation is the one that its next token will have.
+class CachedSlot {
+public:
+    constexpr CachedSlot() noexcept = default;
+    CachedSlot(RegionId region, std::uint32_t head, std::uint16_t index, std::uint8_t generation) noexcept
+        : packed_(std::uint64_t{head} << 32 | std::uint32_t{index} << 16 | std::uint32_t{generation} << 8 |
+                  static_cast<std::uint8_t>(region.value)) {}
+
+    [[nodiscard]] RegionId region() const noexcept { return RegionId{static_cast<std::uint8_t>(packed_)}; }
+    [[nodiscard]] std::uint32_t head() const noexcept { return static_cast<std::uint32_t>(packed_ >> 32); }
+    [[nodiscard]] std::uint16_t index() const noexcept { return static_cast<std::uint16_t>(packed_ >> 16); }
+    [[nodiscard]] std::uint32_t slot() const noexcept { return slot_of_index(index()); }
+    [[nodiscard]] std::uint8_t generation() const noexcept { return static_cast<std::uint8_t>(packed_ >> 8); }
+
+private:
+    std::uint64_t packed_ = 0;
+};
+static_assert(sizeof(CachedSlot) == 8);
+
+/// The mark and the attention word: a protocol of its own, so that a model can run it.
+template <class Policy>
+struct MarkOps {
+    using Word = typename Policy::template Atomic<std::uint32_t>;
+
+    /// False: go without the context. (The mark is set already when a signal handler comes in the middle of an
+    /// operation of the thread that it interrupts.)
+    [[gnu::always_inline]] static bool enter(Word& mark, const Word& attention) noexcept {
+        if (mark.load(std::memory_order_relaxed) != 0) return false;
+        // M1: relaxed, with the barrier behind it; pairs with the heavy barrier after T1.
+        mark.store(1, std::memory_order_relaxed);
+        Policy::light_barrier();
+        // M2: acquire, pairs with T2 in end_attention(): what others did with the context is done.
+        if (attention.load(std::memory_order_acquire) == 0) return true;
+        leave(mark);
+        return false;
+    }
+    [[gnu::always_inline]] static void leave(Word& mark) noexcept {
+        // M3: release, pairs with M4 in idle(): the owner is done with the stacks.
+        mark.store(0, std::memory_order_release);
+    }
+
+    /// The caller runs the heavy barrier next.
+    static void begin_attention(Word& attention) noexcept {
+        // T1: seq_cst, before the heavy barrier; pairs with M1 and M2 in enter().
+        attention.fetch_add(1, std::memory_order_seq_cst);
+    }
+    static void end_attention(Word& attention) noexcept {
+        // T2: release, pairs with M2 in enter().
+        attention.fetch_sub(1, std::memory_order_acq_rel);
+    }
+    /// After begin_attention() and the heavy barrier: is the owner outside, and will it stay there?
+    static bool idle(const Word& mark) noexcept {
+        // M4: pairs with M3 in leave().
+        return mark.load(std::memory_order_acquire) == 0;
+    }
+    static bool take(Word& taken) noexcept {
+        std::uint32_t expected = 0;
+        // T3: acquire, pairs with T4 in give_up(): one after another.
+        return taken.load(std::memory_order_relaxed) == 0 &&
+               taken.compare_exchange_strong(expected, 1, std::memory_order_acquire, std::memory_order_relaxed);
+    }
+    static void give_up(Word& taken) noexcept {
+        // T4: release, pairs with T3 in take().
+        taken.store(0, std::memory_order_release);
+    }
+};
+
+/// The free slots of one size class; the last in is the first out.
+struct alignas(kCacheLine) SlotStack {
+    static constexpr std::uint32_t kRoom = 63;
+
+    std::atomic<std::uint16_t> count{0};  // written as the entries are, read by statistics
+    std::uint16_t limit = 0;              // the budget for so many has been granted
+    std::array<CachedSlot, kRoom> slots;
+};
+static_assert(sizeof(SlotStack) == 8 * kCacheLine);
+
+/// A free run of a number of pages.
+struct KeptRun {
+    std::atomic<std::uint32_t> pages{0};  // 0: none
+    std::uint32_t granted = 0;            // the budget for so many pages has been granted
+    CachedSlot run;
+};
+
+class ContextGroup;  // allocator/pool/context_group.hpp
+
+/// In zeroed memory, and used as it is there.
+struct Context {
+    static constexpr std::uint32_t kRuns = 8;
+
+    alignas(kCacheLine) std::atomic<std::uint32_t> mark{0};
+    std::atomic<std::uint32_t> taken{0};
+    // Written by the owner only, inside; read by statistics.
+    std::atomic<std::uint64_t> frees{0};
+    std::atomic<std::uint64_t> fetched{0};  // slots that came from home, less those that went home
+    std::uint64_t accepts = 0;              // a bit for each region whose slots may stay here
+    std::uint64_t granted = 0;              // bytes of the pool's budget for contexts
+    // What `accepts` was made for.
+    std::uint32_t known_regions = 0;  // indexes that there were; 0: it was not made yet
+    NodeId node;                      // of the thread, where that matters
+    // Who it is for.
+    alignas(kCacheLine) std::atomic<std::uint64_t> group_id{0};  // 0: nobody
+    std::atomic<ContextGroup*> group{nullptr};
+    std::atomic<std::uint32_t> thread{0};  // number of the thread's record + 1; 0: somebody who passes it along
+    std::uint32_t refusals = 0;            // grants that were refused for want of budget, in a row
+    std::uint32_t victim = 0;              // size class that gives its grant back next
+    std::array<KeptRun, kRuns> runs;
+    std::array<SlotStack, kClasses> stacks;
+
+    [[nodiscard]] KeptRun& run_of(std::uint32_t pages) noexcept { return runs[pages % kRuns]; }
+};
+
+/// Adds without a locked instruction: for a word that one thread writes and others only read.
+inline void bump(std::atomic<std::uint64_t>& counter) noexcept {
+    counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+}
+
+}  // namespace bounce

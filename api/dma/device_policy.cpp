@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+// How a device comes to its policy: fixed by its options, or by trials among what they leave open. Nothing of this file
+// runs for a mapping but note_maps() now and then, except in a trial.
+#include <algorithm>
+#include <array>
+
+#include "api/dma/copy.hpp"
+#include "api/dma/device.hpp"
+#include "api/dma/ticks.hpp"
+
+namespace bounce {
+namespace {
+
+// Twice the L2 caches of today: slots that the device has left in its own are not rewritten, and all are still near.
+constexpr std::uint64_t kWindowBytes = 2u << 20;
+// More than a processor's share of its last cache: the slots come from memory again, and neither side waits for lines
+// in a far cache of the other. Over a small pool that is every slot.
+constexpr std::uint64_t kWideBytes = 64u << 20;
+constexpr std::uint64_t kSmallPool = 2 * kWideBytes;
+constexpr std::uint64_t kLeastWide = 16u << 20;  // below, nothing is driven out of a cache
+constexpr std::uint64_t kWindowPart = 8;
+
+/// The choices that the options leave open; the one to begin with comes first.
+class Arms {
+public:
+    Arms(const DeviceConfig& config, std::uint64_t pool_bytes) noexcept : config_(config), pool_bytes_(pool_bytes) {
+        if (config.copy == CopyPolicy::kAuto && config.reuse != ReusePolicy::kAuto) {
+            add(config.reuse, CopyPolicy::kMemcpy);
+            if (can_stream()) add(config.reuse, CopyPolicy::kNonTemporal);
+        } else if (config.reuse != ReusePolicy::kAuto) {
+            add(config.reuse, config.copy);
+        } else if (config.copy == CopyPolicy::kNonTemporal) {
+            add(ReusePolicy::kWindow, config.copy);
+            add_wide(config.copy);
+        } else {
+            add(ReusePolicy::kLifo, CopyPolicy::kMemcpy);
+            add(ReusePolicy::kWindow, CopyPolicy::kMemcpy);
+            add_wide(CopyPolicy::kMemcpy);
+            if (config.copy == CopyPolicy::kMemcpy || !can_stream()) return;
+            add(ReusePolicy::kWindow, CopyPolicy::kNonTemporal);
+            add_wide(CopyPolicy::kNonTemporal);
+        }
+    }
+    [[nodiscard]] std::span<const Choice> all() const noexcept { return {arms_.data(), n_}; }
+
+private:
+    void add(ReusePolicy reuse, CopyPolicy copy) noexcept {
+        std::uint64_t bytes = 0;
+        if (reuse == ReusePolicy::kFifo) bytes = pool_bytes_;
+        if (reuse == ReusePolicy::kWindow)
+            bytes = config_.reuse_window_bytes != 0 ? config_.reuse_window_bytes
+                                                    : std::min(kWindowBytes, pool_bytes_ / kWindowPart);
+        arms_[n_++] = {reuse, copy, bytes};
+    }
+    void add_wide(CopyPolicy copy) noexcept {
+        if (pool_bytes_ < kLeastWide) return;
+        if (pool_bytes_ <= kSmallPool) return add(ReusePolicy::kFifo, copy);
+        arms_[n_++] = {ReusePolicy::kWindow, copy, kWideBytes};
+    }
+
+    const DeviceConfig& config_;
+    std::uint64_t pool_bytes_;
+    std::array<Choice, Calibration::kMaxArms> arms_;
+    std::size_t n_ = 0;
+};
+
+}  // namespace
+
+std::uint64_t shared_bytes(const Pool& pool) noexcept {
+    std::uint64_t bytes = 0;
+    for (std::uint32_t i = 0; i < pool.regions(); ++i) bytes += pool.region(RegionId{i}).bytes();
+    return bytes;
+}
+
+void Device::init_policy(const DeviceConfig& config) noexcept {
+    const Arms arms(config, shared_bytes(pool_));
+    calibration_ = Calibration(arms.all());
+    calibrates_ = arms.all().size() > 1;
+    until_trial_.store(calibration_.pause(), std::memory_order_relaxed);  // M2
+    adopt_choice();
+}
+
+void Device::note_maps(std::uint64_t mappings) noexcept {
+    const std::uint64_t left = until_trial_.load(std::memory_order_relaxed);  // M2
+    if (left > mappings) return until_trial_.store(left - mappings, std::memory_order_relaxed);
+    if (!calibrating()) try_begin_trial();
+}
+
+void Device::try_begin_trial() noexcept {
+    if (busy_.exchange(true, std::memory_order_acquire)) return;  // M3
+    if (!calibration_.trying()) {
+        calibration_.begin();
+        adopt_choice();
+    }
+    busy_.store(false, std::memory_order_release);  // M4
+}
+
+/// True: streamed, and not fenced.
+bool Device::map_in_trial(std::uint32_t mode, std::byte* slot, const void* buf, std::size_t bytes, bool copies,
+                          std::uint64_t id) noexcept {
+    Calibration::Event event{.id = id, .bytes = bytes, .begin = ticks(), .copied = copies};
+    if (copies && (mode & kStreams) != 0 && bytes >= kStreamFrom) {
+        stream_to_slot(slot, buf, bytes);
+        fence_streams();  // its time counts
+    } else if (copies) {
+        copy_to_slot(slot, buf, bytes);
+    }
+    event.end = ticks();
+    event.copy_ticks = event.end - event.begin;
+    if (busy_.exchange(true, std::memory_order_acquire)) return false;  // M3
+    calibration_.mapped(event);
+    adopt_choice();
+    busy_.store(false, std::memory_order_release);  // M4
+    return false;
+}
+
+void Device::unmapped_in_trial(Calibration::Event event) noexcept {
+    event.end = ticks();
+    event.copy_ticks = event.end - event.begin;
+    if (busy_.exchange(true, std::memory_order_acquire)) return;  // M3
+    calibration_.unmapped(event);
+    adopt_choice();
+    busy_.store(false, std::memory_order_release);  // M4
+}
+
+void Device::adopt_choice() noexcept {
+    const Choice& choice = calibration_.choice();
+    const bool trying = calibration_.trying();
+    const std::uint32_t before = mode_.load(std::memory_order_relaxed);  // M1
+    const std::uint32_t mode = (choice.copy == CopyPolicy::kNonTemporal ? kStreams : 0) | (trying ? kTrial : 0) |
+                               static_cast<std::uint32_t>(choice.reuse) << kReuseShift;
+    if (before == mode && applied_ == choice) return;
+    if ((before & kTrial) != 0 && !trying) until_trial_.store(calibration_.pause(), std::memory_order_relaxed);  // M2
+    if (applied_ != choice || before == 0) apply_reuse(choice);
+    applied_ = choice;
+    mode_.store(mode, std::memory_order_relaxed);  // M1
+}
+
+void Device::apply_reuse(const Choice&) noexcept {
+    // The pool has one order so far.
+}
+
+CopyPolicy Device::copy_policy() const noexcept {
+    const bool streams = (mode_.load(std::memory_order_relaxed) & kStreams) != 0;  // M1
+    return streams ? CopyPolicy::kNonTemporal : CopyPolicy::kMemcpy;
+}
+
+ReusePolicy Device::reuse_policy() const noexcept {
+    return static_cast<ReusePolicy>(mode_.load(std::memory_order_relaxed) >> kReuseShift);  // M1
+}
+
+bool Device::calibrating() const noexcept {
+    return (mode_.load(std::memory_order_relaxed) & kTrial) != 0;  // M1
+}
+
+}  // namespace bounce

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+// A clock for comparing durations with each other: cheap, never a system call, of no particular unit.
+#pragma once
+
+#include <cstdint>
+
+#if defined(__x86_64__)
+#include <x86intrin.h>
+#elif !defined(__aarch64__)
+#include <time.h>
+#endif
+
+namespace bounce {
+
+/// In order: what stands before it is done, as far as this processor waits for it, and what stands behind has not
+/// begun.
+inline std::uint64_t ticks() noexcept {
+#if defined(__x86_64__)
+    _mm_mfence();
+    _mm_lfence();
+    const std::uint64_t now = __rdtsc();
+    _mm_lfence();
+    return now;
+#elif defined(__aarch64__)
+    std::uint64_t now = 0;
+    asm volatile("isb; mrs %0, cntvct_el0" : "=r"(now) : : "memory");
+    return now;
+#else
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC, &now);  // in the vDSO
+    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000u + static_cast<std::uint64_t>(now.tv_nsec);
+#endif
+}
+
+}  // namespace bounce
