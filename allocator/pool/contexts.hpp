@@ -24,8 +24,12 @@ public:
     const std::uint64_t id;           // never 0, never used again
     const std::uint64_t max_address;  // of the last byte of what its contexts keep
     const NumaRule rule;
+    // 0: the slot that was freed last is reused first. Else slots are reused in turn, over so many bytes of each class.
+    // Relaxed: what is kept already goes the way it came.
+    std::atomic<std::uint64_t> window{0};
+    std::atomic<std::uint32_t> push_base{0};  // kClasses when they are reused in turn: into which stacks frees go
     // Operations that went by no context, and those of contexts that were closed.
-    std::atomic<std::uint64_t> allocs{0};
+    alignas(kCacheLine) std::atomic<std::uint64_t> allocs{0};
     std::atomic<std::uint64_t> frees{0};
 };
 
@@ -34,6 +38,8 @@ public:
     static constexpr std::uint32_t kMost = 1024;
     static constexpr std::uint32_t kShareOfPool = 64;
     static constexpr std::uint64_t kMostBytesOfClass = 128 << 10;
+    // A context that was refused so often, though it has less than its share, makes all others give theirs up.
+    static constexpr std::uint32_t kPatience = 1024;
 
     using Ops = MarkOps<StdAtomics>;
     static constexpr std::uint32_t kFull = std::uint32_t{1} << 31;

@@ -144,6 +144,9 @@ public:
         std::uint64_t frees, allocs;
     };
     [[nodiscard]] GroupCounts count(const ContextGroup& group) const noexcept;
+    /// From now on the group reuses its slots in turn, over about so many bytes of each size class (in each region); 0:
+    /// the one that was freed last first, as it is at the beginning. Thread-safe; takes effect little by little.
+    void set_reuse(ContextGroup& group, std::uint64_t window) noexcept;
     /// For thread_record.cpp: the thread with this number ends.
     void end_thread(std::uint32_t number) noexcept;
 
@@ -336,7 +339,7 @@ private:
 
     // pool_fast.hpp
     bool pop(Context& context, std::uint32_t size_class, Slot& slot) noexcept;
-    bool push(Context& context, Ending ending) noexcept;
+    bool push(ContextGroup& group, Context& context, Ending ending) noexcept;
     void fill(Slot& slot, CachedSlot kept) noexcept;
     Ending begin(const Slot& slot, SlotKind kind, std::uint64_t bytes, bool with_hva) noexcept;
     Ending begin_slow(const Slot& slot, SlotKind kind, std::uint64_t bytes, bool with_hva) noexcept;
@@ -356,7 +359,7 @@ private:
                         CachedSlot* got) noexcept;
     void finish_free_slow(ContextGroup& group, Context* context, Ending ending) noexcept;
     bool keep_run(Context& context, Ending ending) noexcept;
-    bool make_room(Context& context, std::uint32_t size_class) noexcept;
+    bool make_room(Context& context, std::uint32_t stack) noexcept;
     void put_home(Ending ending) noexcept;
     void give_home(std::uint32_t size_class, const CachedSlot* slots, std::uint32_t count) noexcept;
     [[nodiscard]] static SlabCore::Request request_of(const AllocRequest& request, const Region& region) noexcept;
@@ -368,9 +371,9 @@ private:
     // pool_contexts.cpp
     Context* find_context(ContextGroup& group) noexcept;
     bool follow_thread(const ContextGroup& group, Context& context) noexcept;
-    void raise_limit(Context& context, std::uint32_t size_class) noexcept;
+    void raise_limit(Context& context, std::uint32_t index) noexcept;
     void empty(Context& context) noexcept;
-    void empty_class(Context& context, std::uint32_t size_class) noexcept;
+    void empty_stack(Context& context, std::uint32_t index) noexcept;
     void heed_attention(Context& context) noexcept;
     void close_taken(Context& context) noexcept;
 

@@ -147,10 +147,13 @@ bool Pool::take_run(Context& context, std::uint64_t bytes, Slot& slot) noexcept 
 std::uint32_t Pool::claim(const ContextGroup& group, const Context& context, std::uint32_t size_class,
                           std::uint32_t want, CachedSlot* got) noexcept {
     const RegionMask accepts = accepted();  // before regions(), as in take_by_node()
+    const std::uint64_t window = group.window.load(std::memory_order_relaxed);
     const auto from = [&](std::uint32_t i) -> std::uint32_t {
         Part& part = *parts_[i];
         if (part.region.base().value + (part.region.bytes() - 1) > group.max_address) return 0;
-        return part.core.claim(size_class, (context.accepts >> i & 1) != 0 ? want : 1, RegionId{i}, got);
+        const std::uint32_t most = (context.accepts >> i & 1) != 0 ? want : 1;
+        return window == 0 ? part.core.claim(size_class, most, RegionId{i}, got)
+                           : part.core.claim_in_turn(size_class, most, window, RegionId{i}, got);
     };
     std::uint32_t n = 0;
     if (nodes_.matter(group.rule)) [[unlikely]] {
@@ -178,7 +181,11 @@ bool Pool::refill(ContextGroup& group, Context& context, std::uint64_t bytes, Sl
     if (!contexts_.enter(context)) return false;
     raise_limit(context, size_class);
     const std::uint32_t want = std::max<std::uint32_t>((stack.limit + 1U) / 2, 1);
+    const bool starved = context.refusals >= Contexts::kPatience;
+    if (starved) context.refusals = 0;
     Contexts::Ops::leave(context.mark);
+    if (starved) [[unlikely]]
+        empty_contexts();
     CachedSlot got[SlotStack::kRoom];
     std::uint32_t n = claim(group, context, size_class, want, got);
     if (n == 0) return false;
@@ -206,9 +213,10 @@ void Pool::finish_free_slow(ContextGroup& group, Context* context, Ending ending
         if (contexts_.attention()) [[unlikely]] {
             heed_attention(*context);
         } else if (follow_thread(group, *context) && (context->accepts >> ending.slot.region().value & 1) != 0 &&
-                   (ending.pages != 0
-                        ? keep_run(*context, ending)
-                        : make_room(*context, class_of_index(ending.slot.index())) && push(*context, ending))) {
+                   (ending.pages != 0 ? keep_run(*context, ending)
+                                      : make_room(*context, class_of_index(ending.slot.index()) +
+                                                                group.push_base.load(std::memory_order_relaxed)) &&
+                                            push(group, *context, ending))) {
             return;
         }
     }
@@ -250,24 +258,25 @@ bool Pool::keep_run(Context& context, Ending ending) noexcept {
     return keeps;
 }
 
-// The stack is full: it is given more room, or the older half goes home.
-bool Pool::make_room(Context& context, std::uint32_t size_class) noexcept {
-    SlotStack& stack = context.stacks[size_class];
+// The stack is full: it is given more room, or the older half goes home; all of it where slots are reused in turn.
+bool Pool::make_room(Context& context, std::uint32_t index) noexcept {
+    SlotStack& stack = context.stacks[index];
+    const bool in_turn = index >= kClasses;
     CachedSlot old[SlotStack::kRoom];
     std::uint32_t n = 0;
     if (!contexts_.enter(context)) return false;
-    raise_limit(context, size_class);
-    std::uint32_t count = stack.count.load(std::memory_order_relaxed);
+    raise_limit(context, index);
+    const std::uint32_t count = stack.count.load(std::memory_order_relaxed);
     const bool room = stack.limit != 0;
     if (count >= stack.limit && room) {
-        n = (count + 1) / 2;
+        n = in_turn ? count : (count + 1) / 2;
         std::copy_n(stack.slots.begin(), n, old);
         std::copy(stack.slots.begin() + n, stack.slots.begin() + count, stack.slots.begin());
         stack.count.store(static_cast<std::uint16_t>(count - n), std::memory_order_relaxed);
         context.fetched.store(context.fetched.load(std::memory_order_relaxed) - n, std::memory_order_relaxed);
     }
     Contexts::Ops::leave(context.mark);
-    if (n != 0) give_home(size_class, old, n);
+    if (n != 0) give_home(index % kClasses, old, n);
     return room;
 }
 

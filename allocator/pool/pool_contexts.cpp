@@ -11,9 +11,6 @@ namespace bounce {
 namespace {
 
 constexpr std::memory_order kRelaxed = std::memory_order_relaxed;
-// A context that is refused room so often in a row, while it has less than its share, makes the others give theirs up.
-constexpr std::uint32_t kPatience = 256;
-
 std::uint32_t cap_of(std::uint32_t size_class) noexcept {
     const std::uint64_t slots = Contexts::kMostBytesOfClass / kSizeClasses[size_class].bytes;
     return static_cast<std::uint32_t>(std::min<std::uint64_t>(slots, SlotStack::kRoom));
@@ -28,10 +25,10 @@ Kept kept_by(const Context& context) noexcept {
     Kept kept;
     const std::uint64_t fetched = context.fetched.load(kRelaxed);
     std::uint64_t count = 0;
-    for (std::uint32_t c = 0; c < kClasses; ++c) {
-        const std::uint64_t slots = context.stacks[c].count.load(kRelaxed);
+    for (std::uint32_t i = 0; i < Context::kStacks; ++i) {
+        const std::uint64_t slots = context.stacks[i].count.load(kRelaxed);
         count += slots;
-        kept.bytes += slots * kSlotBytes[c];
+        kept.bytes += slots * kSlotBytes[i % kClasses];
     }
     for (const KeptRun& run : context.runs) {
         const std::uint64_t pages = run.pages.load(kRelaxed);
@@ -141,19 +138,20 @@ Pool::GroupCounts Pool::count(const ContextGroup& group) const noexcept {
     return counts;
 }
 
-// Inside. Doubles what the context may keep of a class, within its share of the budget; when that is used up, another
-// class gives its part back.
-void Pool::raise_limit(Context& context, std::uint32_t size_class) noexcept {
-    SlotStack& stack = context.stacks[size_class];
+// Inside. Doubles what the context may keep in a stack, within its share of the budget; when that is used up, another
+// one gives its part back.
+void Pool::raise_limit(Context& context, std::uint32_t index) noexcept {
+    SlotStack& stack = context.stacks[index];
+    const std::uint32_t size_class = index % kClasses;
     const std::uint32_t more =
         std::min<std::uint32_t>(std::max<std::uint32_t>(stack.limit, 1), cap_of(size_class) - stack.limit);
     const std::uint64_t bytes = std::uint64_t{more} * kSizeClasses[size_class].bytes;
     if (more == 0) return;
     bool granted = contexts_.grant(context, bytes);
-    for (std::uint32_t i = 0; i < kClasses && !granted; ++i) {
-        context.victim = (context.victim + 1) % kClasses;
-        if (context.victim == size_class || context.stacks[context.victim].limit == 0) continue;
-        empty_class(context, context.victim);
+    for (std::uint32_t i = 0; i < Context::kStacks && !granted; ++i) {
+        context.victim = (context.victim + 1) % Context::kStacks;
+        if (context.victim == index || context.stacks[context.victim].limit == 0) continue;
+        empty_stack(context, context.victim);
         granted = contexts_.grant(context, bytes);
         break;
     }
@@ -164,8 +162,9 @@ void Pool::raise_limit(Context& context, std::uint32_t size_class) noexcept {
 }
 
 // The caller has the context for itself.
-void Pool::empty_class(Context& context, std::uint32_t size_class) noexcept {
-    SlotStack& stack = context.stacks[size_class];
+void Pool::empty_stack(Context& context, std::uint32_t index) noexcept {
+    SlotStack& stack = context.stacks[index];
+    const std::uint32_t size_class = index % kClasses;
     const std::uint32_t count = stack.count.load(kRelaxed);
     if (count != 0) {
         stack.count.store(0, kRelaxed);
@@ -176,9 +175,14 @@ void Pool::empty_class(Context& context, std::uint32_t size_class) noexcept {
     stack.limit = 0;
 }
 
+void Pool::set_reuse(ContextGroup& group, std::uint64_t window) noexcept {
+    group.window.store(window, kRelaxed);
+    group.push_base.store(window == 0 ? 0 : kClasses, kRelaxed);
+}
+
 void Pool::empty(Context& context) noexcept {
-    for (std::uint32_t c = 0; c < kClasses; ++c) {
-        if (context.stacks[c].limit != 0) empty_class(context, c);
+    for (std::uint32_t i = 0; i < Context::kStacks; ++i) {
+        if (context.stacks[i].limit != 0) empty_stack(context, i);
     }
     for (KeptRun& kept : context.runs) {
         if (kept.pages.exchange(0, kRelaxed) != 0) {

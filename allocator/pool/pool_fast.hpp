@@ -44,10 +44,11 @@ namespace bounce {
     return count != 0;
 }
 
-[[gnu::always_inline]] inline bool Pool::push(Context& context, Ending ending) noexcept {
+[[gnu::always_inline]] inline bool Pool::push(ContextGroup& group, Context& context, Ending ending) noexcept {
     if (!contexts_.enter(context)) [[unlikely]]
         return false;
-    SlotStack& stack = context.stacks[class_of_index(ending.slot.index())];
+    SlotStack& stack =
+        context.stacks[class_of_index(ending.slot.index()) + group.push_base.load(std::memory_order_relaxed)];
     const std::uint32_t count = stack.count.load(std::memory_order_relaxed);
     // Relaxed: whoever takes a region out of it empties the contexts after that.
     const RegionMask accepted = context.accepts & accepted_.load(std::memory_order_relaxed);
@@ -105,7 +106,7 @@ namespace bounce {
 }
 
 [[gnu::always_inline]] inline void Pool::finish_free(ContextGroup& group, Context* context, Ending ending) noexcept {
-    if (context != nullptr && ending.kind == SlotKind::kStreaming && ending.pages == 0 && push(*context, ending))
+    if (context != nullptr && ending.kind == SlotKind::kStreaming && ending.pages == 0 && push(group, *context, ending))
         [[likely]]
         return;
     finish_free_slow(group, context, ending);

@@ -130,6 +130,7 @@ class ContextGroup;  // allocator/pool/context_group.hpp
 /// In zeroed memory, and used as it is there.
 struct Context {
     static constexpr std::uint32_t kRuns = 8;
+    static constexpr std::uint32_t kStacks = 2 * kClasses;
 
     alignas(kCacheLine) std::atomic<std::uint32_t> mark{0};
     std::atomic<std::uint32_t> taken{0};
@@ -148,7 +149,9 @@ struct Context {
     std::uint32_t refusals = 0;            // grants that were refused for want of budget, in a row
     std::uint32_t victim = 0;              // size class that gives its grant back next
     std::array<KeptRun, kRuns> runs;
-    std::array<SlotStack, kClasses> stacks;
+    // What allocations take from, one for each class; and, for a group that reuses its slots in turn, what frees go to,
+    // on their way home.
+    std::array<SlotStack, kStacks> stacks;
 
     [[nodiscard]] KeptRun& run_of(std::uint32_t pages) noexcept { return runs[pages % kRuns]; }
 };

@@ -58,13 +58,38 @@ int SlabCore::diagnose(const FoundSlot& found, std::uint8_t seen, unsigned kind,
 
 std::uint32_t SlabCore::claim(std::uint32_t size_class, std::uint32_t want, RegionId region,
                               CachedSlot* slots) noexcept {
+    std::uint32_t next = 0;
+    return claim_from(size_class, 0, want, region, slots, next);
+}
+
+std::uint32_t SlabCore::claim_in_turn(std::uint32_t size_class, std::uint32_t want, std::uint64_t window,
+                                      RegionId region, CachedSlot* slots) noexcept {
+    std::atomic<std::uint32_t>& turn = tables_.classes[size_class].turn;
+    for (int tries = 0; tries < 2; ++tries) {
+        // Relaxed: a hint; two threads at once may take from the same word.
+        std::uint32_t next = turn.load(std::memory_order_relaxed);
+        if (const std::uint32_t n = claim_from(size_class, next, want, region, slots, next); n != 0) {
+            turn.store(next, std::memory_order_relaxed);
+            return n;
+        }
+        if (!alive()) return 0;
+        const std::lock_guard lock(page_lock_);
+        next_in_turn(size_class, window);
+    }
+    return 0;
+}
+
+// `next`: the slot behind them.
+std::uint32_t SlabCore::claim_from(std::uint32_t size_class, std::uint32_t from, std::uint32_t want, RegionId region,
+                                   CachedSlot* slots, std::uint32_t& next) noexcept {
     // C1: as in claim_current().
     const std::uint32_t current = tables_.classes[size_class].current.load(std::memory_order_acquire);
     if (current == 0) return 0;
     const std::uint32_t head = current - 1;
     std::uint32_t index = 0;
     std::uint64_t bits = 0;
-    if (!Ops::claim_some(&tables_.words[head], Ops::words_of(tables_.shape(head).slots), want, index, bits)) return 0;
+    const std::uint32_t words = Ops::words_of(tables_.shape(head).slots);
+    if (!Ops::claim_from(&tables_.words[head], words, from, want, index, bits)) return 0;
     // As in claim_current(): the slab may have died between the two loads.
     if (const Shape shape = tables_.shape(head); shape.size_class != size_class || index * 64 >= shape.slots)
         [[unlikely]] {
@@ -72,6 +97,7 @@ std::uint32_t SlabCore::claim(std::uint32_t size_class, std::uint32_t want, Regi
         note_free();
         return 0;
     }
+    next = index * 64 + 64 - static_cast<std::uint32_t>(std::countl_zero(bits));
     const std::uint64_t slot_bytes = kSizeClasses[size_class].bytes;
     std::uint32_t count = 0;
     // The lowest is handed out first, so it comes last.

@@ -57,6 +57,10 @@ public:
     /// Up to `want` slots of the slab that is allocated from now, for a context: they have left home, but are not
     /// handed out. 0 does not mean that there are none.
     std::uint32_t claim(std::uint32_t size_class, std::uint32_t want, RegionId region, CachedSlot* slots) noexcept;
+    /// The same, but slots are reused in turn, over about `window` bytes of them if the class has, or can have, so
+    /// many.
+    std::uint32_t claim_in_turn(std::uint32_t size_class, std::uint32_t want, std::uint64_t window, RegionId region,
+                                CachedSlot* slots) noexcept;
     /// Slots (or a run) that a context kept go home.
     void give_home(std::uint32_t size_class, const CachedSlot* slots, std::uint32_t count) noexcept;
     /// A free has two halves. begin_free() decides, once, and the slot stays out of reach until finish_free(), or until
@@ -99,6 +103,8 @@ private:
     bool claim_current(std::uint32_t size_class, unsigned kind, Placement& placement) noexcept;
     void hand_out(std::uint32_t head, std::uint32_t slot, std::uint32_t size_class, unsigned kind,
                   Placement& placement) noexcept;
+    std::uint32_t claim_from(std::uint32_t size_class, std::uint32_t from, std::uint32_t want, RegionId region,
+                             CachedSlot* slots, std::uint32_t& next) noexcept;
     void put_back(std::uint32_t word, std::uint64_t bits) noexcept;
     void push_returned(std::uint32_t head) noexcept;
     void note_free() noexcept;
@@ -126,6 +132,7 @@ private:
     void tidy(std::uint32_t pages) noexcept;
     bool reap(std::uint32_t most = kNoPage) noexcept;
     bool advance(std::uint32_t size_class) noexcept;
+    void next_in_turn(std::uint32_t size_class, std::uint64_t window) noexcept;
     bool outgrown(std::uint32_t head) noexcept;
     void drain_returned() noexcept;
     void link_partial(std::uint32_t head, std::uint32_t size_class) noexcept;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "allocator/slab/slab_core.hpp"
+#include "allocator/slab/slab_fast.hpp"
 
 namespace bounce {
 
@@ -169,6 +170,32 @@ bool SlabCore::advance(std::uint32_t size_class) noexcept {
     // C2: release, pairs with C1 in claim_current().
     info.current.store(head + 1, std::memory_order_release);
     return true;
+}
+
+// The current slab has been gone through once. As long as the class has less than the window, a new one is next; then
+// the one that has waited longest, without those that are beyond the window and empty.
+void SlabCore::next_in_turn(std::uint32_t size_class, std::uint64_t window) noexcept {
+    ClassInfo& info = tables_.classes[size_class];
+    info.turn.store(0, std::memory_order_relaxed);
+    const auto pages = static_cast<std::uint32_t>(std::min<std::uint64_t>(window / kPageBytes, kNoPage));
+    if (info.slab_pages < pages) {
+        // It begins as one that came home whole, behind all others.
+        const std::uint32_t head = birth(size_class, {}, false);
+        if (head != kNoPage) {
+            link_partial(head, size_class);
+            put_back(head, 1);
+        }
+    }
+    drain_returned();
+    while (info.partial != 0 && info.slab_pages > pages) {
+        const std::uint32_t head = info.partial - 1;
+        if (info.slab_pages - tables_.shape(head).pages < pages ||
+            !Ops::kill(&tables_.words[head], tables_.shape(head).slots))
+            break;
+        unlink_partial(head, size_class);
+        bury(head);
+    }
+    advance(size_class);
 }
 
 void SlabCore::drain_returned() noexcept {

@@ -77,6 +77,7 @@ struct alignas(32) SlabInfo {
 struct alignas(kCacheLine) ClassInfo {
     std::atomic<std::uint64_t> exhausted;  // the epoch in which nothing was found, or 0
     std::atomic<std::uint32_t> current;    // page + 1 of the slab that is allocated from
+    std::atomic<std::uint32_t> turn;       // the slot of it that is next in turn; a hint
     // Under the page lock:
     std::uint32_t partial;  // page + 1 of the first slab that may have bits
     std::uint32_t partial_last;

@@ -86,19 +86,21 @@ struct SlotOps {
         return kNoSlot;
     }
 
-    /// Takes up to `want` of the lowest bits of one word that are at home: its index, and which bits. False when there
-    /// are none at all.
-    static bool claim_some(Word* words, std::uint32_t count, std::uint32_t want, std::uint32_t& index,
-                           std::uint64_t& bits) noexcept {
-        for (index = 0; index < count; ++index) {
+    /// Takes up to `want` bits at home of one word, the lowest from slot `from` on: the word's index, and which bits.
+    /// False when there are none. Who goes on where he stopped takes the slots of a slab in turn.
+    static bool claim_from(Word* words, std::uint32_t count, std::uint32_t from, std::uint32_t want,
+                           std::uint32_t& index, std::uint64_t& bits) noexcept {
+        std::uint64_t mask = ~std::uint64_t{0} << (from % 64);
+        for (index = from / 64; index < count; ++index, mask = ~std::uint64_t{0}) {
             std::uint64_t word = words[index].load(std::memory_order_relaxed);
-            while (word != 0) {
-                std::uint64_t rest = word;
+            while ((word & mask) != 0) {
+                std::uint64_t rest = word & mask;
                 for (std::uint32_t i = 0; i < want && rest != 0; ++i) rest &= rest - 1;
+                const std::uint64_t left = rest | (word & ~mask);
                 // W1: acquire, as in claim().
-                if (words[index].compare_exchange_weak(word, rest, std::memory_order_acquire,
+                if (words[index].compare_exchange_weak(word, left, std::memory_order_acquire,
                                                        std::memory_order_relaxed)) {
-                    bits = word & ~rest;
+                    bits = word & ~left;
                     return true;
                 }
             }

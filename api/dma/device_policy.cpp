@@ -136,8 +136,8 @@ void Device::adopt_choice() noexcept {
     mode_.store(mode, std::memory_order_relaxed);  // M1
 }
 
-void Device::apply_reuse(const Choice&) noexcept {
-    // The pool has one order so far.
+void Device::apply_reuse(const Choice& choice) noexcept {
+    pool_.set_reuse(group_, choice.reuse == ReusePolicy::kLifo ? 0 : choice.window_bytes);
 }
 
 CopyPolicy Device::copy_policy() const noexcept {

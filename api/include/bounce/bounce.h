@@ -280,7 +280,7 @@ BOUNCE_API int bounce_pool_renew(bounce_pool *pool);
 typedef struct bounce_pool_stats {
     uint64_t bytes;              /* shared memory, all regions */
     uint64_t used_bytes;         /* in slots that are handed out (slot sizes, not payload) */
-    uint64_t used_bytes_hiwater;
+    uint64_t used_bytes_hiwater; /* with what threads and rings kept for themselves: at most 1/64 of the pool more */
     uint64_t slots;              /* handed out now: mappings + coherent + buffers */
     uint64_t mappings;           /* of these: streaming mappings */
     uint64_t coherent;           /* coherent allocations */
