@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 // Straight from home and to home, and between home and the contexts.
+#include <sched.h>
+
 #include <algorithm>
 #include <bit>
 #include <cerrno>
@@ -8,6 +10,13 @@
 #include "allocator/pool/pool_fast.hpp"
 
 namespace bounce {
+namespace {
+
+// So often a request that finds nothing asks those that are inside a context to be done.
+constexpr int kTries = 8;
+
+}  // namespace
+
 SlabCore::Request Pool::request_of(const AllocRequest& request, const Region& region) noexcept {
     std::uint64_t end = region.bytes();
     const std::uint64_t base = region.base().value;
@@ -79,10 +88,11 @@ bool Pool::take_home(const AllocRequest& request, Slot& slot, int& code) noexcep
 }
 
 // What contexts keep comes home before anybody is told that the pool is full. They have nothing, and get nothing, from
-// the time that is found out until something comes home.
+// the time that is found out until something comes home. Who is inside a context is waited for a little.
 bool Pool::take_last(const AllocRequest& request, const Context* own, Slot& slot, int& code) noexcept {
     bool taken = take_home(request, slot, code);
-    for (int tries = 0; tries < 3 && !taken && code == ENOSPC && !contexts_.full(); ++tries) {
+    for (int tries = 0; tries < kTries && !taken && code == ENOSPC && !contexts_.full(); ++tries) {
+        if (tries == 0 ? contexts_.granted() == 0 || !could_hold(request) : sched_yield() != 0) break;
         contexts_.visit_idle(
             own, [this](Context& context) { empty(context); },
             [&](bool all_of_them) {
@@ -91,6 +101,14 @@ bool Pool::take_last(const AllocRequest& request, const Context* own, Slot& slot
             });
     }
     return taken;
+}
+
+bool Pool::could_hold(const AllocRequest& request) const noexcept {
+    for (RegionMask rest = accepted(); rest != 0; rest &= rest - 1) {
+        const Part& part = *parts_[static_cast<std::size_t>(std::countr_zero(rest))];
+        if (part.core.could_hold(request_of(request, part.region))) return true;
+    }
+    return false;
 }
 
 Result<void> Pool::alloc_home(const AllocRequest& request, const Context* own, Slot& slot) noexcept {
@@ -116,46 +134,47 @@ bool Pool::take_run(Context& context, std::uint64_t bytes, Slot& slot) noexcept 
     return mine;
 }
 
-// Several slots come from home at once: one for the caller, the others for the next ones.
+// Several slots come from home at once: one for the caller, the others for the next ones. All the while inside: who
+// wants the contexts empty must not miss those that are on their way.
 bool Pool::refill(ContextGroup& group, Context& context, std::uint64_t bytes, Slot& slot) noexcept {
     const std::uint32_t size_class = class_of(bytes);
     SlotStack& stack = context.stacks[size_class];
     if (!contexts_.enter(context)) return false;
     raise_limit(context, size_class);
-    const std::uint32_t want = std::max<std::uint32_t>((stack.limit + 1U) / 2, 1);
     const bool starved = context.refusals >= Contexts::kPatience;
     if (starved) context.refusals = 0;
-    Contexts::Ops::leave(context.mark);
-    if (starved) [[unlikely]]
-        empty_contexts();
     CachedSlot got[SlotStack::kRoom];
-    std::uint32_t n = 0;
-    const std::uint64_t window = group.window.load(std::memory_order_relaxed);
-    for (RegionMask rest = accepted(); rest != 0 && n == 0; rest &= rest - 1) {
-        const auto i = static_cast<std::uint32_t>(std::countr_zero(rest));
-        Part& part = *parts_[i];
-        if (part.region.base().value + (part.region.bytes() - 1) > group.max_address) continue;
-        n = window == 0 ? part.core.claim(size_class, want, RegionId{i}, got)
-                        : part.core.claim_in_turn(size_class, want, window, RegionId{i}, got);
-    }
-    if (n == 0) return false;
-    note_pressure();
-    fill(slot, got[--n]);
-    std::uint32_t kept = 0;
-    if (contexts_.enter(context)) {
-        // A signal handler may have put some there meanwhile.
+    std::uint32_t n = fetch(group, size_class, std::max<std::uint32_t>((stack.limit + 1U) / 2, 1), got);
+    const bool taken = n != 0;
+    if (taken) {
+        fill(slot, got[--n]);
         std::uint32_t at = stack.count.load(std::memory_order_relaxed);
+        std::uint32_t kept = 0;
         while (kept < n && at < stack.limit) stack.slots[at++] = got[kept++];
         stack.count.store(static_cast<std::uint16_t>(at), std::memory_order_relaxed);
         // With the one that is handed out.
         context.fetched.store(context.fetched.load(std::memory_order_relaxed) + kept + 1, std::memory_order_relaxed);
-        Contexts::Ops::leave(context.mark);
-    } else {
-        group.allocs.fetch_add(1, std::memory_order_relaxed);
-        counts_.allocs[1].fetch_add(1, std::memory_order_relaxed);
+        if (kept < n) give_home(size_class, got + kept, n - kept);
     }
-    if (kept < n) give_home(size_class, got + kept, n - kept);
-    return true;
+    Contexts::Ops::leave(context.mark);
+    if (starved) [[unlikely]]
+        empty_contexts();
+    if (taken) note_pressure();
+    return taken;
+}
+
+std::uint32_t Pool::fetch(ContextGroup& group, std::uint32_t size_class, std::uint32_t want,
+                          CachedSlot* slots) noexcept {
+    const std::uint64_t window = group.window.load(std::memory_order_relaxed);
+    std::uint32_t n = 0;
+    for (RegionMask rest = accepted(); rest != 0 && n == 0; rest &= rest - 1) {
+        const auto i = static_cast<std::uint32_t>(std::countr_zero(rest));
+        Part& part = *parts_[i];
+        if (part.region.base().value + (part.region.bytes() - 1) > group.max_address) continue;
+        n = window == 0 ? part.core.claim(size_class, want, RegionId{i}, slots)
+                        : part.core.claim_in_turn(size_class, want, window, RegionId{i}, slots);
+    }
+    return n;
 }
 
 void Pool::finish_free_slow(ContextGroup& group, Context* context, Ending ending) noexcept {
@@ -224,8 +243,8 @@ bool Pool::make_room(Context& context, std::uint32_t index) noexcept {
         stack.count.store(static_cast<std::uint16_t>(count - n), std::memory_order_relaxed);
         context.fetched.store(context.fetched.load(std::memory_order_relaxed) - n, std::memory_order_relaxed);
     }
-    Contexts::Ops::leave(context.mark);
     if (n != 0) give_home(index % kClasses, old, n);
+    Contexts::Ops::leave(context.mark);
     return room;
 }
 
@@ -282,9 +301,21 @@ Pool::Ending Pool::begin_slow(const Slot& slot, SlotKind kind, std::uint64_t byt
     if (const int code = part->core.begin_free(placement, static_cast<unsigned>(kind), bytes, found); code != 0) {
         return refused(refuse(code, slot));
     }
+    // It is the caller's now and stays as it is; before that it may have been another, of the same generation.
+    if (part->core.find(placement, found) != 0) return refused(refuse(ESTALE, slot));
     return {CachedSlot(slot.region(), found.head, slot_index(found.size_class, found.slot),
                        next_generation(slot.generation)),
             found.run() ? static_cast<std::uint32_t>(found.bytes / kPageBytes) : 0, kind};
+}
+
+// A stale token: between the look and the drop its slab died, another was born there, and the generation is the same.
+// What was let go has a holder, and is given back to that one.
+Pool::Ending Pool::begin_moved(const Slot& slot, SlotKind kind) noexcept {
+    Part& part = *parts_[slot.region_number];
+    FoundSlot found;
+    if (part.core.find(placement_of(part, slot), found) == 0)
+        part.core.hand_back(found, static_cast<unsigned>(kind), slot.generation);
+    return Ending{{}, static_cast<std::uint32_t>(refuse(ESTALE, slot).code()), SlotKind{}};
 }
 
 // Why part_of() found none.
