@@ -22,14 +22,13 @@ ContextGroup::ContextGroup(std::uint64_t most, const NumaRule& numa) noexcept
 Result<Contexts> Contexts::create() noexcept {
     auto memory = PrivateMemory::create(kMost * sizeof(Context));
     if (!memory) return memory.error();
-    (void)register_heavy_barrier();  // without it, visit_idle() does what it can
-    return Contexts(std::move(*memory));
+    return Contexts(std::move(*memory), register_heavy_barrier());
 }
 
-Contexts::Contexts(Contexts&& other) noexcept : memory_(std::move(other.memory_)) {}
+Contexts::Contexts(Contexts&& other) noexcept : memory_(std::move(other.memory_)), usable_(other.usable_) {}
 
 Context* Contexts::open(ContextGroup& group, std::uint32_t thread) noexcept {
-    for (std::uint32_t i = 0; i < kMost; ++i) {
+    for (std::uint32_t i = 0; usable_ && i < kMost; ++i) {
         Context& context = contexts()[i];
         std::uint64_t nobody = 0;
         // G1: acquire, pairs with G2 in close().
@@ -73,10 +72,13 @@ void Contexts::close(Context& context) noexcept {
     context.group_id.store(0, std::memory_order_release);
 }
 
+std::uint64_t Contexts::share() const noexcept {
+    return budget_.load(std::memory_order_relaxed) / std::max(open_.load(std::memory_order_relaxed), 1U);
+}
+
 bool Contexts::grant(Context& context, std::uint64_t bytes) noexcept {
     const std::uint64_t budget = budget_.load(std::memory_order_relaxed);
-    const std::uint64_t share = budget / std::max(open_.load(std::memory_order_relaxed), 1U);
-    if (context.granted + bytes > share) return false;
+    if (context.granted + bytes > share()) return false;
     if (granted_.fetch_add(bytes, std::memory_order_relaxed) + bytes > budget) {
         granted_.fetch_sub(bytes, std::memory_order_relaxed);
         ++context.refusals;

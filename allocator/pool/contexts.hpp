@@ -29,7 +29,9 @@ public:
     std::atomic<std::uint64_t> window{0};
     std::atomic<std::uint32_t> push_base{0};  // kClasses when they are reused in turn: into which stacks frees go
     // Operations that went by no context, and those of contexts that were closed.
-    alignas(kCacheLine) std::atomic<std::uint64_t> allocs{0};
+    alignas(kCacheLine) std::atomic<std::uint32_t> moving{0};  // contexts whose counts are coming over here
+    std::atomic<std::uint32_t> moves{0};                       // that have
+    std::atomic<std::uint64_t> allocs{0};
     std::atomic<std::uint64_t> frees{0};
 };
 
@@ -54,9 +56,10 @@ public:
         return Ops::enter(context.mark, attention_);
     }
     /// Runs visit(context) on every context that is open, whose owner is outside and kept out, and that nobody else is
-    /// emptying; and then, before any owner is let in again, then(all of them?). `own` is the caller's, whose mark is
-    /// not asked. Where the kernel forbids the heavy barrier, the others empty theirs themselves, at their next
-    /// operation, and count as done: up to the budget may then be missed.
+    /// emptying; and then, before any owner is let in again, then(all of them?). `own` is the caller's, for which there
+    /// is no waiting: when its owner is inside, the caller is a signal handler in the middle of it. When the kernel has
+    /// come to forbid the heavy barrier, the others empty theirs themselves, at their next operation, and count as
+    /// done: up to the budget may then be missed.
     template <class Visit, class Then>
     void visit_idle(const Context* own, Visit&& visit, Then&& then) noexcept;
 
@@ -85,13 +88,17 @@ public:
     /// May the context keep so many bytes more? Within the budget, and within its share of it.
     bool grant(Context& context, std::uint64_t bytes) noexcept;
     void give_back(Context& context, std::uint64_t bytes) noexcept;
+    [[nodiscard]] std::uint64_t share() const noexcept;
+    /// 0: no context keeps anything.
+    [[nodiscard]] std::uint64_t granted() const noexcept { return granted_.load(std::memory_order_relaxed); }
     void set_pool_bytes(std::uint64_t bytes) noexcept;
 
 private:
-    explicit Contexts(PrivateMemory memory) noexcept : memory_(std::move(memory)) {}
+    Contexts(PrivateMemory memory, bool usable) noexcept : memory_(std::move(memory)), usable_(usable) {}
     [[nodiscard]] Context* contexts() const noexcept { return reinterpret_cast<Context*>(memory_.data()); }
 
     PrivateMemory memory_;
+    bool usable_;  // the kernel has the heavy barrier; else nobody gets a context
     // Read by every operation, written seldom: how many want the contexts empty, and kFull.
     alignas(kCacheLine) std::atomic<std::uint32_t> attention_{0};
     alignas(kCacheLine) std::atomic<std::uint32_t> used_{0};  // contexts that were ever open, from the first
@@ -110,8 +117,7 @@ void Contexts::visit_idle(const Context* own, Visit&& visit, Then&& then) noexce
         if (!others && &context != own) continue;
         // Most owners that are inside are on their way out.
         for (int i = 0; i < 200 && &context != own && !Ops::idle(context.mark); ++i) relax();
-        const bool quiet = &context == own || Ops::idle(context.mark);
-        if (!quiet || !Ops::take(context.taken)) {
+        if (!Ops::idle(context.mark) || !Ops::take(context.taken)) {
             all_of_them = false;
             continue;
         }

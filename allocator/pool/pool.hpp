@@ -343,6 +343,7 @@ private:
     void fill(Slot& slot, CachedSlot kept) noexcept;
     Ending begin(const Slot& slot, SlotKind kind, std::uint64_t bytes, bool with_hva) noexcept;
     Ending begin_slow(const Slot& slot, SlotKind kind, std::uint64_t bytes, bool with_hva) noexcept;
+    Ending begin_moved(const Slot& slot, SlotKind kind) noexcept;
     [[nodiscard]] Part* part_of(const Slot& slot, SlotKind kind) const noexcept;
     [[nodiscard]] static Placement placement_of(const Part& part, const Slot& slot) noexcept;
 
@@ -355,10 +356,11 @@ private:
     bool take_last(const AllocRequest& request, const Context* own, Slot& slot, Tried& tried) noexcept;
     bool take_run(Context& context, std::uint64_t bytes, Slot& slot) noexcept;
     bool refill(ContextGroup& group, Context& context, std::uint64_t bytes, Slot& slot) noexcept;
-    std::uint32_t claim(const ContextGroup& group, const Context& context, std::uint32_t size_class, std::uint32_t want,
-                        CachedSlot* got) noexcept;
     void finish_free_slow(ContextGroup& group, Context* context, Ending ending) noexcept;
     bool keep_run(Context& context, Ending ending) noexcept;
+    std::uint32_t fetch(const ContextGroup& group, const Context& context, std::uint32_t size_class, std::uint32_t want,
+                        CachedSlot* slots) noexcept;
+    [[nodiscard]] bool could_hold(const AllocRequest& request, RegionMask regions) const noexcept;
     bool make_room(Context& context, std::uint32_t stack) noexcept;
     void put_home(Ending ending) noexcept;
     void give_home(std::uint32_t size_class, const CachedSlot* slots, std::uint32_t count) noexcept;

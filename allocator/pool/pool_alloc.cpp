@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 // Straight from home and to home, and between home and the contexts.
+#include <sched.h>
+
 #include <algorithm>
 #include <bit>
 #include <cerrno>
@@ -9,6 +11,13 @@
 #include "allocator/pool/pool_fast.hpp"
 
 namespace bounce {
+namespace {
+
+// So often a request that finds nothing asks those that are inside a context to be done.
+constexpr int kTries = 8;
+
+}  // namespace
+
 SlabCore::Request Pool::request_of(const AllocRequest& request, const Region& region) noexcept {
     std::uint64_t end = region.bytes();
     const std::uint64_t base = region.base().value;
@@ -106,10 +115,11 @@ bool Pool::take_by_node(const AllocRequest& request, Slot& slot, Tried& tried) n
 }
 
 // What contexts keep comes home before anybody is told that the pool is full. They have nothing, and get nothing, from
-// the time that is found out until something comes home.
+// the time that is found out until something comes home. Who is inside a context is waited for a little.
 bool Pool::take_last(const AllocRequest& request, const Context* own, Slot& slot, Tried& tried) noexcept {
     bool taken = take_home(request, slot, tried);
-    for (int tries = 0; tries < 3 && !taken && tried.code == ENOSPC && !contexts_.full(); ++tries) {
+    for (int tries = 0; tries < kTries && !taken && tried.code == ENOSPC && !contexts_.full(); ++tries) {
+        if (tries == 0 ? contexts_.granted() == 0 || !could_hold(request, tried.regions) : sched_yield() != 0) break;
         contexts_.visit_idle(
             own, [this](Context& context) { empty(context); },
             [&](bool all_of_them) {
@@ -118,6 +128,14 @@ bool Pool::take_last(const AllocRequest& request, const Context* own, Slot& slot
             });
     }
     return taken;
+}
+
+bool Pool::could_hold(const AllocRequest& request, RegionMask regions) const noexcept {
+    for (RegionMask rest = accepted() & regions; rest != 0; rest &= rest - 1) {
+        const Part& part = *parts_[static_cast<std::size_t>(std::countr_zero(rest))];
+        if (part.core.could_hold(request_of(request, part.region))) return true;
+    }
+    return false;
 }
 
 Result<void> Pool::alloc_home(const AllocRequest& request, const Context* own, Slot& slot) noexcept {
@@ -143,17 +161,46 @@ bool Pool::take_run(Context& context, std::uint64_t bytes, Slot& slot) noexcept 
     return mine;
 }
 
+// Several slots come from home at once: one for the caller, the others for the next ones. All the while inside: who
+// wants the contexts empty must not miss those that are on their way.
+bool Pool::refill(ContextGroup& group, Context& context, std::uint64_t bytes, Slot& slot) noexcept {
+    const std::uint32_t size_class = class_of(bytes);
+    SlotStack& stack = context.stacks[size_class];
+    if (!contexts_.enter(context)) return false;
+    raise_limit(context, size_class);
+    const bool starved = context.refusals >= Contexts::kPatience;
+    if (starved) context.refusals = 0;
+    CachedSlot got[SlotStack::kRoom];
+    std::uint32_t n = fetch(group, context, size_class, std::max<std::uint32_t>((stack.limit + 1U) / 2, 1), got);
+    const bool taken = n != 0;
+    if (taken) {
+        fill(slot, got[--n]);
+        std::uint32_t at = stack.count.load(std::memory_order_relaxed);
+        std::uint32_t kept = 0;
+        while (kept < n && at < stack.limit) stack.slots[at++] = got[kept++];
+        stack.count.store(static_cast<std::uint16_t>(at), std::memory_order_relaxed);
+        // With the one that is handed out.
+        context.fetched.store(context.fetched.load(std::memory_order_relaxed) + kept + 1, std::memory_order_relaxed);
+        if (kept < n) give_home(size_class, got + kept, n - kept);
+    }
+    Contexts::Ops::leave(context.mark);
+    if (starved) [[unlikely]]
+        empty_contexts();
+    if (taken) note_pressure();
+    return taken;
+}
+
 // Up to `want` slots of one region; one only where it is not a region whose slots the context may keep.
-std::uint32_t Pool::claim(const ContextGroup& group, const Context& context, std::uint32_t size_class,
-                          std::uint32_t want, CachedSlot* got) noexcept {
+std::uint32_t Pool::fetch(const ContextGroup& group, const Context& context, std::uint32_t size_class,
+                          std::uint32_t want, CachedSlot* slots) noexcept {
     const RegionMask accepts = accepted();  // before regions(), as in take_by_node()
     const std::uint64_t window = group.window.load(std::memory_order_relaxed);
     const auto from = [&](std::uint32_t i) -> std::uint32_t {
         Part& part = *parts_[i];
         if (part.region.base().value + (part.region.bytes() - 1) > group.max_address) return 0;
         const std::uint32_t most = (context.accepts >> i & 1) != 0 ? want : 1;
-        return window == 0 ? part.core.claim(size_class, most, RegionId{i}, got)
-                           : part.core.claim_in_turn(size_class, most, window, RegionId{i}, got);
+        return window == 0 ? part.core.claim(size_class, most, RegionId{i}, slots)
+                           : part.core.claim_in_turn(size_class, most, window, RegionId{i}, slots);
     };
     std::uint32_t n = 0;
     if (nodes_.matter(group.rule)) [[unlikely]] {
@@ -172,40 +219,6 @@ std::uint32_t Pool::claim(const ContextGroup& group, const Context& context, std
         n = from(static_cast<std::uint32_t>(std::countr_zero(rest)));
     }
     return n;
-}
-
-// Several slots come from home at once: one for the caller, the others for the next ones.
-bool Pool::refill(ContextGroup& group, Context& context, std::uint64_t bytes, Slot& slot) noexcept {
-    const std::uint32_t size_class = class_of(bytes);
-    SlotStack& stack = context.stacks[size_class];
-    if (!contexts_.enter(context)) return false;
-    raise_limit(context, size_class);
-    const std::uint32_t want = std::max<std::uint32_t>((stack.limit + 1U) / 2, 1);
-    const bool starved = context.refusals >= Contexts::kPatience;
-    if (starved) context.refusals = 0;
-    Contexts::Ops::leave(context.mark);
-    if (starved) [[unlikely]]
-        empty_contexts();
-    CachedSlot got[SlotStack::kRoom];
-    std::uint32_t n = claim(group, context, size_class, want, got);
-    if (n == 0) return false;
-    note_pressure();
-    fill(slot, got[--n]);
-    std::uint32_t kept = 0;
-    if (contexts_.enter(context)) {
-        // A signal handler may have put some there meanwhile.
-        std::uint32_t at = stack.count.load(std::memory_order_relaxed);
-        while (kept < n && at < stack.limit) stack.slots[at++] = got[kept++];
-        stack.count.store(static_cast<std::uint16_t>(at), std::memory_order_relaxed);
-        // With the one that is handed out.
-        context.fetched.store(context.fetched.load(std::memory_order_relaxed) + kept + 1, std::memory_order_relaxed);
-        Contexts::Ops::leave(context.mark);
-    } else {
-        group.allocs.fetch_add(1, std::memory_order_relaxed);
-        counts_.allocs[1].fetch_add(1, std::memory_order_relaxed);
-    }
-    if (kept < n) give_home(size_class, got + kept, n - kept);
-    return true;
 }
 
 void Pool::finish_free_slow(ContextGroup& group, Context* context, Ending ending) noexcept {
@@ -275,8 +288,8 @@ bool Pool::make_room(Context& context, std::uint32_t index) noexcept {
         stack.count.store(static_cast<std::uint16_t>(count - n), std::memory_order_relaxed);
         context.fetched.store(context.fetched.load(std::memory_order_relaxed) - n, std::memory_order_relaxed);
     }
-    Contexts::Ops::leave(context.mark);
     if (n != 0) give_home(index % kClasses, old, n);
+    Contexts::Ops::leave(context.mark);
     return room;
 }
 
@@ -345,9 +358,21 @@ Pool::Ending Pool::begin_slow(const Slot& slot, SlotKind kind, std::uint64_t byt
     if (const int code = part->core.begin_free(placement, static_cast<unsigned>(kind), bytes, found); code != 0) {
         return refused(refuse(code, slot));
     }
+    // It is the caller's now and stays as it is; before that it may have been another, of the same generation.
+    if (part->core.find(placement, found) != 0) return refused(refuse(ESTALE, slot));
     return {CachedSlot(slot.region(), found.head, slot_index(found.size_class, found.slot),
                        next_generation(slot.generation)),
             found.run() ? static_cast<std::uint32_t>(found.bytes / kPageBytes) : 0, kind};
+}
+
+// A stale token: between the look and the drop its slab died, another was born there, and the generation is the same.
+// What was let go has a holder, and is given back to that one.
+Pool::Ending Pool::begin_moved(const Slot& slot, SlotKind kind) noexcept {
+    Part& part = *parts_[slot.region_number];
+    FoundSlot found;
+    if (part.core.find(placement_of(part, slot), found) == 0)
+        part.core.hand_back(found, static_cast<unsigned>(kind), slot.generation);
+    return Ending{{}, static_cast<std::uint32_t>(refuse(ESTALE, slot).code()), SlotKind{}};
 }
 
 // Why part_of() found none.

@@ -55,7 +55,7 @@ Context* Pool::find_context(ContextGroup& group) noexcept {
     const std::uint32_t number = record->number.load(kRelaxed);
     Context* context = contexts_.find(group, number);
     if (context == nullptr) context = contexts_.open(group, number);
-    entry = {group.id, context};
+    if (context != nullptr) entry = {group.id, context};
     return context;
 }
 
@@ -100,17 +100,22 @@ void Pool::close_taken(Context& context) noexcept {
     const std::uint64_t frees = context.frees.load(kRelaxed);
     const std::uint64_t allocs = frees + context.fetched.load(kRelaxed);
     ContextGroup& group = *context.group.load(kRelaxed);
+    // Around what count() must see as one.
+    group.moving.fetch_add(1, std::memory_order_seq_cst);
     group.allocs.fetch_add(allocs, kRelaxed);
     group.frees.fetch_add(frees, kRelaxed);
     counts_.allocs[1].fetch_add(allocs, kRelaxed);
     counts_.frees[1].fetch_add(frees, kRelaxed);
     contexts_.close(context);
+    group.moves.fetch_add(1, std::memory_order_seq_cst);
+    group.moving.fetch_sub(1, std::memory_order_seq_cst);
 }
 
 void Pool::close_group(ContextGroup& group) noexcept {
     if (!alive()) return;
     for (Context& context : contexts_.all()) {
-        if (context.group_id.load(kRelaxed) != group.id) continue;
+        // Acquire, pairs with G2 in Contexts::close(): what an ending thread added to the group is there.
+        if (context.group_id.load(std::memory_order_acquire) != group.id) continue;
         take(context);
         // The thread may have ended meanwhile.
         if (context.group_id.load(kRelaxed) == group.id) close_taken(context);
@@ -127,15 +132,26 @@ void Pool::end_thread(std::uint32_t number) noexcept {
     }
 }
 
+// Again when a context came over to the group meanwhile; and none is emptied while it is looked at.
 Pool::GroupCounts Pool::count(const ContextGroup& group) const noexcept {
-    GroupCounts counts{group.frees.load(kRelaxed), group.allocs.load(kRelaxed)};
-    for (const Context& context : contexts_.all()) {
-        if (context.group_id.load(kRelaxed) != group.id) continue;
-        const Kept kept = kept_by(context);
-        counts.frees += context.frees.load(kRelaxed);
-        counts.allocs += context.frees.load(kRelaxed) + kept.handed_out;
+    for (;;) {
+        const std::uint32_t moves = group.moves.load(std::memory_order_seq_cst);
+        GroupCounts counts{group.frees.load(kRelaxed), group.allocs.load(kRelaxed)};
+        for (Context& context : contexts_.all()) {
+            if (context.group_id.load(std::memory_order_acquire) != group.id) continue;
+            take(context);
+            if (context.group_id.load(kRelaxed) == group.id) {
+                const std::uint64_t frees = context.frees.load(kRelaxed);
+                counts.frees += frees;
+                counts.allocs += frees + kept_by(context).handed_out;
+            }
+            Contexts::Ops::give_up(context.taken);
+        }
+        if (group.moving.load(std::memory_order_seq_cst) == 0 && group.moves.load(std::memory_order_seq_cst) == moves) {
+            return counts;
+        }
+        sched_yield();
     }
-    return counts;
 }
 
 // Inside. Doubles what the context may keep in a stack, within its share of the budget; when that is used up, another
@@ -146,7 +162,7 @@ void Pool::raise_limit(Context& context, std::uint32_t index) noexcept {
     const std::uint32_t more =
         std::min<std::uint32_t>(std::max<std::uint32_t>(stack.limit, 1), cap_of(size_class) - stack.limit);
     const std::uint64_t bytes = std::uint64_t{more} * kSizeClasses[size_class].bytes;
-    if (more == 0) return;
+    if (more == 0 || bytes > contexts_.share()) return;
     bool granted = contexts_.grant(context, bytes);
     for (std::uint32_t i = 0; i < Context::kStacks && !granted; ++i) {
         context.victim = (context.victim + 1) % Context::kStacks;
@@ -201,9 +217,9 @@ void Pool::empty_contexts() noexcept {
 
 // Somebody wants the contexts empty, and this one is the caller's.
 void Pool::heed_attention(Context& context) noexcept {
-    if (context.granted == 0 || !Contexts::Ops::take(context.taken)) return;
+    if (!Contexts::Ops::take(context.taken)) return;
     // A signal handler may be here in the middle of an operation of its thread.
-    if (Contexts::Ops::idle(context.mark)) empty(context);
+    if (context.granted != 0 && Contexts::Ops::idle(context.mark)) empty(context);
     Contexts::Ops::give_up(context.taken);
 }
 

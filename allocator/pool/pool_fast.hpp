@@ -84,6 +84,8 @@ namespace bounce {
     // A run, or an error.
     if (!good) [[unlikely]]
         return begin_slow(slot, kind, bytes, with_hva);
+    if (!view.still_at(position, head, slot.index, slot.generation)) [[unlikely]]
+        return begin_moved(slot, kind);
     return {CachedSlot(slot.region(), head, slot.index, next_generation(slot.generation)), 0, kind};
 }
 

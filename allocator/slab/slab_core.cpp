@@ -74,7 +74,7 @@ std::uint32_t SlabCore::claim_in_turn(std::uint32_t size_class, std::uint32_t wa
         }
         if (!alive()) return 0;
         const std::lock_guard lock(page_lock_);
-        next_in_turn(size_class, window);
+        if (turn.load(std::memory_order_relaxed) >= next) next_in_turn(size_class, window);  // nobody was faster
     }
     return 0;
 }
@@ -174,6 +174,10 @@ int SlabCore::begin_free(const Placement& placement, unsigned kind, std::uint64_
 void SlabCore::finish_free(const FoundSlot& found) noexcept {
     const CachedSlot slot(RegionId{}, found.head, slot_index(found.size_class, found.slot), 0);
     give_home(found.size_class, &slot, 1);
+}
+
+void SlabCore::hand_back(const FoundSlot& found, unsigned kind, unsigned generation) noexcept {
+    Ops::hand_out(tables_.state(found.head, found.slot), kind, generation % kGenerations);
 }
 
 int SlabCore::check(const Placement& placement, unsigned kind, std::uint64_t bytes) const noexcept {

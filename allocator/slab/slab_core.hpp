@@ -69,6 +69,10 @@ public:
     int begin_free(const Placement& placement, unsigned kind, std::uint64_t bytes, FoundSlot& found) noexcept;
     void finish_free(const FoundSlot& found) noexcept;
     int free(const Placement& placement, unsigned kind) noexcept;
+    /// Takes back begin_free(): who held it holds it again.
+    void hand_back(const FoundSlot& found, unsigned kind, unsigned generation) noexcept;
+    /// What begins there: 0, EFAULT, EALREADY or EOWNERDEAD.
+    int find(const Placement& placement, FoundSlot& found) const noexcept;
     /// 0 when [offset, offset + bytes) lies in one slot or run of this kind; EFAULT, EPERM.
     [[nodiscard]] int find_inside(std::uint64_t offset, std::uint64_t bytes, unsigned kind) const noexcept;
 
@@ -108,7 +112,6 @@ private:
     void put_back(std::uint32_t word, std::uint64_t bits) noexcept;
     void push_returned(std::uint32_t head) noexcept;
     void note_free() noexcept;
-    int find(const Placement& placement, FoundSlot& found) const noexcept;
     [[nodiscard]] int diagnose(const FoundSlot& found, std::uint8_t seen, unsigned kind,
                                std::uint8_t generation) const noexcept;
 

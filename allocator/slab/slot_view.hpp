@@ -65,6 +65,13 @@ struct alignas(kCacheLine) SlotView {
         return PageEntry::all_but_distance(entry) == PageEntry::slab_page(size_class, generation / kGenerations) &&
                position_of(head, index) == position;
     }
+    /// After drop(): is it still in the slab in which is_at() saw it? (Then it stays there, for it is held.)
+    [[gnu::always_inline]] bool still_at(std::uint64_t position, std::uint32_t head, std::uint16_t index,
+                                         unsigned generation) const noexcept {
+        const auto page = static_cast<std::uint32_t>(position / kPageBytes);
+        return entries[page].load(std::memory_order_relaxed) ==
+               (PageEntry::slab_page(class_of_index(index), generation / kGenerations) << 9 | (page - head));
+    }
     [[gnu::always_inline]] static std::uint64_t position_of(std::uint32_t head, std::uint16_t index) noexcept {
         return std::uint64_t{head} * kPageBytes + slot_of_index(index) * kSlotBytes[class_of_index(index)];
     }

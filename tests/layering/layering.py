@@ -70,8 +70,8 @@ time.h uchar.h wchar.h wctype.h""".split())
 # C library and kernel headers, compiler intrinsics. Not for the slab core, which runs on a plain array.
 SYSTEM = re.compile(
     r"(sys|linux|asm|bits|arpa|netinet)/[a-z0-9_/]+\.h$"
-    r"|(dirent|dlfcn|endian|byteswap|fcntl|features|ftw|getopt|grp|libgen|malloc|poll|pthread|pwd|sched|spawn|strings"
-    r"|syslog|termios|ucontext|unistd|link|elf|err|glob|fnmatch|execinfo|cpuid|immintrin|emmintrin|x86intrin|arm_acle"
+    r"|(dirent|dlfcn|endian|byteswap|fcntl|features|ftw|getopt|grp|libgen|malloc|poll|pthread|pwd|sched|semaphore|spawn"
+    r"|strings|syslog|termios|ucontext|unistd|link|elf|err|glob|fnmatch|execinfo|cpuid|immintrin|emmintrin|x86intrin|arm_acle"
     r"|arm_neon|vecintrin)\.h$")
 
 TOP = ("allocator", "api", "bench", "tools", "tests")

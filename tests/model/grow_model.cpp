@@ -14,7 +14,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "tests/model/relacy_atomics.hpp"
+#include "tests/model/relacy_policy.hpp"
 
 #include "allocator/pool/service_signal.hpp"
 #include "allocator/slab/slot_ops.hpp"
@@ -199,7 +199,7 @@ private:
 template <class Model>
 bool all(rl::iteration_t iterations) {
     const bool quiet = g_broken != Broken::kNothing || g_weakened != Weakened::kNothing;
-    return holds<Model>(rl::sched_random, iterations, quiet) && holds<Model>(rl::sched_bound, 0, quiet);
+    return holds_in_random<Model>(iterations, quiet) && holds_in_all<Model>(2, quiet);
 }
 
 template <class Model>

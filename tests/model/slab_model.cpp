@@ -12,7 +12,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "tests/model/relacy_atomics.hpp"
+#include "tests/model/relacy_policy.hpp"
 
 #include "allocator/slab/slot_ops.hpp"
 
@@ -206,9 +206,8 @@ private:
 /// Random schedules as many as asked for, and all those with at most two preemptions.
 bool all(rl::iteration_t iterations) {
     const bool quiet = g_weakened != Weakened::kNothing;
-    return holds<SlabModel<1>>(rl::sched_random, iterations, quiet) &&
-           holds<SlabModel<2>>(rl::sched_random, iterations, quiet) && holds<SlabModel<1>>(rl::sched_bound, 0, quiet) &&
-           holds<SlabModel<2>>(rl::sched_bound, 0, quiet);
+    return holds_in_random<SlabModel<1>>(iterations, quiet) && holds_in_random<SlabModel<2>>(iterations, quiet) &&
+           holds_in_all<SlabModel<1>>(2, quiet) && holds_in_all<SlabModel<2>>(2, quiet);
 }
 
 }  // namespace
