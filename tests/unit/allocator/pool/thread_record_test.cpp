@@ -107,6 +107,7 @@ TEST(ThreadRecord, AThreadMayUseThePoolWhileItEnds) {
     static std::atomic<int> s_calls;
     const auto pool = make_pool(kMiB);
     s_pool = pool.get();
+    s_calls = 0;
     pthread_key_t key;
     ASSERT_EQ(pthread_key_create(&key,
                                  [](void*) {
