@@ -27,7 +27,11 @@ public:
     // 0: the slot that was freed last is reused first. Else slots are reused in turn, over so many bytes of each class.
     // Relaxed: what is kept already goes the way it came.
     std::atomic<std::uint64_t> window{0};
-    std::atomic<std::uint32_t> push_base{0};  // kClasses when they are reused in turn: into which stacks frees go
+    // In bytes of stacks: 0, or kClasses of them when slots are reused in turn: into which stacks frees go.
+    std::atomic<std::uint32_t> push_base{0};
+    [[nodiscard]] std::uint32_t push_first() const noexcept {
+        return push_base.load(std::memory_order_relaxed) / static_cast<std::uint32_t>(sizeof(SlotStack));
+    }
     // Operations that went by no context, and those of contexts that were closed.
     alignas(kCacheLine) std::atomic<std::uint32_t> moving{0};  // contexts whose counts are coming over here
     std::atomic<std::uint32_t> moves{0};                       // that have

@@ -9,6 +9,7 @@
 
 #include <array>
 #include <atomic>
+#include <bit>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -40,12 +41,9 @@ struct Slot {
     Gpa gpa;
     std::byte* hva = nullptr;
     std::uint32_t epoch = 0;  // of its region
-    // In the order of CachedSlot: one store.
-    std::uint8_t region_number = 0;
-    std::uint8_t generation = 0;
-    std::uint16_t index = 0;  // slot_index()
+    SlotHandle handle;
 
-    [[nodiscard]] RegionId region() const noexcept { return RegionId{region_number}; }
+    [[nodiscard]] RegionId region() const noexcept { return handle.region(); }
 };
 
 struct AllocRequest {
@@ -90,15 +88,12 @@ public:
     static constexpr std::size_t kMaxRegions = RegionOrder::kMaxRegions;
     static constexpr std::uint32_t kChunksPerService = 8;
 
-    /// A free that was begun. Two words, so that it travels in registers.
+    /// A free that was begun.
     struct Ending {
-        CachedSlot slot;          // as a context would keep it
+        KeptSlot slot;            // as a context would keep it
         std::uint32_t pages = 0;  // of a run; 0: a slot
-        SlotKind kind{};          // 0: it was refused, and `pages` is the code
-
-        [[nodiscard]] bool refused() const noexcept { return kind == SlotKind{}; }
+        SlotKind kind{};
     };
-    static_assert(sizeof(Ending) == 16);
 
     /// All regions of the pool are shared by the hooks of the first. Node errors as add_region().
     static Result<std::unique_ptr<Pool>> create(const RegionConfig& first, const GrowthConfig& growth = {},
@@ -118,16 +113,41 @@ public:
     /// A streaming slot of a group, by a context of that group or, with nullptr, without. `context` is of the calling
     /// thread or queue. What one of a group gets must come back by the same group. In pool_fast.hpp.
     Result<void> alloc(ContextGroup& group, Context* context, std::uint64_t bytes, Slot& slot) noexcept;
+    /// The same for a slot that is at hand, of which sink(kept slot, epoch of its region) tells; false when none is.
+    template <class Sink>
+    bool alloc_at_hand(Context* context, std::uint64_t bytes, Sink&& sink) noexcept;
+    /// The rest of alloc(), when none was at hand. In pool_alloc.cpp.
+    Result<void> alloc_slow(ContextGroup& group, Context* context, std::uint64_t bytes, Slot& slot) noexcept;
 
+    /// A streaming slot comes back. In pool_fast.hpp.
+    Result<void> free(ContextGroup& group, Context* context, const Slot& slot) noexcept;
     /// The two halves of free(), for a holder that has to copy something out first. begin_free() is the
     /// compare-exchange that decides: of several holders of copies of one slot exactly one wins. The slot then stays
     /// out of reach of alloc() until the winner calls finish_free(), once. Errors as free(); also EFAULT when slot.hva
-    /// is not the address of slot.gpa, or when the slot is shorter than `bytes`. In pool_fast.hpp.
+    /// is not the address of slot.gpa, or when the slot is shorter than `bytes`.
     Result<void> begin_free(const Slot& slot, SlotKind kind, std::uint64_t bytes, Ending& ending) noexcept;
-    /// Both at once, without the check of slot.hva.
-    Result<void> free(ContextGroup& group, Context* context, const Slot& slot) noexcept;
-    void finish_free(ContextGroup& group, Context* context, Ending ending) noexcept;
-    void finish_free(Ending ending) noexcept;
+    void finish_free(ContextGroup& group, Context* context, const Ending& ending) noexcept;
+    void finish_free(const Ending& ending) noexcept;
+    /// The same in parts, for a hot path that keeps all of it in registers: begin(), then finish() if it said kYes, and
+    /// begin_slow() with what it said otherwise. In pool_fast.hpp.
+    enum class Begun : std::uint8_t { kYes, kNotHere, kMoved };
+    Begun begin(const Slot& slot, SlotKind kind, std::uint64_t bytes, bool with_hva, KeptSlot& ended) noexcept;
+    void finish(ContextGroup& group, Context* context, const KeptSlot& ended) noexcept;
+    Result<void> begin_slow(Slot slot, SlotKind kind, std::uint64_t bytes, bool with_hva, Begun why,
+                            Ending& ending) noexcept;
+
+    /// Many at once cost less each. All or nothing: on failure `slots` are empty. In pool_bulk.cpp.
+    Result<void> alloc_bulk(ContextGroup& group, Context* context, std::uint64_t bytes, Slot* slots,
+                            std::uint32_t n) noexcept;
+    /// All that can be freed are; the first error.
+    Result<void> free_bulk(ContextGroup& group, Context* context, const Slot* slots, std::uint32_t n) noexcept;
+    /// The two in parts, as alloc_at_hand() and finish() are. Slot i of n has bytes_of(i); sink(i, kept slot, epoch)
+    /// is told of it. On failure `done` of them have been handed out. In pool_bulk.hpp.
+    static constexpr std::uint32_t kBulk = 32;  // endings that are collected at a time
+    template <class BytesOf, class Sink>
+    Result<void> alloc_many(ContextGroup& group, Context* context, std::uint32_t n, BytesOf&& bytes_of, Sink&& sink,
+                            std::uint32_t& done) noexcept;
+    void finish_many(ContextGroup& group, Context* context, const KeptSlot* ended, std::uint32_t n) noexcept;
 
     /// The group of those who use the pool without a device.
     [[nodiscard]] ContextGroup& direct() noexcept { return direct_; }
@@ -244,12 +264,18 @@ private:
 
     /// What the hot path needs of a region, in one cache line.
     struct View : SlotView {
-        View() noexcept = default;
-        explicit View(const Part& part) noexcept
-            : SlotView(part.core.view()),
-              first_gpa{part.region.base().value - begin},
-              first_hva(reinterpret_cast<std::uintptr_t>(part.region.hva()) - begin),
-              region(&part.region) {}
+        /// Makes it that of `part`; other threads may look at it meanwhile.
+        void open(const Part& part) noexcept;
+        [[nodiscard]] KeptSlot kept(CachedSlot slot) const noexcept {
+            return kept(position_of(slot.head(), slot.handle()), state(slot.head(), slot.slot()), slot.handle());
+        }
+        [[gnu::always_inline]] KeptSlot kept(std::uint64_t position, Ops::State& state,
+                                             SlotHandle handle) const noexcept {
+            return {first_gpa + position, reinterpret_cast<std::byte*>(first_hva + position), &state, handle};
+        }
+        [[nodiscard]] CachedSlot cached(const KeptSlot& slot) const noexcept {
+            return {head_of(slot.gpa - first_gpa, slot.handle), slot.handle};
+        }
 
         Gpa first_gpa;                 // of page 0
         std::uintptr_t first_hva = 0;  // of page 0
@@ -338,17 +364,30 @@ private:
     [[nodiscard]] std::uint64_t ever_allocated() const noexcept;
 
     // pool_fast.hpp
-    bool pop(Context& context, std::uint32_t size_class, Slot& slot) noexcept;
-    bool push(ContextGroup& group, Context& context, Ending ending) noexcept;
-    void fill(Slot& slot, CachedSlot kept) noexcept;
-    Ending begin(const Slot& slot, SlotKind kind, std::uint64_t bytes, bool with_hva) noexcept;
-    Ending begin_slow(const Slot& slot, SlotKind kind, std::uint64_t bytes, bool with_hva) noexcept;
-    Ending begin_moved(const Slot& slot, SlotKind kind) noexcept;
+    template <class Sink>
+    bool pop_inside(SlotStack& stack, Sink&& sink) noexcept;
+    bool push_inside(ContextGroup& group, Context& context, const KeptSlot& slot) noexcept;
+    template <class BytesOf, class Sink>
+    std::uint32_t pop_many(Context& context, std::uint32_t from, std::uint32_t n, BytesOf&& bytes_of,
+                           Sink&& sink) noexcept;
+    std::uint32_t push_many(ContextGroup& group, Context& context, const KeptSlot* ended, std::uint32_t from,
+                            std::uint32_t n) noexcept;
+    template <class Sink>
+    bool pop(Context& context, std::uint32_t size_class, Sink&& sink) noexcept;
+    bool push(ContextGroup& group, Context& context, const KeptSlot& slot) noexcept;
+    /// By bytes: the shift and the mask are those of the field.
+    [[nodiscard, gnu::always_inline]] const View& view_of(SlotHandle handle) const noexcept {
+        constexpr unsigned kShift = SlotHandle::kRegionShift - std::countr_zero(sizeof(View));
+        const std::uint32_t offset = handle.bits() >> kShift & (kMaxRegions - 1) * sizeof(View);
+        return *reinterpret_cast<const View*>(reinterpret_cast<const std::byte*>(views_.data()) + offset);
+    }
+    [[nodiscard]] std::uint32_t epoch_of(SlotHandle handle) const noexcept { return view_of(handle).region->epoch(); }
+    Result<void> free_slow(ContextGroup& group, Context* context, Slot slot, Begun why) noexcept;
+    Error begin_moved(const Slot& slot, SlotKind kind) noexcept;
     [[nodiscard]] Part* part_of(const Slot& slot, SlotKind kind) const noexcept;
     [[nodiscard]] static Placement placement_of(const Part& part, const Slot& slot) noexcept;
 
     // pool_alloc.cpp: straight from home and to home, and between home and contexts
-    Result<void> alloc_slow(ContextGroup& group, Context* context, std::uint64_t bytes, Slot& slot) noexcept;
     Result<void> alloc_home(const AllocRequest& request, const Context* own, Slot& slot) noexcept;
     int take_from(std::uint32_t index, const AllocRequest& request, Slot& slot) noexcept;
     bool take_home(const AllocRequest& request, Slot& slot, Tried& tried) noexcept;
@@ -357,13 +396,15 @@ private:
     bool take_run(Context& context, std::uint64_t bytes, Slot& slot) noexcept;
     bool refill(ContextGroup& group, Context& context, std::uint64_t bytes, Slot& slot) noexcept;
     void finish_free_slow(ContextGroup& group, Context* context, Ending ending) noexcept;
-    bool keep_run(Context& context, Ending ending) noexcept;
+    void hand_out(const KeptSlot& kept, Slot& slot) const noexcept;
+    bool keep_run(Context& context, const Ending& ending) noexcept;
     std::uint32_t fetch(const ContextGroup& group, const Context& context, std::uint32_t size_class, std::uint32_t want,
                         CachedSlot* slots) noexcept;
     [[nodiscard]] bool could_hold(const AllocRequest& request, RegionMask regions) const noexcept;
     bool make_room(Context& context, std::uint32_t stack) noexcept;
-    void put_home(Ending ending) noexcept;
-    void give_home(std::uint32_t size_class, const CachedSlot* slots, std::uint32_t count) noexcept;
+    void put_home(const Ending& ending) noexcept;
+    /// Slots of one class, and at most as many as a context keeps of it.
+    void give_home(std::uint32_t size_class, const KeptSlot* slots, std::uint32_t count) noexcept;
     [[nodiscard]] static SlabCore::Request request_of(const AllocRequest& request, const Region& region) noexcept;
     [[nodiscard]] Error why_not(const AllocRequest& request, const Tried& tried) noexcept;
     [[nodiscard]] Error no_part(const Slot& slot, SlotKind kind) const noexcept;

@@ -74,12 +74,8 @@ inline int Pool::take_from(std::uint32_t index, const AllocRequest& request, Slo
     Placement placement;
     const int code = part.core.alloc(wanted, placement);
     if (code != 0) return code;
-    slot = Slot{part.region.base() + placement.offset,
-                part.region.hva() + placement.offset,
-                part.region.epoch(),
-                static_cast<std::uint8_t>(index),
-                placement.generation,
-                placement.index};
+    slot = Slot{part.region.base() + placement.offset, part.region.hva() + placement.offset, part.region.epoch(),
+                SlotHandle(RegionId{index}, placement.index, placement.generation)};
     counts_.allocs[static_cast<unsigned>(request.kind)].fetch_add(1, std::memory_order_relaxed);
     return 0;
 }
@@ -148,6 +144,12 @@ Result<void> Pool::alloc_home(const AllocRequest& request, const Context* own, S
     return grow_or_fail(request, own, tried, slot);
 }
 
+// Out of a context, which its caller is in.
+void Pool::hand_out(const KeptSlot& kept, Slot& slot) const noexcept {
+    kept.state->store(kept.handle.state(static_cast<unsigned>(SlotKind::kStreaming)), std::memory_order_relaxed);
+    slot = Slot{kept.gpa, kept.hva, epoch_of(kept.handle), kept.handle};
+}
+
 bool Pool::take_run(Context& context, std::uint64_t bytes, Slot& slot) noexcept {
     const std::uint64_t pages = div_up(bytes, kPageBytes);
     KeptRun& kept = context.run_of(static_cast<std::uint32_t>(pages));
@@ -155,7 +157,7 @@ bool Pool::take_run(Context& context, std::uint64_t bytes, Slot& slot) noexcept 
     const bool mine = kept.pages.load(std::memory_order_relaxed) == pages;
     if (mine) {
         kept.pages.store(0, std::memory_order_relaxed);
-        fill(slot, kept.run);
+        hand_out(kept.run, slot);
     }
     Contexts::Ops::leave(context.mark);
     return mine;
@@ -171,17 +173,21 @@ bool Pool::refill(ContextGroup& group, Context& context, std::uint64_t bytes, Sl
     const bool starved = context.refusals >= Contexts::kPatience;
     if (starved) context.refusals = 0;
     CachedSlot got[SlotStack::kRoom];
-    std::uint32_t n = fetch(group, context, size_class, std::max<std::uint32_t>((stack.limit + 1U) / 2, 1), got);
+    std::uint32_t n = fetch(group, context, size_class, std::max<std::uint32_t>((stack.limit() + 1) / 2, 1), got);
     const bool taken = n != 0;
     if (taken) {
-        fill(slot, got[--n]);
-        std::uint32_t at = stack.count.load(std::memory_order_relaxed);
+        const View& view = views_[got[0].region().value];
+        hand_out(view.kept(got[--n]), slot);
+        std::uint32_t at = stack.count();
         std::uint32_t kept = 0;
-        while (kept < n && at < stack.limit) stack.slots[at++] = got[kept++];
-        stack.count.store(static_cast<std::uint16_t>(at), std::memory_order_relaxed);
+        while (kept < n && at < stack.limit()) stack.slots[at++] = view.kept(got[kept++]);
+        stack.set_count(at);
         // With the one that is handed out.
         context.fetched.store(context.fetched.load(std::memory_order_relaxed) + kept + 1, std::memory_order_relaxed);
-        if (kept < n) give_home(size_class, got + kept, n - kept);
+        if (kept < n) {
+            parts_[got[0].region().value]->core.give_home(size_class, got + kept, n - kept);
+            contexts_.clear_full();
+        }
     }
     Contexts::Ops::leave(context.mark);
     if (starved) [[unlikely]]
@@ -225,11 +231,10 @@ void Pool::finish_free_slow(ContextGroup& group, Context* context, Ending ending
     if (context != nullptr && ending.kind == SlotKind::kStreaming) {
         if (contexts_.attention()) [[unlikely]] {
             heed_attention(*context);
-        } else if (follow_thread(group, *context) && (context->accepts >> ending.slot.region().value & 1) != 0 &&
+        } else if (follow_thread(group, *context) && (context->accepts >> ending.slot.handle.region().value & 1) != 0 &&
                    (ending.pages != 0 ? keep_run(*context, ending)
-                                      : make_room(*context, class_of_index(ending.slot.index()) +
-                                                                group.push_base.load(std::memory_order_relaxed)) &&
-                                            push(group, *context, ending))) {
+                                      : make_room(*context, ending.slot.handle.size_class() + group.push_first()) &&
+                                            push(group, *context, ending.slot))) {
             return;
         }
     }
@@ -237,27 +242,28 @@ void Pool::finish_free_slow(ContextGroup& group, Context* context, Ending ending
     put_home(ending);
 }
 
-void Pool::put_home(Ending ending) noexcept {
+void Pool::put_home(const Ending& ending) noexcept {
     counts_.frees[static_cast<unsigned>(ending.kind)].fetch_add(1, std::memory_order_relaxed);
-    give_home(class_of_index(ending.slot.index()), &ending.slot, 1);
+    give_home(ending.slot.handle.size_class(), &ending.slot, 1);
 }
 
-void Pool::give_home(std::uint32_t size_class, const CachedSlot* slots, std::uint32_t count) noexcept {
+void Pool::give_home(std::uint32_t size_class, const KeptSlot* slots, std::uint32_t count) noexcept {
+    CachedSlot home[SlotStack::kRoom];
     for (std::uint32_t i = 0; i < count;) {
-        const RegionId region = slots[i].region();
-        const std::uint32_t first = i;
-        while (i < count && slots[i].region() == region) ++i;
-        parts_[region.value]->core.give_home(size_class, slots + first, i - first);
+        const RegionId region = slots[i].handle.region();
+        std::uint32_t n = 0;
+        for (; i < count && slots[i].handle.region() == region; ++i) home[n++] = views_[region.value].cached(slots[i]);
+        parts_[region.value]->core.give_home(size_class, home, n);
     }
     contexts_.clear_full();
 }
 
-bool Pool::keep_run(Context& context, Ending ending) noexcept {
+bool Pool::keep_run(Context& context, const Ending& ending) noexcept {
     const std::uint32_t pages = ending.pages;
     KeptRun& kept = context.run_of(pages);
     if (kept.pages.load(std::memory_order_relaxed) != 0 || !contexts_.enter(context)) return false;
     bool keeps = kept.pages.load(std::memory_order_relaxed) == 0 &&
-                 ((context.accepts & accepted()) >> ending.slot.region().value & 1) != 0;
+                 ((context.accepts & accepted()) >> ending.slot.handle.region().value & 1) != 0;
     if (keeps && kept.granted < pages) {
         keeps = contexts_.grant(context, std::uint64_t{pages - kept.granted} * kPageBytes);
         if (keeps) kept.granted = pages;
@@ -275,17 +281,17 @@ bool Pool::keep_run(Context& context, Ending ending) noexcept {
 bool Pool::make_room(Context& context, std::uint32_t index) noexcept {
     SlotStack& stack = context.stacks[index];
     const bool in_turn = index >= kClasses;
-    CachedSlot old[SlotStack::kRoom];
+    KeptSlot old[SlotStack::kRoom];
     std::uint32_t n = 0;
     if (!contexts_.enter(context)) return false;
     raise_limit(context, index);
-    const std::uint32_t count = stack.count.load(std::memory_order_relaxed);
-    const bool room = stack.limit != 0;
-    if (count >= stack.limit && room) {
+    const std::uint32_t count = stack.count();
+    const bool room = stack.limit() != 0;
+    if (count >= stack.limit() && room) {
         n = in_turn ? count : (count + 1) / 2;
         std::copy_n(stack.slots.begin(), n, old);
         std::copy(stack.slots.begin() + n, stack.slots.begin() + count, stack.slots.begin());
-        stack.count.store(static_cast<std::uint16_t>(count - n), std::memory_order_relaxed);
+        stack.set_count(count - n);
         context.fetched.store(context.fetched.load(std::memory_order_relaxed) - n, std::memory_order_relaxed);
     }
     if (n != 0) give_home(index % kClasses, old, n);
@@ -338,41 +344,58 @@ Error Pool::why_not(const AllocRequest& request, const Tried& tried) noexcept {
 // The part that a token names, nullptr when the token cannot be asked about. In a forked child the part finds nothing
 // but zeroes and says so itself.
 Pool::Part* Pool::part_of(const Slot& slot, SlotKind kind) const noexcept {
-    if (slot.region_number >= regions() || static_cast<unsigned>(kind) - 1 > 2) return nullptr;
-    Part* const part = parts_[slot.region_number].get();
+    if (slot.region().value >= regions() || static_cast<unsigned>(kind) - 1 > 2) return nullptr;
+    Part* const part = parts_[slot.region().value].get();
     return slot.gpa - part->region.base() < part->region.bytes() ? part : nullptr;
 }
 
 Placement Pool::placement_of(const Part& part, const Slot& slot) noexcept {
-    return {slot.gpa - part.region.base(), slot.generation};
+    return {slot.gpa - part.region.base(), slot.handle.generation()};
 }
 
 // By address only: for runs, and for what begin() did not like.
-Pool::Ending Pool::begin_slow(const Slot& slot, SlotKind kind, std::uint64_t bytes, bool with_hva) noexcept {
-    const auto refused = [](Error error) { return Ending{{}, static_cast<std::uint32_t>(error.code()), SlotKind{}}; };
+Result<void> Pool::begin_slow(Slot slot, SlotKind kind, std::uint64_t bytes, bool with_hva, Begun why,
+                              Ending& ending) noexcept {
+    if (why == Begun::kMoved) return begin_moved(slot, kind);
     Part* const part = part_of(slot, kind);
-    if (part == nullptr) return refused(no_part(slot, kind));
+    if (part == nullptr) return no_part(slot, kind);
     const Placement placement = placement_of(*part, slot);
-    if (with_hva && slot.hva != part->region.hva() + placement.offset) return refused(misplaced(slot));
+    if (with_hva && slot.hva != part->region.hva() + placement.offset) return misplaced(slot);
     FoundSlot found;
-    if (const int code = part->core.begin_free(placement, static_cast<unsigned>(kind), bytes, found); code != 0) {
-        return refused(refuse(code, slot));
-    }
+    if (const int code = part->core.begin_free(placement, static_cast<unsigned>(kind), bytes, found); code != 0)
+        return refuse(code, slot);
     // It is the caller's now and stays as it is; before that it may have been another, of the same generation.
-    if (part->core.find(placement, found) != 0) return refused(refuse(ESTALE, slot));
-    return {CachedSlot(slot.region(), found.head, slot_index(found.size_class, found.slot),
-                       next_generation(slot.generation)),
-            found.run() ? static_cast<std::uint32_t>(found.bytes / kPageBytes) : 0, kind};
+    if (part->core.find(placement, found) != 0) return refuse(ESTALE, slot);
+    const SlotHandle handle(slot.region(), slot_index(found.size_class, found.slot), slot.handle.generation());
+    ending.slot = views_[slot.region().value].kept(CachedSlot(found.head, handle.next()));
+    ending.pages = found.run() ? static_cast<std::uint32_t>(found.bytes / kPageBytes) : 0;
+    ending.kind = kind;
+    return {};
+}
+
+Result<void> Pool::free_slow(ContextGroup& group, Context* context, Slot slot, Begun why) noexcept {
+    Ending ending;
+    const auto begun = begin_slow(slot, SlotKind::kStreaming, 0, false, why, ending);
+    if (begun) finish_free(group, context, ending);
+    return begun;
+}
+
+Result<void> Pool::begin_free(const Slot& slot, SlotKind kind, std::uint64_t bytes, Ending& ending) noexcept {
+    const Begun begun = begin(slot, kind, bytes, true, ending.slot);
+    if (begun != Begun::kYes) return begin_slow(slot, kind, bytes, true, begun, ending);
+    ending.pages = 0;
+    ending.kind = kind;
+    return {};
 }
 
 // A stale token: between the look and the drop its slab died, another was born there, and the generation is the same.
 // What was let go has a holder, and is given back to that one.
-Pool::Ending Pool::begin_moved(const Slot& slot, SlotKind kind) noexcept {
-    Part& part = *parts_[slot.region_number];
+Error Pool::begin_moved(const Slot& slot, SlotKind kind) noexcept {
+    Part& part = *parts_[slot.region().value];
     FoundSlot found;
     if (part.core.find(placement_of(part, slot), found) == 0)
-        part.core.hand_back(found, static_cast<unsigned>(kind), slot.generation);
-    return Ending{{}, static_cast<std::uint32_t>(refuse(ESTALE, slot).code()), SlotKind{}};
+        part.core.hand_back(found, static_cast<unsigned>(kind), slot.handle.generation());
+    return refuse(ESTALE, slot);
 }
 
 // Why part_of() found none.
@@ -381,10 +404,10 @@ Error Pool::no_part(const Slot& slot, SlotKind kind) const noexcept {
     if (static_cast<unsigned>(kind) - 1 > 2) {
         return fail(EINVAL, "a slot of kind %llu, expected 1 to 3", static_cast<unsigned>(kind));
     }
-    if (slot.region_number >= regions()) {
-        return fail(EFAULT, "region %llu, but the pool has %llu", slot.region_number, regions());
+    if (slot.region().value >= regions()) {
+        return fail(EFAULT, "region %llu, but the pool has %llu", slot.region().value, regions());
     }
-    return fail(EFAULT, "GPA 0x%llx is not in region %llu", slot.gpa.value, slot.region_number);
+    return fail(EFAULT, "GPA 0x%llx is not in region %llu", slot.gpa.value, slot.region().value);
 }
 
 Error Pool::refuse(int code, const Slot& slot) noexcept {
@@ -405,13 +428,23 @@ Error Pool::misplaced(const Slot& slot) noexcept {
 
 Result<void> Pool::free(const Slot& slot, SlotKind kind) noexcept {
     if (static_cast<unsigned>(kind) - 1 > 2) return no_part(slot, kind);
-    const Ending begun = begin(slot, kind, 0, false);
-    if (begun.refused()) return Error(static_cast<int>(begun.pages));
-    finish_free(begun);
+    if (kind == SlotKind::kStreaming) return free(direct_, context(direct_), slot);
+    Ending ending;
+    const Begun begun = begin(slot, kind, 0, false, ending.slot);
+    if (begun != Begun::kYes) {
+        if (auto slow = begin_slow(slot, kind, 0, false, begun, ending); !slow) return slow;
+    }
+    ending.kind = kind;
+    put_home(ending);
     return {};
 }
 
-void Pool::finish_free(Ending ending) noexcept {
+void Pool::finish_free(ContextGroup& group, Context* context, const Ending& ending) noexcept {
+    if (ending.kind == SlotKind::kStreaming && ending.pages == 0) return finish(group, context, ending.slot);
+    finish_free_slow(group, context, ending);
+}
+
+void Pool::finish_free(const Ending& ending) noexcept {
     finish_free(direct_, context(direct_), ending);
 }
 

@@ -26,7 +26,7 @@ Kept kept_by(const Context& context) noexcept {
     const std::uint64_t fetched = context.fetched.load(kRelaxed);
     std::uint64_t count = 0;
     for (std::uint32_t i = 0; i < Context::kStacks; ++i) {
-        const std::uint64_t slots = context.stacks[i].count.load(kRelaxed);
+        const std::uint64_t slots = context.stacks[i].count();
         count += slots;
         kept.bytes += slots * kSlotBytes[i % kClasses];
     }
@@ -160,19 +160,19 @@ void Pool::raise_limit(Context& context, std::uint32_t index) noexcept {
     SlotStack& stack = context.stacks[index];
     const std::uint32_t size_class = index % kClasses;
     const std::uint32_t more =
-        std::min<std::uint32_t>(std::max<std::uint32_t>(stack.limit, 1), cap_of(size_class) - stack.limit);
+        std::min<std::uint32_t>(std::max<std::uint32_t>(stack.limit(), 1), cap_of(size_class) - stack.limit());
     const std::uint64_t bytes = std::uint64_t{more} * kSizeClasses[size_class].bytes;
     if (more == 0 || bytes > contexts_.share()) return;
     bool granted = contexts_.grant(context, bytes);
     for (std::uint32_t i = 0; i < Context::kStacks && !granted; ++i) {
         context.victim = (context.victim + 1) % Context::kStacks;
-        if (context.victim == index || context.stacks[context.victim].limit == 0) continue;
+        if (context.victim == index || context.stacks[context.victim].limit() == 0) continue;
         empty_stack(context, context.victim);
         granted = contexts_.grant(context, bytes);
         break;
     }
     if (granted) {
-        stack.limit = static_cast<std::uint16_t>(stack.limit + more);
+        stack.set_limit(stack.limit() + more);
         context.refusals = 0;
     }
 }
@@ -181,24 +181,24 @@ void Pool::raise_limit(Context& context, std::uint32_t index) noexcept {
 void Pool::empty_stack(Context& context, std::uint32_t index) noexcept {
     SlotStack& stack = context.stacks[index];
     const std::uint32_t size_class = index % kClasses;
-    const std::uint32_t count = stack.count.load(kRelaxed);
+    const std::uint32_t count = stack.count();
     if (count != 0) {
-        stack.count.store(0, kRelaxed);
+        stack.set_count(0);
         context.fetched.store(context.fetched.load(kRelaxed) - count, kRelaxed);
         give_home(size_class, stack.slots.data(), count);
     }
-    contexts_.give_back(context, std::uint64_t{stack.limit} * kSizeClasses[size_class].bytes);
-    stack.limit = 0;
+    contexts_.give_back(context, std::uint64_t{stack.limit()} * kSizeClasses[size_class].bytes);
+    stack.set_limit(0);
 }
 
 void Pool::set_reuse(ContextGroup& group, std::uint64_t window) noexcept {
     group.window.store(window, kRelaxed);
-    group.push_base.store(window == 0 ? 0 : kClasses, kRelaxed);
+    group.push_base.store(window == 0 ? 0 : kClasses * sizeof(SlotStack), kRelaxed);
 }
 
 void Pool::empty(Context& context) noexcept {
     for (std::uint32_t i = 0; i < Context::kStacks; ++i) {
-        if (context.stacks[i].limit != 0) empty_stack(context, i);
+        if (context.stacks[i].limit() != 0) empty_stack(context, i);
     }
     for (KeptRun& kept : context.runs) {
         if (kept.pages.exchange(0, kRelaxed) != 0) {

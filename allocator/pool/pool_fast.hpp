@@ -19,99 +19,112 @@ namespace bounce {
     return find_context(group);
 }
 
-// Field by field, and straight to where it is wanted: a copy of what was just written in parts is slow.
-[[gnu::always_inline]] inline void Pool::fill(Slot& slot, CachedSlot kept) noexcept {
-    const View& view = views_[kept.region().value];
-    const std::uint64_t position = view.hand_out(kept, static_cast<unsigned>(SlotKind::kStreaming));
-    slot.gpa = view.first_gpa + position;
-    slot.hva = reinterpret_cast<std::byte*>(view.first_hva + position);
-    slot.epoch = view.region->epoch();
-    slot.region_number = static_cast<std::uint8_t>(kept.region().value);
-    slot.generation = kept.generation();
-    slot.index = kept.index();
+template <class Sink>
+[[gnu::always_inline]] inline bool Pool::pop_inside(SlotStack& stack, Sink&& sink) noexcept {
+    const std::uint32_t filled = stack.filled.load(std::memory_order_relaxed);
+    if (filled == 0) [[unlikely]]
+        return false;
+    const KeptSlot& kept = stack.at(filled - SlotStack::kEntry);
+    kept.state->store(kept.handle.state(static_cast<unsigned>(SlotKind::kStreaming)), std::memory_order_relaxed);
+    sink(kept, epoch_of(kept.handle));
+    stack.filled.store(filled - SlotStack::kEntry, std::memory_order_relaxed);
+    return true;
 }
 
-[[gnu::always_inline]] inline bool Pool::pop(Context& context, std::uint32_t size_class, Slot& slot) noexcept {
+template <class Sink>
+[[gnu::always_inline]] inline bool Pool::pop(Context& context, std::uint32_t size_class, Sink&& sink) noexcept {
     if (!contexts_.enter(context)) [[unlikely]]
         return false;
-    SlotStack& stack = context.stacks[size_class];
-    const std::uint32_t count = stack.count.load(std::memory_order_relaxed);
-    if (count != 0) [[likely]] {
-        fill(slot, stack.slots[count - 1]);
-        stack.count.store(static_cast<std::uint16_t>(count - 1), std::memory_order_relaxed);
-    }
+    const bool popped = pop_inside(context.stacks[size_class], sink);
     Contexts::Ops::leave(context.mark);
-    return count != 0;
+    return popped;
 }
 
-[[gnu::always_inline]] inline bool Pool::push(ContextGroup& group, Context& context, Ending ending) noexcept {
-    if (!contexts_.enter(context)) [[unlikely]]
-        return false;
-    SlotStack& stack =
-        context.stacks[class_of_index(ending.slot.index()) + group.push_base.load(std::memory_order_relaxed)];
-    const std::uint32_t count = stack.count.load(std::memory_order_relaxed);
+// Field by field, here and below: a copy of what was just written in parts is slow.
+[[gnu::always_inline]] inline bool Pool::push_inside(ContextGroup& group, Context& context,
+                                                     const KeptSlot& slot) noexcept {
+    SlotStack& stack = context.stack_at(slot.handle, group.push_base.load(std::memory_order_relaxed));
+    const std::uint32_t filled = stack.filled.load(std::memory_order_relaxed);
     // Relaxed: whoever takes a region out of it empties the contexts after that.
     const RegionMask accepted = context.accepts & accepted_.load(std::memory_order_relaxed);
-    const bool room = count < stack.limit && (accepted >> ending.slot.region().value & 1) != 0;
-    if (room) [[likely]] {
-        stack.slots[count] = ending.slot;
-        stack.count.store(static_cast<std::uint16_t>(count + 1), std::memory_order_relaxed);
-        bump(context.frees);
-    }
+    if (filled >= stack.room || (accepted >> slot.handle.region().value & 1) == 0) [[unlikely]]
+        return false;
+    KeptSlot& kept = stack.at(filled);
+    kept.gpa = slot.gpa;
+    kept.hva = slot.hva;
+    kept.state = slot.state;
+    kept.handle = slot.handle;
+    stack.filled.store(filled + SlotStack::kEntry, std::memory_order_relaxed);
+    bump(context.frees);
+    return true;
+}
+
+[[gnu::always_inline]] inline bool Pool::push(ContextGroup& group, Context& context, const KeptSlot& slot) noexcept {
+    if (!contexts_.enter(context)) [[unlikely]]
+        return false;
+    const bool pushed = push_inside(group, context, slot);
     Contexts::Ops::leave(context.mark);
-    return room;
+    return pushed;
+}
+
+template <class Sink>
+[[gnu::always_inline]] inline bool Pool::alloc_at_hand(Context* context, std::uint64_t bytes, Sink&& sink) noexcept {
+    if (context == nullptr || bytes - 1 >= kMaxSlotBytes) [[unlikely]]
+        return false;
+    return pop(*context, fast_class_of(bytes), sink);
 }
 
 [[gnu::always_inline]] inline Result<void> Pool::alloc(ContextGroup& group, Context* context, std::uint64_t bytes,
                                                        Slot& slot) noexcept {
-    if (context != nullptr && bytes - 1 < kMaxSlotBytes && pop(*context, class_of(bytes), slot)) [[likely]]
+    const auto sink = [&slot](const KeptSlot& kept, std::uint32_t epoch) {
+        slot.gpa = kept.gpa;
+        slot.hva = kept.hva;
+        slot.epoch = epoch;
+        slot.handle = kept.handle;
+    };
+    if (alloc_at_hand(context, bytes, sink)) [[likely]]
         return {};
     return alloc_slow(group, context, bytes, slot);
 }
 
-[[gnu::always_inline]] inline Pool::Ending Pool::begin(const Slot& slot, SlotKind kind, std::uint64_t bytes,
-                                                       bool with_hva) noexcept {
-    if (slot.region_number >= regions()) [[unlikely]]
-        return begin_slow(slot, kind, bytes, with_hva);
-    const View& view = views_[slot.region_number];
+[[gnu::always_inline]] inline Pool::Begun Pool::begin(const Slot& slot, SlotKind kind, std::uint64_t bytes,
+                                                      bool with_hva, KeptSlot& ended) noexcept {
+    const SlotHandle handle = slot.handle;
+    const View& view = view_of(handle);
+    // V1: acquire, pairs with the release in View::open().
+    const std::uint64_t end = view.end.load(std::memory_order_acquire);
     const std::uint64_t position = slot.gpa - view.first_gpa;
-    std::uint32_t head = 0;
-    const bool good = position - view.begin < view.bytes &&
-                      (!with_hva || reinterpret_cast<std::uintptr_t>(slot.hva) - view.first_hva == position) &&
-                      bytes <= kSlotBytes[class_of_index(slot.index)] &&
-                      view.is_at(position, slot.index, slot.generation, head) &&
-                      view.drop(head, slot_of_index(slot.index), static_cast<unsigned>(kind), slot.generation);
-    // A run, or an error.
-    if (!good) [[unlikely]]
-        return begin_slow(slot, kind, bytes, with_hva);
-    if (!view.still_at(position, head, slot.index, slot.generation)) [[unlikely]]
-        return begin_moved(slot, kind);
-    return {CachedSlot(slot.region(), head, slot.index, next_generation(slot.generation)), 0, kind};
+    SlotView::Place place;
+    if (position >= end || (with_hva && reinterpret_cast<std::uintptr_t>(slot.hva) - view.first_hva != position) ||
+        bytes > kSlotBytes[handle.size_class()] || !view.place_of(position, handle, place) || !SlotView::holds(place))
+        [[unlikely]]
+        return Begun::kNotHere;
+    SlabTables::Ops::State& state = view.states[place.state];
+    if (!view.drop(state, handle, static_cast<unsigned>(kind))) [[unlikely]]
+        return Begun::kNotHere;
+    // Is it still in the slab that was seen? (Then it stays there, for it is held.)
+    if (!SlotView::holds(place)) [[unlikely]]
+        return Begun::kMoved;
+    ended.gpa = slot.gpa;
+    ended.hva = reinterpret_cast<std::byte*>(view.first_hva + position);
+    ended.state = &state;
+    ended.handle = handle.next();
+    return Begun::kYes;
 }
 
-[[gnu::always_inline]] inline Result<void> Pool::begin_free(const Slot& slot, SlotKind kind, std::uint64_t bytes,
-                                                            Ending& ending) noexcept {
-    const Ending begun = begin(slot, kind, bytes, true);
-    if (begun.refused()) [[unlikely]]
-        return Error(static_cast<int>(begun.pages));
-    ending = begun;
-    return {};
+[[gnu::always_inline]] inline void Pool::finish(ContextGroup& group, Context* context, const KeptSlot& ended) noexcept {
+    if (context == nullptr || !push(group, *context, ended)) [[unlikely]]
+        finish_free_slow(group, context, {ended, 0, SlotKind::kStreaming});
 }
 
 [[gnu::always_inline]] inline Result<void> Pool::free(ContextGroup& group, Context* context,
                                                       const Slot& slot) noexcept {
-    const Ending begun = begin(slot, SlotKind::kStreaming, 0, false);
-    if (begun.refused()) [[unlikely]]
-        return Error(static_cast<int>(begun.pages));
-    finish_free(group, context, begun);
+    KeptSlot ended;
+    const Begun begun = begin(slot, SlotKind::kStreaming, 0, false, ended);
+    if (begun != Begun::kYes) [[unlikely]]
+        return free_slow(group, context, slot, begun);
+    finish(group, context, ended);
     return {};
-}
-
-[[gnu::always_inline]] inline void Pool::finish_free(ContextGroup& group, Context* context, Ending ending) noexcept {
-    if (context != nullptr && ending.kind == SlotKind::kStreaming && ending.pages == 0 && push(group, *context, ending))
-        [[likely]]
-        return;
-    finish_free_slow(group, context, ending);
 }
 
 }  // namespace bounce

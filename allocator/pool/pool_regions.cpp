@@ -111,6 +111,19 @@ Result<RegionId> Pool::add_region_locked(const RegionConfig& given, bool growing
     return make_part(config);
 }
 
+void Pool::View::open(const Part& part) noexcept {
+    const SlotView& tables = part.core.view();
+    const std::uint64_t begin = part.region.base().value % kChunkBytes;
+    entries = tables.entries;
+    states = tables.states;
+    checked = tables.checked;
+    first_gpa = Gpa{part.region.base().value - begin};
+    first_hva = reinterpret_cast<std::uintptr_t>(part.region.hva()) - begin;
+    region = &part.region;
+    // V1: release, pairs with the acquire in Pool::begin().
+    end.store(begin + part.region.bytes(), std::memory_order_release);
+}
+
 Result<RegionId> Pool::make_part(const RegionConfig& config) noexcept {
     const std::uint32_t count = count_.load(std::memory_order_relaxed);
     if (count == kMaxRegions) return fail(EINVAL, "the pool has %llu regions, which is the most", kMaxRegions);
@@ -127,7 +140,7 @@ Result<RegionId> Pool::make_part(const RegionConfig& config) noexcept {
     parts_[count].reset(new (std::nothrow) Part(std::move(*region), std::move(*tables), usage_, checked_));
     if (parts_[count] == nullptr) return fail(ENOMEM, "no private memory for a region");
     Part& part = *parts_[count];
-    views_[count] = View(part);
+    views_[count].open(part);
     if (part.region.opens_by_chunk()) {
         part.core.restart();
     } else {

@@ -22,43 +22,48 @@
 
 #include <array>
 #include <atomic>
+#include <bit>
+#include <cstddef>
 #include <cstdint>
 
 #include "allocator/base/types.hpp"
 #include "allocator/slab/size_class.hpp"
+#include "allocator/slab/slot_handle.hpp"
 #include "allocator/slab/slot_ops.hpp"
 
 namespace bounce {
 
-/// Which slot of which class, in 16 bits.
-constexpr std::uint16_t slot_index(std::uint32_t size_class, std::uint32_t slot) {
-    return static_cast<std::uint16_t>(size_class << 9 | slot);
-}
-constexpr std::uint32_t class_of_index(std::uint16_t index) {
-    return index >> 9U;
-}
-constexpr std::uint32_t slot_of_index(std::uint16_t index) {
-    return index & 511U;
-}
-
-/// A free slot, or the first page of a free run, in 8 bytes. The generation is the one that its next token will have.
+/// A free slot, or the first page of a free run, on its way between home and a context. The generation is the one that
+/// its next token will have.
 class CachedSlot {
 public:
     constexpr CachedSlot() noexcept = default;
-    CachedSlot(RegionId region, std::uint32_t head, std::uint16_t index, std::uint8_t generation) noexcept
-        : packed_(std::uint64_t{head} << 32 | std::uint32_t{index} << 16 | std::uint32_t{generation} << 8 |
-                  static_cast<std::uint8_t>(region.value)) {}
+    constexpr CachedSlot(std::uint32_t head, SlotHandle handle) noexcept : head_(head), handle_(handle) {}
+    constexpr CachedSlot(RegionId region, std::uint32_t head, std::uint16_t index, std::uint8_t generation) noexcept
+        : CachedSlot(head, SlotHandle(region, index, generation)) {}
 
-    [[nodiscard]] RegionId region() const noexcept { return RegionId{static_cast<std::uint8_t>(packed_)}; }
-    [[nodiscard]] std::uint32_t head() const noexcept { return static_cast<std::uint32_t>(packed_ >> 32); }
-    [[nodiscard]] std::uint16_t index() const noexcept { return static_cast<std::uint16_t>(packed_ >> 16); }
-    [[nodiscard]] std::uint32_t slot() const noexcept { return slot_of_index(index()); }
-    [[nodiscard]] std::uint8_t generation() const noexcept { return static_cast<std::uint8_t>(packed_ >> 8); }
+    /// The first page of its slab.
+    [[nodiscard]] std::uint32_t head() const noexcept { return head_; }
+    [[nodiscard]] SlotHandle handle() const noexcept { return handle_; }
+    [[nodiscard]] RegionId region() const noexcept { return handle_.region(); }
+    [[nodiscard]] std::uint16_t index() const noexcept { return handle_.index(); }
+    [[nodiscard]] std::uint32_t slot() const noexcept { return handle_.slot(); }
+    [[nodiscard]] std::uint8_t generation() const noexcept { return handle_.generation(); }
 
 private:
-    std::uint64_t packed_ = 0;
+    std::uint32_t head_ = 0;
+    SlotHandle handle_;
 };
 static_assert(sizeof(CachedSlot) == 8);
+
+/// The same in a context: with all that the one who is handed it wants to know, so that a pop copies it and no more.
+struct KeptSlot {
+    Gpa gpa;
+    std::byte* hva = nullptr;
+    SlotOps<StdAtomics>::State* state = nullptr;
+    SlotHandle handle;
+};
+static_assert(sizeof(KeptSlot) == 32);
 
 /// The mark and the attention word: a protocol of its own, so that a model can run it.
 template <class Policy>
@@ -111,18 +116,29 @@ struct MarkOps {
 /// The free slots of one size class; the last in is the first out.
 struct alignas(kCacheLine) SlotStack {
     static constexpr std::uint32_t kRoom = 63;
+    static constexpr std::uint32_t kEntry = sizeof(KeptSlot);
 
-    std::atomic<std::uint16_t> count{0};  // written as the entries are, read by statistics
-    std::uint16_t limit = 0;              // the budget for so many has been granted
-    std::array<CachedSlot, kRoom> slots;
+    // In bytes of `slots`, which is how the fast path wants them.
+    std::atomic<std::uint32_t> filled{0};  // written as the entries are, read by statistics
+    std::uint32_t room = 0;                // the budget for so many has been granted
+    alignas(32) std::array<KeptSlot, kRoom> slots;
+
+    [[nodiscard]] std::uint32_t count() const noexcept { return filled.load(std::memory_order_relaxed) / kEntry; }
+    void set_count(std::uint32_t count) noexcept { filled.store(count * kEntry, std::memory_order_relaxed); }
+    [[nodiscard]] std::uint32_t limit() const noexcept { return room / kEntry; }
+    void set_limit(std::uint32_t slots_granted) noexcept { room = slots_granted * kEntry; }
+    /// The entry that begins at so many bytes.
+    [[nodiscard]] KeptSlot& at(std::uint32_t bytes) noexcept {
+        return *reinterpret_cast<KeptSlot*>(reinterpret_cast<std::byte*>(slots.data()) + bytes);
+    }
 };
-static_assert(sizeof(SlotStack) == 8 * kCacheLine);
+static_assert(sizeof(SlotStack) == 32 * kCacheLine);
 
 /// A free run of a number of pages.
 struct KeptRun {
     std::atomic<std::uint32_t> pages{0};  // 0: none
     std::uint32_t granted = 0;            // the budget for so many pages has been granted
-    CachedSlot run;
+    KeptSlot run;
 };
 
 class ContextGroup;  // allocator/pool/context_group.hpp
@@ -153,12 +169,23 @@ struct Context {
     // on their way home.
     std::array<SlotStack, kStacks> stacks;
 
+    /// Of the slot's size class, and so many bytes of stacks behind.
+    [[nodiscard, gnu::always_inline]] SlotStack& stack_at(SlotHandle slot, std::uint32_t bytes) noexcept {
+        constexpr unsigned kShift = std::countr_zero(sizeof(SlotStack)) - SlotHandle::kClassShift;
+        const std::uint32_t offset = (slot.bits() << kShift & std::uint32_t{127} * sizeof(SlotStack)) + bytes;
+        return *reinterpret_cast<SlotStack*>(reinterpret_cast<std::byte*>(stacks.data()) + offset);
+    }
     [[nodiscard]] KeptRun& run_of(std::uint32_t pages) noexcept { return runs[pages % kRuns]; }
 };
 
 /// Adds without a locked instruction: for a word that one thread writes and others only read.
-inline void bump(std::atomic<std::uint64_t>& counter) noexcept {
-    counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+[[gnu::always_inline]] inline void bump(std::atomic<std::uint64_t>& counter, std::uint64_t by = 1) noexcept {
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+    // One instruction, where the compiler makes three of a load and a store.
+    asm("addq %1, %0" : "+m"(counter) : "er"(by) : "cc");
+#else
+    counter.store(counter.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
+#endif
 }
 
 }  // namespace bounce

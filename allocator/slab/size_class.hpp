@@ -53,6 +53,17 @@ constexpr std::uint32_t class_bytes(std::uint32_t index) {
 inline constexpr std::uint32_t kClasses = class_of(kMaxSlotBytes) + 1;
 static_assert(class_bytes(kClasses - 1) == kMaxSlotBytes);
 
+/// class_of(), by eights of bytes: every class is a multiple of 8. A load where that takes ten instructions.
+inline constexpr auto kClassOfEights = [] {
+    std::array<std::uint8_t, kMaxSlotBytes / 8 + 1> table{};
+    for (std::uint32_t i = 0; i < table.size(); ++i) table[i] = static_cast<std::uint8_t>(class_of(i * 8U));
+    return table;
+}();
+/// The same for 1 to kMaxSlotBytes bytes, for the hot path.
+constexpr std::uint32_t fast_class_of(std::uint64_t bytes) {
+    return kClassOfEights[(bytes + 7) / 8];
+}
+
 constexpr SizeClass make_size_class(std::uint32_t bytes) {
     SizeClass made;
     made.bytes = bytes;

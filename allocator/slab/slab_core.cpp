@@ -15,7 +15,7 @@ SlabCore::SlabCore(Gpa base, std::uint64_t bytes, std::byte* memory, Usage& usag
       origin_(base.value - phase_),
       region_bytes_(bytes),
       usage_(usage),
-      view_(tables_, bytes, checked),
+      view_(tables_, checked),
       pages_(tables_.first, tables_.end, {tables_.chunk_bits, tables_.chunks()},
              {tables_.chunk_infos, tables_.chunks()}, {tables_.hole_nodes, HoleTree::nodes_needed(tables_.chunks())}) {}
 
@@ -165,7 +165,8 @@ int SlabCore::find(const Placement& placement, FoundSlot& found) const noexcept 
 
 int SlabCore::begin_free(const Placement& placement, unsigned kind, std::uint64_t bytes, FoundSlot& found) noexcept {
     if (const int code = find(placement, found); code != 0) return code;
-    if (!found.stale && bytes <= found.bytes && view_.drop(found.head, found.slot, kind, placement.generation))
+    const SlotHandle handle(RegionId{}, 0, placement.generation);
+    if (!found.stale && bytes <= found.bytes && view_.drop(tables_.state(found.head, found.slot), handle, kind))
         return 0;
     const int code = check(placement, kind, bytes);
     return code != 0 ? code : EALREADY;  // it was let go meanwhile

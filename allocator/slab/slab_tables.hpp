@@ -13,6 +13,7 @@
 #include "allocator/slab/chunk_bits.hpp"
 #include "allocator/slab/page_table.hpp"
 #include "allocator/slab/size_class.hpp"
+#include "allocator/slab/slot_handle.hpp"
 #include "allocator/slab/slot_ops.hpp"
 
 namespace bounce {
@@ -20,10 +21,12 @@ namespace bounce {
 inline constexpr std::uint32_t kSlotsPerPage = kPageBytes / kMinSlotBytes;
 inline constexpr std::uint32_t kRunClass = 127;  // in place of a size class
 
-/// What a page is part of. `birth` counts, modulo 4, what began its life on this page; a token carries it too.
+/// What a page is part of. `birth` counts, modulo 4, what began its life on this page; a token carries it too, as it
+/// does the size class: in the same bits (slot_handle.hpp).
 struct PageEntry {
     enum Kind : std::uint32_t { kNone = 0, kSlab = 1, kRun = 2, kRunBody = 3, kDead = 4 };
     static constexpr std::uint32_t kMaxDistance = 511;
+    static constexpr unsigned kKindShift = SlotHandle::kRegionShift;
 
     Kind kind = kNone;
     std::uint32_t birth = 0;
@@ -31,15 +34,16 @@ struct PageEntry {
     std::uint32_t size_class = 0;
 
     [[nodiscard]] constexpr std::uint32_t pack() const {
-        return static_cast<std::uint32_t>(kind) << 18 | size_class << 11 | birth << 9 | distance;
+        return static_cast<std::uint32_t>(kind) << kKindShift | size_class << SlotHandle::kClassShift |
+               birth << SlotHandle::kBirthShift | distance;
     }
-    /// All but the distance of a page of a live slab.
-    static constexpr std::uint32_t slab_page(std::uint32_t size_class, std::uint32_t birth) {
-        return PageEntry{kSlab, birth, 0, size_class}.pack() >> 9;
+    /// Of the page on which this slot begins, packed, that many pages behind its slab's first.
+    static constexpr std::uint32_t of_slot(SlotHandle slot, std::uint32_t distance) {
+        return (slot.bits() & SlotHandle::kOfPage) + (std::uint32_t{kSlab} << kKindShift) + distance;
     }
-    static constexpr std::uint32_t all_but_distance(std::uint32_t packed) { return packed >> 9; }
     static constexpr PageEntry unpack(std::uint32_t packed) {
-        return {static_cast<Kind>(packed >> 18), packed >> 9 & 3, packed & kMaxDistance, packed >> 11 & 127};
+        return {static_cast<Kind>(packed >> kKindShift & 7), packed >> SlotHandle::kBirthShift & 3,
+                packed & kMaxDistance, packed >> SlotHandle::kClassShift & 127};
     }
 };
 

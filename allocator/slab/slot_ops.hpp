@@ -171,9 +171,12 @@ struct SlotOps {
     /// was).
     static bool drop(State& state, unsigned kind, unsigned generation, std::uint8_t& seen) noexcept {
         seen = make_state(kind, generation);
+        return drop(state, seen, make_state(0, generation + 1));
+    }
+    /// The same by states.
+    [[gnu::always_inline]] static bool drop(State& state, std::uint8_t& seen, std::uint8_t next) noexcept {
         // Relaxed: the bit that follows (W2) publishes it.
-        return state.compare_exchange_strong(seen, make_state(0, generation + 1), std::memory_order_relaxed,
-                                             std::memory_order_relaxed);
+        return state.compare_exchange_strong(seen, next, std::memory_order_relaxed, std::memory_order_relaxed);
     }
 
     /// After give() said that the word was empty. True: the caller must put the slab on the stack of returned ones.

@@ -32,9 +32,7 @@ Result<void> Device::alloc_block(SlotKind kind, std::size_t bytes, std::size_t a
     block.bytes = bytes;
     block.device = id_;
     block.epoch = slot->epoch;
-    block.region = slot->region_number;
-    block.generation = slot->generation;
-    block.index = slot->index;
+    block.handle = slot->handle.bits();
     block.kind = static_cast<std::uint8_t>(kind);
     block.state = kLiveBlock;
     blocks_.fetch_add(1, std::memory_order_relaxed);

@@ -1,21 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "api/dma/device.hpp"
 
-#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 
 #include "allocator/base/bits.hpp"
-#include "allocator/pool/pool_fast.hpp"
 #include "allocator/slab/slot_ops.hpp"
-#include "api/dma/copy.hpp"
-#include "api/dma/ticks.hpp"
-#include "api/dma/token.hpp"
+#include "api/dma/device_fast.hpp"
 
 namespace bounce {
 namespace {
-
-constexpr std::uint32_t kMapFlags = BOUNCE_MAP_PRESERVE | BOUNCE_MAP_SKIP_SYNC;
 
 /// Never 0, and not used again before 2^32 devices later.
 std::uint32_t next_device_id() noexcept {
@@ -23,22 +17,6 @@ std::uint32_t next_device_id() noexcept {
     std::uint32_t id = 0;
     while (id == 0) id = last.fetch_add(1, std::memory_order_relaxed) + 1;
     return id;
-}
-
-constexpr bool copies_in(Direction direction) noexcept {
-    return direction != Direction::kFromDevice;
-}
-constexpr bool copies_back(Direction direction) noexcept {
-    return direction != Direction::kToDevice;
-}
-
-// state is atomic in case that two threads end one token at once: the pool decides between them, and both then store
-// the same value.
-std::uint8_t load_state(const bounce_mapping& mapping) noexcept {
-    return __atomic_load_n(&mapping.state, __ATOMIC_RELAXED);
-}
-void store_ended(bounce_mapping& mapping) noexcept {
-    __atomic_store_n(&mapping.state, kEnded, __ATOMIC_RELAXED);
 }
 
 }  // namespace
@@ -68,13 +46,6 @@ Device::~Device() {
     pool_.drop_user();
 }
 
-inline bool Device::good_map(const void* buf, std::size_t bytes, std::uint32_t flags) const noexcept {
-    // bytes - 1: of 0 bytes it is beyond every limit.
-    return buf != nullptr && bytes - 1 < max_segment_bytes_ && bytes != 0 &&
-           reinterpret_cast<std::uintptr_t>(buf) <= UINTPTR_MAX - bytes && (flags & ~kMapFlags) == 0 &&
-           flags != kMapFlags;
-}
-
 Error Device::why_not_map(const void* buf, std::size_t bytes, std::uint32_t flags) const noexcept {
     if (buf == nullptr) return fail(EINVAL, "the buffer to map is NULL");
     if (bytes == 0) return fail(EINVAL, "mapping of 0 bytes, expected at least 1");
@@ -92,16 +63,6 @@ Context* Device::context() noexcept {
     return pool_.context(group_);
 }
 
-/// True: it was streamed.
-inline bool Device::copy_in(std::uint32_t mode, std::byte* slot, const void* buf, std::size_t bytes) noexcept {
-    if ((mode & kStreams) == 0 || bytes < kStreamFrom) {
-        copy_to_slot(slot, buf, bytes);
-        return false;
-    }
-    stream_to_slot(slot, buf, bytes);
-    return can_stream();
-}
-
 [[gnu::always_inline]] inline Result<void> Device::map_one(Context* context, void* buf, std::size_t bytes,
                                                            Direction direction, std::uint32_t flags,
                                                            bounce_mapping& mapping, bool& streamed) noexcept {
@@ -109,32 +70,30 @@ inline bool Device::copy_in(std::uint32_t mode, std::byte* slot, const void* buf
         mapping = bounce_mapping{};
         return why_not_map(buf, bytes, flags);
     }
-    Slot slot;
-    if (const auto taken = pool_.alloc(group_, context, bytes, slot); !taken) [[unlikely]] {
-        mapping = bounce_mapping{};
-        return taken;
+    // By value all along: a local whose address is known to others would be written and read back.
+    std::byte* slot = nullptr;
+    Gpa gpa;
+    SlotHandle handle;
+    const auto sink = [&](const KeptSlot& kept, std::uint32_t epoch) {
+        slot = kept.hva;
+        gpa = kept.gpa;
+        handle = kept.handle;
+        mapping.epoch = epoch;
+    };
+    if (!pool_.alloc_at_hand(context, bytes, sink)) [[unlikely]] {
+        Slot taken;
+        if (const auto result = pool_.alloc_slow(group_, context, bytes, taken); !result) {
+            mapping = bounce_mapping{};
+            return result;
+        }
+        sink({taken.gpa, taken.hva, nullptr, taken.handle}, taken.epoch);
     }
-    const bool copies =
-        (copies_in(direction) || (flags & BOUNCE_MAP_PRESERVE) != 0) && (flags & BOUNCE_MAP_SKIP_SYNC) == 0;
-    const std::uint32_t mode = mode_.load(std::memory_order_relaxed);  // M1
-    if ((mode & kTrial) != 0) [[unlikely]]
-        streamed |= map_in_trial(mode, slot.hva, buf, bytes, copies, slot.gpa.value);
-    else if (copies)
-        streamed |= copy_in(mode, slot.hva, buf, bytes);
-    mapping.addr = slot.gpa.value;
-    mapping.bytes = bytes;
-    mapping.orig = buf;
-    mapping.slot = slot.hva;
-    mapping.device = id_;
-    mapping.epoch = slot.epoch;
-    mapping.flags = static_cast<std::uint16_t>(flags);
-    mapping.region = slot.region_number;
-    mapping.generation = slot.generation;
-    mapping.index = slot.index;
-    mapping.direction = static_cast<std::uint8_t>(direction);
-    mapping.state = kLiveMapping;
+    mapping.addr = gpa.value;
+    mapping.slot = slot;
+    mapping.handle = handle.bits();
+    streamed |= fill(mapping, slot, buf, bytes, direction, flags);
     // Of the generations of a slot one in kGenerations is 0, whichever slots are used.
-    if (calibrates_ && slot.generation % kGenerations == 0) [[unlikely]]
+    if (calibrates_ && handle.state(0) == 0) [[unlikely]]
         note_maps(kGenerations);
     return {};
 }
@@ -163,53 +122,46 @@ Result<void> Device::check_token(const bounce_mapping& mapping) const noexcept {
     return {};
 }
 
-/// Of several holders of copies of the token, one gets here with success; the slot is out of reach of others until
-/// Pool::finish_free().
-Result<void> Device::begin_end(bounce_mapping& mapping, Pool::Ending& ending) noexcept {
-    if (const auto good = check_token(mapping); !good) [[unlikely]]
-        return good;
-    const auto won = pool_.begin_free(slot_of(mapping), SlotKind::kStreaming, mapping.bytes, ending);
-    if (won) [[likely]]
-        store_ended(mapping);
-    return won;
+Result<void> Device::unmap(Context* context, bounce_mapping& mapping, std::size_t written) noexcept {
+    if (!good_token(mapping)) [[unlikely]]
+        return check_token(mapping);
+    KeptSlot ended;
+    const auto begun = pool_.begin(slot_of(mapping), SlotKind::kStreaming, mapping.bytes, true, ended);
+    if (begun != Pool::Begun::kYes) [[unlikely]]
+        return unmap_slow(context, mapping, &written, begun);
+    store_ended(mapping);
+    const bool renewed = copy_back(mapping, written);
+    pool_.finish(group_, context, ended);
+    return renewed ? lost(mapping) : Result<void>();
 }
 
-Result<void> Device::unmap(Context* context, bounce_mapping& mapping, std::size_t written) noexcept {
+/// Of a run, and of what begin() refused. written == nullptr: nothing is copied.
+Result<void> Device::unmap_slow(Context* context, bounce_mapping& mapping, const std::size_t* written,
+                                Pool::Begun why) noexcept {
     Pool::Ending ending;
-    if (const auto begun = begin_end(mapping, ending); !begun) [[unlikely]]
-        return begun;
-    const Slot slot = slot_of(mapping);
-    const bool timed = (mode_.load(std::memory_order_relaxed) & kTrial) != 0;  // M1
-    Calibration::Event event{.id = mapping.addr, .bytes = mapping.bytes};
-    if (timed) [[unlikely]]
-        event.begin = ticks();
-    bool renewed = false;
-    if (copies_back(Direction{mapping.direction})) {
-        // Before the copy: old tokens copy nothing. After it: the memory may have been renewed while it was copied.
-        const Region& region = pool_.region(slot.region());
-        renewed = region.renewed_since(slot.epoch);
-        if (!renewed && written != 0 && (mapping.flags & BOUNCE_MAP_SKIP_SYNC) == 0) {
-            copy_from_slot(mapping.orig, slot.hva, std::min<std::size_t>(written, mapping.bytes));
-            event.copied = written >= mapping.bytes;
-            renewed = region.renewed_under_copy(slot.epoch);
-        }
-    }
-    // Before the slot goes home: then another mapping may have its address.
-    if (timed) [[unlikely]]
-        unmapped_in_trial(event);
+    const auto begun = pool_.begin_slow(slot_of(mapping), SlotKind::kStreaming, mapping.bytes, true, why, ending);
+    if (!begun) return begun;
+    store_ended(mapping);
+    const bool renewed = written != nullptr && copy_back(mapping, *written);
     pool_.finish_free(group_, context, ending);
-    if (renewed) [[unlikely]]
-        return fail(ESTALE, "the memory behind the mapping (address 0x%llx) was renewed; what the device wrote is gone",
-                    mapping.addr);
-    return {};
+    return renewed ? lost(mapping) : Result<void>();
+}
+
+Error Device::lost(const bounce_mapping& mapping) noexcept {
+    return fail(ESTALE, "the memory behind the mapping (address 0x%llx) was renewed; what the device wrote is gone",
+                mapping.addr);
 }
 
 Result<void> Device::discard(Context* context, bounce_mapping& mapping) noexcept {
-    Pool::Ending ending;
-    const auto begun = begin_end(mapping, ending);
-    if (begun) [[likely]]
-        pool_.finish_free(group_, context, ending);
-    return begun;
+    if (!good_token(mapping)) [[unlikely]]
+        return check_token(mapping);
+    KeptSlot ended;
+    const auto begun = pool_.begin(slot_of(mapping), SlotKind::kStreaming, mapping.bytes, true, ended);
+    if (begun != Pool::Begun::kYes) [[unlikely]]
+        return unmap_slow(context, mapping, nullptr, begun);
+    store_ended(mapping);
+    pool_.finish(group_, context, ended);
+    return {};
 }
 
 Result<void> Device::check_sync(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,

@@ -2,9 +2,9 @@
 // A device: who maps, with which limits. The streaming and the coherent API over a pool. The tokens are those of the
 // public header; what they mean is written there.
 //
-// A mapping ends in three steps. Pool::begin_free() decides by one compare-exchange: of several holders of copies of a
-// token exactly one wins. The winner copies back while the slot is still out of reach of alloc(), then
-// Pool::finish_free() gives it home. So a loser touches neither the slot nor the private buffer.
+// A mapping ends in three steps, as Pool::begin_free() and finish_free() say. One compare-exchange decides: of several
+// holders of copies of a token exactly one wins. The winner copies back while the slot is still out of reach of
+// alloc(), then the slot goes to the context or home. So a loser touches neither the slot nor the private buffer.
 #pragma once
 
 #include <atomic>
@@ -91,10 +91,10 @@ public:
     Result<void> free_block(SlotKind kind, bounce_block& block) noexcept;
     /// Has other memory taken the place of this live block's?
     [[nodiscard]] bool renewed(const bounce_block& block) const noexcept {
-        return pool_.region(RegionId{block.region}).renewed_under_copy(block.epoch);
+        return region_of(block).renewed_under_copy(block.epoch);
     }
     /// The block is used anew, whatever it holds now.
-    void refresh(bounce_block& block) const noexcept { block.epoch = pool_.region(RegionId{block.region}).epoch(); }
+    void refresh(bounce_block& block) const noexcept { block.epoch = region_of(block).epoch(); }
 
     /// The address of [ptr, ptr + bytes) for the device, when that lies in one live buffer of the pool; else EFAULT.
     Result<std::uint64_t> shared_address(const void* ptr, std::size_t bytes) const noexcept;
@@ -115,17 +115,27 @@ public:
     [[nodiscard]] std::uint64_t dma_mask() const noexcept { return dma_mask_; }
 
 private:
+    [[nodiscard]] const Region& region_of(const bounce_block& block) const noexcept {
+        return pool_.region(SlotHandle(block.handle).region());
+    }
     Device(Pool& pool, Callbacks& callbacks, const DeviceConfig& config) noexcept;
     [[nodiscard]] bool good_map(const void* buf, std::size_t bytes, std::uint32_t flags) const noexcept;
     [[nodiscard]] Error why_not_map(const void* buf, std::size_t bytes, std::uint32_t flags) const noexcept;
     Result<void> map_one(Context* context, void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
                          bounce_mapping& mapping, bool& streamed) noexcept;
     bool copy_in(std::uint32_t mode, std::byte* slot, const void* buf, std::size_t bytes) noexcept;
+    bool fill(bounce_mapping& mapping, std::byte* slot, void* buf, std::size_t bytes, Direction direction,
+              std::uint32_t flags) noexcept;
+    Result<void> check_sg(std::span<const bounce_sg> sg, std::uint32_t flags) const noexcept;
     Result<void> check_token(const bounce_mapping& mapping) const noexcept;
     Result<void> check_sync(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
                             Direction direction) const noexcept;
     Result<void> check_fresh(const Slot& slot) const noexcept;
-    Result<void> begin_end(bounce_mapping& mapping, Pool::Ending& ending) noexcept;
+    [[nodiscard]] bool good_token(const bounce_mapping& mapping) const noexcept;
+    bool copy_back(const bounce_mapping& mapping, std::size_t written) noexcept;
+    Result<void> unmap_slow(Context* context, bounce_mapping& mapping, const std::size_t* written,
+                            Pool::Begun why) noexcept;
+    static Error lost(const bounce_mapping& mapping) noexcept;
 
     // device_policy.cpp
     void init_policy(const DeviceConfig& config) noexcept;

@@ -2,44 +2,83 @@
 // Scatter lists: all or nothing on the way in, everything on the way out.
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
-#include "api/dma/copy.hpp"
-#include "api/dma/device.hpp"
+#include "api/dma/device_fast.hpp"
 
 namespace bounce {
 
+// All or nothing on the way in: every segment is looked at first, then all slots are taken, then all are filled.
 Result<void> Device::map_sg(std::span<const bounce_sg> sg, Direction direction, std::uint32_t flags,
                             bounce_mapping* mappings) noexcept {
     if (sg.empty()) return fail(EINVAL, "a scatter list of 0 segments, expected at least 1");
+    auto good = check_sg(sg, flags);
+    std::uint32_t done = 0;
     Context* const mine = context();
-    bool streamed = false;
-    for (std::size_t i = 0; i < sg.size(); ++i) {
-        auto mapped = sg[i].flags == 0 && sg[i].reserved == 0
-                          ? map_unfenced(mine, sg[i].base, sg[i].bytes, direction, flags, mappings[i], streamed)
-                          : fail(EINVAL, "segment %llu has flags 0x%llx and reserved 0x%llx, both must be 0", i,
-                                 sg[i].flags, sg[i].reserved);
-        if (mapped) continue;
-        if (streamed) fence_streams();
-        // Each was mapped just above, so this cannot fail. The error of map() stays this thread's last one.
-        for (std::size_t j = 0; j < i; ++j) static_cast<void>(discard(mine, mappings[j]));
-        std::fill_n(mappings, sg.size(), bounce_mapping{});
-        return mapped;
+    const auto n = static_cast<std::uint32_t>(sg.size());
+    if (good) {
+        const auto sink = [mappings](std::uint32_t i, const KeptSlot& kept, std::uint32_t epoch) {
+            mappings[i].addr = kept.gpa.value;
+            mappings[i].slot = kept.hva;
+            mappings[i].epoch = epoch;
+            mappings[i].handle = kept.handle.bits();
+        };
+        good = pool_.alloc_many(
+            group_, mine, n, [&](std::uint32_t i) { return sg[i].bytes; }, sink, done);
     }
+    if (!good) {
+        // Each was handed out just above, so this cannot fail. The error stays this thread's last one.
+        for (std::uint32_t i = 0; i < done; ++i) static_cast<void>(pool_.free(group_, mine, slot_of(mappings[i])));
+        std::fill_n(mappings, sg.size(), bounce_mapping{});
+        return good;
+    }
+    bool streamed = false;
+    for (std::uint32_t i = 0; i < n; ++i)
+        streamed |=
+            fill(mappings[i], static_cast<std::byte*>(mappings[i].slot), sg[i].base, sg[i].bytes, direction, flags);
     if (streamed) fence_streams();  // one for all of them
+    if (calibrates_) note_maps(n);
     return {};
 }
 
+Result<void> Device::check_sg(std::span<const bounce_sg> sg, std::uint32_t flags) const noexcept {
+    if (sg.size() > UINT32_MAX) return fail(E2BIG, "a scatter list of %llu segments", sg.size());
+    for (std::size_t i = 0; i < sg.size(); ++i) {
+        if ((sg[i].flags | sg[i].reserved) != 0) {
+            return fail(EINVAL, "segment %llu has flags 0x%llx and reserved 0x%llx, both must be 0", i, sg[i].flags,
+                        sg[i].reserved);
+        }
+        if (!good_map(sg[i].base, sg[i].bytes, flags)) return why_not_map(sg[i].base, sg[i].bytes, flags);
+    }
+    return {};
+}
+
+// Everything on the way out.
 Result<void> Device::unmap_sg(std::span<bounce_mapping> mappings, std::size_t written) noexcept {
     if (mappings.empty()) return fail(EINVAL, "a scatter list of 0 mappings, expected at least 1");
     Context* const mine = context();
+    KeptSlot ended[Pool::kBulk];
+    std::uint32_t n = 0;
     Result<void> first;
-    std::size_t left = written;
     for (bounce_mapping& mapping : mappings) {
-        const std::size_t part = std::min<std::size_t>(left, mapping.bytes);
-        left -= part;
-        const auto ended = unmap(mine, mapping, part);
-        if (first && !ended) first = ended;
+        const std::size_t part = std::min<std::size_t>(written, mapping.bytes);
+        written -= part;
+        Result<void> one = good_token(mapping) ? Result<void>() : check_token(mapping);
+        if (one) [[likely]] {
+            const auto begun = pool_.begin(slot_of(mapping), SlotKind::kStreaming, mapping.bytes, true, ended[n]);
+            if (begun == Pool::Begun::kYes) [[likely]] {
+                store_ended(mapping);
+                if (copy_back(mapping, part)) [[unlikely]]
+                    one = lost(mapping);
+                if (++n == Pool::kBulk) pool_.finish_many(group_, mine, ended, std::exchange(n, 0));
+            } else {
+                one = unmap_slow(mine, mapping, &part, begun);
+            }
+        }
+        if (first && !one) [[unlikely]]
+            first = one;
     }
+    pool_.finish_many(group_, mine, ended, n);
     return first;
 }
 

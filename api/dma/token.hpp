@@ -16,14 +16,11 @@ inline constexpr std::uint8_t kLiveBlock = 0xc7;
 inline constexpr std::uint8_t kEnded = 0x5d;
 
 inline Slot slot_of(const bounce_mapping& mapping) noexcept {
-    return Slot{Gpa{mapping.addr},  static_cast<std::byte*>(mapping.slot),
-                mapping.epoch,      mapping.region,
-                mapping.generation, mapping.index};
+    return Slot{Gpa{mapping.addr}, static_cast<std::byte*>(mapping.slot), mapping.epoch, SlotHandle(mapping.handle)};
 }
 
 inline Slot slot_of(const bounce_block& block) noexcept {
-    return Slot{Gpa{block.addr}, static_cast<std::byte*>(block.ptr), block.epoch, block.region, block.generation,
-                block.index};
+    return Slot{Gpa{block.addr}, static_cast<std::byte*>(block.ptr), block.epoch, SlotHandle(block.handle)};
 }
 
 }  // namespace bounce

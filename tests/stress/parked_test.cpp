@@ -88,7 +88,7 @@ protected:
     /// Then the next operations are pops and pushes.
     void warm(Context& context) {
         SlotStack& stack = context.stacks[class_of(kSlot)];
-        while (!stop_.load() && stack.count.load() == 0) pop_and_push();
+        while (!stop_.load() && stack.count() == 0) pop_and_push();
     }
     void pop_and_push() {
         Slot slot;
@@ -109,7 +109,7 @@ protected:
             warmed_.fetch_add(1);
             pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
             SlotStack& stack = g_context.load()->stacks[class_of(kSlot)];
-            for (int i = 0; i < 1000 && stack.count.load() != 0; ++i) {
+            for (int i = 0; i < 1000 && stack.count() != 0; ++i) {
                 pop_and_push();
             }
             pthread_sigmask(SIG_BLOCK, &signals, nullptr);

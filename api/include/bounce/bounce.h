@@ -149,7 +149,11 @@ enum {
     BOUNCE_POOL_GROWTH_PREFAULT = 1u << 1,
     /* A region as in `region` on every node that has memory: `bytes` each, the first at `base_gpa`, the next behind it,
      * in the order of the nodes' numbers. Not with hva, nor with BOUNCE_REGION_NODE, nor with limit_bytes. */
-    BOUNCE_POOL_EACH_NODE = 1u << 2
+    BOUNCE_POOL_EACH_NODE = 1u << 2,
+    /* Ends of mappings are not checked for who holds them: one that is ended twice, or with a token of an earlier life of
+     * its slot, is not refused (-EALREADY, -ESTALE) and may hand one slot to two. Addresses, sizes and damaged tokens are
+     * checked as ever, and so is all coherent memory. For callers who keep their own books, and for measurements. */
+    BOUNCE_POOL_UNCHECKED = 1u << 3
 };
 
 /* Makes [hva, hva + bytes), which is [gpa, gpa + bytes), visible to the device side, or private again. 0, or a negative
@@ -382,9 +386,7 @@ typedef struct bounce_mapping {
     void *slot;     /* where the bytes are in the pool: not to be touched between map and unmap but through sync */
     uint32_t device;
     uint32_t epoch;
-    uint8_t region;
-    uint8_t generation;
-    uint16_t index;
+    uint32_t handle; /* which slot, and which of its lives */
     uint16_t flags;
     uint8_t direction;
     uint8_t state;
@@ -443,9 +445,7 @@ typedef struct bounce_block {
     uint64_t bytes; /* as asked for */
     uint32_t device;
     uint32_t epoch;
-    uint8_t region;
-    uint8_t generation;
-    uint16_t index;
+    uint32_t handle; /* which slot, and which of its lives */
     uint8_t kind;
     uint8_t state;
     uint16_t reserved;

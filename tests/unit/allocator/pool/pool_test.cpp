@@ -154,12 +154,12 @@ TEST(Pool, FreeErrorsAreDistinctAndChangeNothing) {
         wrong.gpa = Gpa{0};
         EXPECT_EQ(pool->free(wrong, SlotKind::kCoherent).code(), EFAULT);
         wrong = *slot;
-        wrong.region_number = 1;
+        wrong.handle = SlotHandle(RegionId{1}, slot->handle.index(), slot->handle.generation());
         EXPECT_EQ(pool->free(wrong, SlotKind::kCoherent).code(), EFAULT);
         wrong = *slot;
-        ++wrong.generation;
+        wrong.handle = slot->handle.next();
         EXPECT_EQ(pool->free(wrong, SlotKind::kCoherent).code(), ESTALE);
-        wrong.generation = static_cast<std::uint8_t>(slot->generation ^ 0x80);
+        wrong.handle = SlotHandle(slot->handle.bits() ^ std::uint32_t{2} << SlotHandle::kBirthShift);
         EXPECT_EQ(pool->free(wrong, SlotKind::kCoherent).code(), ESTALE);
         EXPECT_EQ(pool->stats().used_bytes, before.used_bytes);
         EXPECT_EQ(pool->stats().slots, before.slots);

@@ -122,7 +122,7 @@ TEST(ThreadRecord, AThreadMayUseThePoolWhileItEnds) {
     pthread_key_delete(key);
     EXPECT_EQ(s_calls.load(), 1);
     for (std::uint64_t stays = 0; const SlotStack& stack : pool->context(pool->direct())->stacks) {
-        EXPECT_EQ(stays += stack.count.load(), 0U);
+        EXPECT_EQ(stays += stack.count(), 0U);
     }
     EXPECT_TRUE(pool->alloc(request_of(kMiB))) << last_error();
 }

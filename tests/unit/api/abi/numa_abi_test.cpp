@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <vector>
 
+#include "allocator/slab/slot_handle.hpp"
 #include "tests/unit/api/abi/abi_fixture.hpp"
 
 namespace bounce {
@@ -96,7 +97,7 @@ protected:
                 EXPECT_EQ(status, -ENOSPC) << bounce_last_error();
                 break;
             }
-            from.push_back(mapping.region);
+            from.push_back(SlotHandle(mapping.handle).region().value);
             mappings.push_back(mapping);
         }
         for (bounce_mapping& mapping : mappings) EXPECT_EQ(bounce_device_unmap(device_, &mapping, 0), 0);
@@ -178,10 +179,10 @@ TEST_F(NumaAbi, CoherentMemoryAndBuffersFollowThePolicyToo) {
     make_device(device_at(1));
     bounce_block block;
     ASSERT_EQ(bounce_coherent_alloc(device_, 4096, 0, &block), 0) << bounce_last_error();
-    EXPECT_EQ(block.region, 1);
+    EXPECT_EQ(SlotHandle(block.handle).region().value, 1);
     EXPECT_EQ(bounce_coherent_free(device_, &block), 0);
     ASSERT_EQ(bounce_buffer_alloc(device_, 4096, 0, &block), 0) << bounce_last_error();
-    EXPECT_EQ(block.region, 1);
+    EXPECT_EQ(SlotHandle(block.handle).region().value, 1);
     EXPECT_EQ(bounce_buffer_free(device_, &block), 0);
     expect_error(bounce_buffer_alloc(device_, 2 * kBytes, 0, &block), E2BIG);
 }

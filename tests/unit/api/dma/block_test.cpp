@@ -83,8 +83,7 @@ TEST_F(BlockTest, CoherentMemoryCannotBeUnmapped) {
     bounce_mapping real = forged;
     forged.addr = block.addr;
     forged.slot = block.ptr;
-    forged.generation = block.generation;
-    forged.region = block.region;
+    forged.handle = block.handle;
     EXPECT_EQ(device_->unmap(forged, 0).code(), EPERM) << last_error();
     EXPECT_TRUE(device_->unmap(real, 0));
     EXPECT_TRUE(device_->free_block(kCoherent, block)) << last_error();

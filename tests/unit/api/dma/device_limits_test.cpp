@@ -69,7 +69,7 @@ TEST_F(Limits, ALowRegionServesALowMask) {
     bounce_mapping token;
     ASSERT_TRUE(device->map(&byte, 1, Direction::kToDevice, 0, token)) << last_error();
     EXPECT_LT(token.addr, 0x1'0000'0000u);
-    EXPECT_EQ(token.region, 1u);
+    EXPECT_EQ(SlotHandle(token.handle).region().value, 1u);
     EXPECT_TRUE(device->unmap(token, 0));
 }
 

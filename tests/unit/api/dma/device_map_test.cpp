@@ -189,13 +189,13 @@ TEST_F(Map, ADamagedTokenIsRefusedAndTheRealOneStaysGood) {
     EXPECT_EQ(damaged([](bounce_mapping& m) { m.orig = nullptr; }), EINVAL);
     EXPECT_EQ(damaged([](bounce_mapping& m) { m.state = 0; }), EALREADY);
     EXPECT_EQ(damaged([](bounce_mapping& m) { m.device = 0; }), EXDEV);
-    EXPECT_EQ(damaged([](bounce_mapping& m) { m.generation ^= 1; }), ESTALE);
+    EXPECT_EQ(damaged([](bounce_mapping& m) { m.handle ^= 1U << 26; }), ESTALE);
     EXPECT_EQ(damaged([](bounce_mapping& m) { m.addr += 1; }), EFAULT);
     EXPECT_EQ(damaged([](bounce_mapping& m) { m.addr = 0; }), EFAULT);
     EXPECT_EQ(damaged([](bounce_mapping& m) { m.addr = kBase + (64u << 20); }), EFAULT);
     EXPECT_EQ(damaged([](bounce_mapping& m) { m.slot = nullptr; }), EFAULT);
     EXPECT_EQ(damaged([](bounce_mapping& m) { m.bytes = 1u << 20; }), EFAULT);
-    EXPECT_EQ(damaged([](bounce_mapping& m) { m.region = 63; }), EFAULT);
+    EXPECT_EQ(damaged([](bounce_mapping& m) { m.handle |= 63U << 16; }), EFAULT);
     EXPECT_EQ(text, "text");
     write(token, "data");
     EXPECT_TRUE(device_->unmap(token, SIZE_MAX)) << last_error();

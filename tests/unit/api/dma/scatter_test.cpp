@@ -31,6 +31,39 @@ TEST_F(Scatter, WrittenIsSharedOutInOrder) {
     }
 }
 
+// More than are done at a time, of sizes that go by slots, and some by runs.
+TEST_F(Scatter, ManySegmentsOfManySizes) {
+    for (int round = 0; round < 4; ++round) {
+        std::vector<std::string> buffers;
+        for (std::size_t i = 0; i < 150; ++i)
+            buffers.emplace_back(i % 7 == 6 ? 30000 : 1 + i * 37 % 6000, static_cast<char>('a' + i % 26));
+        std::vector<bounce_sg> sg;
+        for (auto& buffer : buffers) sg.push_back({buffer.data(), buffer.size(), 0, 0});
+        std::vector<bounce_mapping> tokens(sg.size());
+        ASSERT_TRUE(device_->map_sg(sg, Direction::kBidirectional, 0, tokens.data())) << last_error();
+        for (std::size_t i = 0; i < sg.size(); ++i) {
+            EXPECT_EQ(seen(tokens[i]), buffers[i]) << i;
+            write(tokens[i], "X");
+        }
+        ASSERT_TRUE(device_->unmap_sg(tokens, SIZE_MAX)) << last_error();
+        for (const auto& buffer : buffers) EXPECT_EQ(buffer[0], 'X');
+        EXPECT_EQ(device_->outstanding(), 0U);
+        EXPECT_EQ(device_->unmap_sg(tokens, SIZE_MAX).code(), EALREADY);
+    }
+}
+
+TEST_F(Scatter, ABadTokenKeepsNoOther) {
+    ASSERT_TRUE(device_->map_sg(sg_, Direction::kFromDevice, 0, tokens_.data()));
+    write(tokens_[2], "6789AB");
+    bounce_mapping damaged = tokens_[1];
+    std::swap(tokens_[1], damaged);
+    tokens_[1].addr += 8;
+    EXPECT_EQ(device_->unmap_sg(tokens_, SIZE_MAX).code(), EFAULT);
+    EXPECT_EQ(c_, "6789AB");
+    EXPECT_EQ(device_->outstanding(), 1U);
+    EXPECT_TRUE(device_->unmap(damaged, 0));
+}
+
 TEST_F(Scatter, AllOrNothing) {
     std::vector<char> big(8u << 20);
     sg_.push_back({big.data(), big.size(), 0, 0});

@@ -116,7 +116,7 @@ TEST_F(SplitHostileTest, Point8RingMemoryCannotBeUnmapped) {
         forged.slot = *pool_->to_hva(Gpa{addr}, 1);
         forged.orig = target.data();
         for (unsigned generation = 0; generation < 256; ++generation) {
-            forged.generation = static_cast<std::uint8_t>(generation);
+            forged.handle = (real.handle & 0x003fffff) | (generation >> 6U) << 22 | generation << 26;
             const int code = device_->unmap(forged, 64).code();
             ASSERT_TRUE(code == EPERM || code == EFAULT || code == ESTALE || code == EALREADY) << code;
         }

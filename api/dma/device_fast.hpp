@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+// The parts of a map and an unmap, inlined into those of one and of many.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "allocator/pool/pool_bulk.hpp"
+#include "api/dma/copy.hpp"
+#include "api/dma/device.hpp"
+#include "api/dma/ticks.hpp"
+#include "api/dma/token.hpp"
+
+namespace bounce {
+
+inline constexpr std::uint32_t kMapFlags = BOUNCE_MAP_PRESERVE | BOUNCE_MAP_SKIP_SYNC;
+
+constexpr bool copies_in(Direction direction) noexcept {
+    return direction != Direction::kFromDevice;
+}
+constexpr bool copies_back(Direction direction) noexcept {
+    return direction != Direction::kToDevice;
+}
+
+// state is atomic in case that two threads end one token at once: the pool decides between them, and both then store
+// the same value.
+inline std::uint8_t load_state(const bounce_mapping& mapping) noexcept {
+    return __atomic_load_n(&mapping.state, __ATOMIC_RELAXED);
+}
+inline void store_ended(bounce_mapping& mapping) noexcept {
+    __atomic_store_n(&mapping.state, kEnded, __ATOMIC_RELAXED);
+}
+
+inline bool Device::good_map(const void* buf, std::size_t bytes, std::uint32_t flags) const noexcept {
+    // bytes - 1: of 0 bytes it is beyond every limit.
+    return buf != nullptr && bytes - 1 < max_segment_bytes_ && bytes != 0 &&
+           reinterpret_cast<std::uintptr_t>(buf) <= UINTPTR_MAX - bytes && (flags & ~kMapFlags) == 0 &&
+           flags != kMapFlags;
+}
+
+/// True: it was streamed.
+inline bool Device::copy_in(std::uint32_t mode, std::byte* slot, const void* buf, std::size_t bytes) noexcept {
+    if ((mode & kStreams) == 0 || bytes < kStreamFrom) {
+        copy_to_slot(slot, buf, bytes);
+        return false;
+    }
+    stream_to_slot(slot, buf, bytes);
+    return can_stream();
+}
+
+/// The slot and the rest of a token that knows its slot. True: it was streamed.
+[[gnu::always_inline]] inline bool Device::fill(bounce_mapping& mapping, std::byte* slot, void* buf, std::size_t bytes,
+                                                Direction direction, std::uint32_t flags) noexcept {
+    const bool copies =
+        (copies_in(direction) || (flags & BOUNCE_MAP_PRESERVE) != 0) && (flags & BOUNCE_MAP_SKIP_SYNC) == 0;
+    const std::uint32_t mode = mode_.load(std::memory_order_relaxed);  // M1
+    bool streamed = false;
+    if ((mode & kTrial) != 0) [[unlikely]]
+        streamed = map_in_trial(mode, slot, buf, bytes, copies, mapping.addr);
+    else if (copies)
+        streamed = copy_in(mode, slot, buf, bytes);
+    mapping.bytes = bytes;
+    mapping.orig = buf;
+    mapping.device = id_;
+    mapping.flags = static_cast<std::uint16_t>(flags);
+    mapping.direction = static_cast<std::uint8_t>(direction);
+    mapping.state = kLiveMapping;
+    return streamed;
+}
+
+inline bool Device::good_token(const bounce_mapping& mapping) const noexcept {
+    return load_state(mapping) == kLiveMapping && mapping.device == id_ && mapping.direction <= BOUNCE_FROM_DEVICE &&
+           mapping.orig != nullptr;
+}
+
+/// Of several holders of copies of the token one gets here, and the slot is out of reach of others. True: the memory
+/// was renewed meanwhile.
+[[gnu::always_inline]] inline bool Device::copy_back(const bounce_mapping& mapping, std::size_t written) noexcept {
+    const Direction direction{mapping.direction};
+    const bool timed = (mode_.load(std::memory_order_relaxed) & kTrial) != 0;  // M1
+    Calibration::Event event;
+    if (timed) [[unlikely]]
+        event = {.id = mapping.addr, .bytes = mapping.bytes, .begin = ticks()};
+    bool renewed = false;
+    if (copies_back(direction)) {
+        // Before the copy: old tokens copy nothing. After it: the memory may have been renewed while it was copied.
+        const Region& region = pool_.region(SlotHandle(mapping.handle).region());
+        const std::uint32_t epoch = mapping.epoch;
+        renewed = region.renewed_since(epoch);
+        if (!renewed && written != 0 && (mapping.flags & BOUNCE_MAP_SKIP_SYNC) == 0) {
+            copy_from_slot(mapping.orig, static_cast<const std::byte*>(mapping.slot),
+                           std::min<std::size_t>(written, mapping.bytes));
+            event.copied = written >= mapping.bytes;
+            renewed = region.renewed_under_copy(epoch);
+        }
+    }
+    // Before the slot goes home: then another mapping may have its address.
+    if (timed) [[unlikely]]
+        unmapped_in_trial(event);
+    return renewed;
+}
+
+}  // namespace bounce
