@@ -9,7 +9,7 @@ namespace bounce::abi {
 namespace {
 
 constexpr std::uint32_t kGrowthFlags = BOUNCE_POOL_INLINE_GROWTH | BOUNCE_POOL_GROWTH_PREFAULT;
-constexpr std::uint32_t kFlags = kGrowthFlags | BOUNCE_POOL_EACH_NODE;
+constexpr std::uint32_t kFlags = kGrowthFlags | BOUNCE_POOL_EACH_NODE | BOUNCE_POOL_UNCHECKED;
 
 int share(void* user, std::uint64_t gpa, void* hva, std::uint64_t bytes) noexcept {
     auto& pool = *static_cast<bounce_pool*>(user);

@@ -105,7 +105,8 @@ int bounce_pool_create(const bounce_pool_options* options, bounce_pool** pool) {
     if (made == nullptr) return negative(fail(ENOMEM, "no memory for a pool's handle"));
     RegionConfig first = config->region;
     first.hooks = share_hooks(*made, config->options);
-    const PoolConfig of_pool{.numa_policy = config->policy};
+    const PoolConfig of_pool{.checked = (config->options.flags & BOUNCE_POOL_UNCHECKED) == 0,
+                             .numa_policy = config->policy};
     auto inner = (config->options.flags & BOUNCE_POOL_EACH_NODE) != 0 ? create_on_each_node(first, of_pool)
                                                                       : Pool::create(first, config->growth, of_pool);
     if (!inner) return negative(inner.error());

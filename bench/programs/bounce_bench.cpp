@@ -9,6 +9,7 @@
 
 void bench::register_cases() {
     add_pool_cases<BouncePool>();
+    add_speed_cases<BounceUnchecked>();
     add_pool_cases<SwiotlbModel>();
     add_map_cases<BounceDma>();
     add_map_cases<SwiotlbModel>();

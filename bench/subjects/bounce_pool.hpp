@@ -13,13 +13,13 @@
 
 namespace bench {
 
-inline std::unique_ptr<bounce::Pool> make_pool(const Shape& shape) {
+inline std::unique_ptr<bounce::Pool> make_pool(const Shape& shape, const bounce::PoolConfig& settings = {}) {
     bounce::RegionConfig config;
     config.name = "bench";
     config.bytes = shape.pool_bytes;
     config.prefault = shape.resident;
     config.base_gpa = bounce::Gpa{4 * kTiB};
-    auto pool = bounce::Pool::create(config);
+    auto pool = bounce::Pool::create(config, {}, settings);
     if (!pool) throw std::runtime_error(std::string("no pool: ") + bounce::last_error());
     return std::move(*pool);
 }
@@ -29,7 +29,7 @@ public:
     static constexpr const char* kName = "bounce";
     static constexpr const char* kNote = "";
     static constexpr bool kAnySize = true;
-    static constexpr bool kBulk = false;
+    static constexpr bool kBulk = true;
     static constexpr std::uint64_t kMaxItem = kTiB;
     static constexpr std::uint64_t kMinPool = 65536;
     static constexpr std::uint64_t kMaxPool = kTiB;
@@ -49,7 +49,8 @@ public:
         bounce::Context* const context;
     };
 
-    explicit BouncePool(const Shape& shape) : pool_(make_pool(shape)) {}
+    explicit BouncePool(const Shape& shape, const bounce::PoolConfig& settings = {})
+        : pool_(make_pool(shape, settings)) {}
     bool alloc(Context& context, std::uint64_t bytes, Handle& handle) {
         return static_cast<bool>(pool_->alloc(pool_->direct(), context.context, bytes, handle));
     }
@@ -57,11 +58,26 @@ public:
         if (!pool_->free(pool_->direct(), context.context, handle)) [[unlikely]]
             throw std::runtime_error("a free failed");
     }
+    bool alloc_bulk(Context& context, std::uint64_t bytes, Handle* handles, std::uint32_t n) {
+        return static_cast<bool>(pool_->alloc_bulk(pool_->direct(), context.context, bytes, handles, n));
+    }
+    void free_bulk(Context& context, std::uint64_t, Handle* handles, std::uint32_t n) {
+        if (!pool_->free_bulk(pool_->direct(), context.context, handles, n)) [[unlikely]]
+            throw std::runtime_error("a bulk free failed");
+    }
 
 private:
     std::unique_ptr<bounce::Pool> pool_;
 };
 static_assert(Subject<BouncePool>);
+
+/// `bounce_unchecked`: the same, created without the checks of who holds a slot.
+class BounceUnchecked : public BouncePool {
+public:
+    static constexpr const char* kName = "bounce_unchecked";
+    explicit BounceUnchecked(const Shape& shape) : BouncePool(shape, {.checked = false}) {}
+};
+static_assert(Subject<BounceUnchecked>);
 
 class BounceDma {
 public:

@@ -45,7 +45,7 @@ void warm(Pool& pool, unsigned held = 20, std::span<const std::uint64_t> sizes =
 
 std::uint64_t kept_in(const Context& context) {
     std::uint64_t count = 0;
-    for (const SlotStack& stack : context.stacks) count += stack.count.load();
+    for (const SlotStack& stack : context.stacks) count += stack.count();
     for (const KeptRun& run : context.runs) count += run.pages.load() != 0 ? 1U : 0U;
     return count;
 }
@@ -90,10 +90,10 @@ TEST(PoolContexts, TheyKeepAtMostAPartOfThePool) {
     for (std::uint32_t i = 0; i < Context::kStacks; ++i) {
         const SlotStack& stack = context->stacks[i];
         const std::uint32_t c = i % kClasses;
-        EXPECT_LE(stack.count.load(), stack.limit);
-        EXPECT_LE(std::uint64_t{stack.limit} * kSlotBytes[c], Contexts::kMostBytesOfClass);
-        EXPECT_LE(stack.limit, SlotStack::kRoom);
-        bytes += std::uint64_t{stack.limit} * kSlotBytes[c];
+        EXPECT_LE(stack.count(), stack.limit());
+        EXPECT_LE(std::uint64_t{stack.limit()} * kSlotBytes[c], Contexts::kMostBytesOfClass);
+        EXPECT_LE(stack.limit(), SlotStack::kRoom);
+        bytes += std::uint64_t{stack.limit()} * kSlotBytes[c];
     }
     for (const KeptRun& run : context->runs) {
         EXPECT_LE(run.pages.load(), run.granted);
@@ -116,7 +116,7 @@ TEST(PoolContexts, AClassHasALimitOfItsOwn) {
             slots.clear();
         }
         const std::uint64_t most = std::min<std::uint64_t>(SlotStack::kRoom, Contexts::kMostBytesOfClass / bytes);
-        EXPECT_EQ(context->stacks[class_of(bytes)].limit, most);
+        EXPECT_EQ(context->stacks[class_of(bytes)].limit(), most);
     }
 }
 
@@ -281,7 +281,7 @@ TEST(PoolContexts, InASignalHandlerItIsLeftAlone) {
     expect_all_at_home(*pool);
 }
 
-TEST(PoolContexts, UncheckedPoolsWorkWithoutStates) {
+TEST(PoolContexts, UncheckedPoolsCheckTheAddressOnly) {
     auto made = Pool::create(region_config(8 * kMiB, 4 * kGiB), {}, {.checked = false});
     ASSERT_TRUE(made) << last_error();
     Pool& pool = **made;
@@ -289,7 +289,7 @@ TEST(PoolContexts, UncheckedPoolsWorkWithoutStates) {
     auto first = pool.alloc(request_of(1000));
     auto slot = pool.alloc(request_of(1000));
     ASSERT_TRUE(first && slot);
-    EXPECT_EQ(pool.find_in_slot(slot->hva, 1, kStreaming).code(), EFAULT);
+    EXPECT_TRUE(pool.find_in_slot(slot->hva, 1, kStreaming));
     EXPECT_TRUE(pool.free(*slot, kStreaming));
     EXPECT_TRUE(pool.free(*first, kStreaming));
     for (const std::uint64_t bytes : kSizes) {
