@@ -416,7 +416,9 @@ private:
     bool follow_thread(const ContextGroup& group, Context& context) noexcept;
     void raise_limit(Context& context, std::uint32_t index) noexcept;
     void empty(Context& context) noexcept;
+    bool gives_up(Context& context, std::uint32_t place) noexcept;
     void empty_stack(Context& context, std::uint32_t index) noexcept;
+    void empty_run(Context& context, KeptRun& kept) noexcept;
     void heed_attention(Context& context) noexcept;
     void close_taken(Context& context) noexcept;
 

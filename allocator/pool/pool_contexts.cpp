@@ -11,6 +11,9 @@ namespace bounce {
 namespace {
 
 constexpr std::memory_order kRelaxed = std::memory_order_relaxed;
+constexpr int kTries = 1000;
+constexpr std::uint32_t kPlaces = Context::kStacks + Context::kRuns;  // that slots and runs are kept in
+
 std::uint32_t cap_of(std::uint32_t size_class) noexcept {
     const std::uint64_t slots = Contexts::kMostBytesOfClass / kSizeClasses[size_class].bytes;
     return static_cast<std::uint32_t>(std::min<std::uint64_t>(slots, SlotStack::kRoom));
@@ -43,6 +46,14 @@ Kept kept_by(const Context& context) noexcept {
 /// Waits for a context of which nobody else is in the middle of emptying it.
 void take(Context& context) noexcept {
     while (!Contexts::Ops::take(context.taken)) sched_yield();
+}
+/// Waits for it, but not for one who has stopped there.
+bool try_take(Context& context) noexcept {
+    for (int tries = 0; tries < kTries; ++tries) {
+        if (Contexts::Ops::take(context.taken)) return true;
+        sched_yield();
+    }
+    return false;
 }
 
 }  // namespace
@@ -126,7 +137,8 @@ void Pool::close_group(ContextGroup& group) noexcept {
 void Pool::end_thread(std::uint32_t number) noexcept {
     for (Context& context : contexts_.all()) {
         if (context.thread.load(kRelaxed) != number) continue;
-        take(context);
+        // Somebody has stopped while he empties it: the next thread with this number has it.
+        if (!try_take(context)) continue;
         if (context.group_id.load(kRelaxed) != 0 && context.thread.load(kRelaxed) == number) close_taken(context);
         Contexts::Ops::give_up(context.taken);
     }
@@ -139,13 +151,14 @@ Pool::GroupCounts Pool::count(const ContextGroup& group) const noexcept {
         GroupCounts counts{group.frees.load(kRelaxed), group.allocs.load(kRelaxed)};
         for (Context& context : contexts_.all()) {
             if (context.group_id.load(std::memory_order_acquire) != group.id) continue;
-            take(context);
+            // Without it, what is on its way home may count as handed out.
+            const bool taken = try_take(context);
             if (context.group_id.load(kRelaxed) == group.id) {
                 const std::uint64_t frees = context.frees.load(kRelaxed);
                 counts.frees += frees;
                 counts.allocs += frees + kept_by(context).handed_out;
             }
-            Contexts::Ops::give_up(context.taken);
+            if (taken) Contexts::Ops::give_up(context.taken);
         }
         if (group.moving.load(std::memory_order_seq_cst) == 0 && group.moves.load(std::memory_order_seq_cst) == moves) {
             return counts;
@@ -164,10 +177,9 @@ void Pool::raise_limit(Context& context, std::uint32_t index) noexcept {
     const std::uint64_t bytes = std::uint64_t{more} * kSizeClasses[size_class].bytes;
     if (more == 0 || bytes > contexts_.share()) return;
     bool granted = contexts_.grant(context, bytes);
-    for (std::uint32_t i = 0; i < Context::kStacks && !granted; ++i) {
-        context.victim = (context.victim + 1) % Context::kStacks;
-        if (context.victim == index || context.stacks[context.victim].limit() == 0) continue;
-        empty_stack(context, context.victim);
+    for (std::uint32_t i = 0; i < kPlaces && !granted; ++i) {
+        context.victim = (context.victim + 1) % kPlaces;
+        if (context.victim == index || !gives_up(context, context.victim)) continue;
         granted = contexts_.grant(context, bytes);
         break;
     }
@@ -177,7 +189,28 @@ void Pool::raise_limit(Context& context, std::uint32_t index) noexcept {
     }
 }
 
-// The caller has the context for itself.
+// The caller has the context for itself. Stacks first, then runs; false: nothing has been granted for this one.
+bool Pool::gives_up(Context& context, std::uint32_t place) noexcept {
+    if (place >= Context::kStacks) {
+        KeptRun& kept = context.runs[place - Context::kStacks];
+        if (kept.granted == 0) return false;
+        empty_run(context, kept);
+        return true;
+    }
+    if (context.stacks[place].limit() == 0) return false;
+    empty_stack(context, place);
+    return true;
+}
+
+void Pool::empty_run(Context& context, KeptRun& kept) noexcept {
+    if (kept.pages.exchange(0, kRelaxed) != 0) {
+        context.fetched.store(context.fetched.load(kRelaxed) - 1, kRelaxed);
+        give_home(kRunClass, &kept.run, 1);
+    }
+    contexts_.give_back(context, std::uint64_t{kept.granted} * kPageBytes);
+    kept.granted = 0;
+}
+
 void Pool::empty_stack(Context& context, std::uint32_t index) noexcept {
     SlotStack& stack = context.stacks[index];
     const std::uint32_t size_class = index % kClasses;
@@ -197,17 +230,7 @@ void Pool::set_reuse(ContextGroup& group, std::uint64_t window) noexcept {
 }
 
 void Pool::empty(Context& context) noexcept {
-    for (std::uint32_t i = 0; i < Context::kStacks; ++i) {
-        if (context.stacks[i].limit() != 0) empty_stack(context, i);
-    }
-    for (KeptRun& kept : context.runs) {
-        if (kept.pages.exchange(0, kRelaxed) != 0) {
-            context.fetched.store(context.fetched.load(kRelaxed) - 1, kRelaxed);
-            give_home(kRunClass, &kept.run, 1);
-        }
-        contexts_.give_back(context, std::uint64_t{kept.granted} * kPageBytes);
-        kept.granted = 0;
-    }
+    for (std::uint32_t place = 0; place < kPlaces; ++place) gives_up(context, place);
 }
 
 void Pool::empty_contexts() noexcept {

@@ -162,6 +162,7 @@ Result<void> Pool::revive(Part& part, const RegionConfig& config) noexcept {
     part.refused_bytes.store(0, std::memory_order_relaxed);
     if (!part.region.opens_by_chunk()) {
         part.core.extend(part.region.bytes(), true);
+        contexts_.clear_full();
         part.next_chunk = part.region.chunks();
         part.ready_bytes = part.region.bytes();
     }
@@ -182,6 +183,7 @@ Result<void> Pool::open_chunks(Part& part, std::uint32_t most) noexcept {
             if (!good) result = opened;
         }
         part.core.extend(at.offset + at.bytes, good);
+        contexts_.clear_full();
         if (good) {
             part.ready_bytes += at.bytes;
         } else {

@@ -163,7 +163,7 @@ struct Context {
     std::atomic<ContextGroup*> group{nullptr};
     std::atomic<std::uint32_t> thread{0};  // number of the thread's record + 1; 0: somebody who passes it along
     std::uint32_t refusals = 0;            // grants that were refused for want of budget, in a row
-    std::uint32_t victim = 0;              // size class that gives its grant back next
+    std::uint32_t victim = 0;              // stack or run that gives its grant back next
     std::array<KeptRun, kRuns> runs;
     // What allocations take from, one for each class; and, for a group that reuses its slots in turn, what frees go to,
     // on their way home.

@@ -103,6 +103,28 @@ TEST(PoolContexts, TheyKeepAtMostAPartOfThePool) {
     EXPECT_LE(bytes, 16 * kMiB / Contexts::kShareOfPool);
 }
 
+// What was once kept for runs is not lost to slots.
+TEST(PoolContexts, RunsGiveTheirPartToSlots) {
+    const auto pool = make_pool(8 * kMiB);
+    Context* const context = pool->context(pool->direct());
+    ASSERT_NE(context, nullptr);
+    for (std::uint64_t pages = 6; pages < 14; ++pages) {
+        auto run = pool->alloc(request_of(pages * kPageBytes));
+        ASSERT_TRUE(run) << last_error();
+        ASSERT_TRUE(pool->free(*run, kStreaming));
+    }
+    const std::uint64_t of_runs = context->granted;
+    EXPECT_GT(of_runs, 48 * kKiB);
+    const std::uint64_t sizes[] = {4096};
+    for (int round = 0; round < 20; ++round) warm(*pool, 40, sizes);
+    EXPECT_GE(context->stacks[class_of(4096)].limit(), 16U);
+    std::uint64_t left = 0;
+    for (const KeptRun& run : context->runs) left += run.granted * kPageBytes;
+    EXPECT_LT(left, of_runs);
+    EXPECT_LE(context->granted, 8 * kMiB / Contexts::kShareOfPool);
+    expect_all_at_home(*pool);
+}
+
 // One class of a large pool, which could keep more.
 TEST(PoolContexts, AClassHasALimitOfItsOwn) {
     const auto pool = make_pool(256 * kMiB);
