@@ -12,6 +12,8 @@
 //             under a successful one). In a zero word: token first, then the bit; when somebody else was faster, the
 //             token goes out again. Present already: one load.
 //   erase()   anyone, wait-free: the bit, then the token when the word became zero.
+//   replace() anyone, lock-free: one member by another of the same leaf word, by compare-exchange; the word is not zero
+//             before or after, so no counter changes. Whoever looks finds one of the two.
 //   find()    anyone, wait-free: every step goes on to a higher number or a level down.
 // Linearization points: the operation on the leaf word. find() reads word by word: of members that come and go
 // meanwhile it sees some, one that stays is not passed by.
@@ -115,6 +117,22 @@ public:
         if (words_[index].fetch_and(~bit_of(chunk), std::memory_order_seq_cst) == bit_of(chunk)) {
             leave(1, index / Shape::kFan);
         }
+    }
+
+    /// Puts `other`, which is of the same leaf word, in place of `chunk`. False, and nothing has changed, when `chunk`
+    /// is not there or `other` is.
+    bool replace(std::uint32_t chunk, std::uint32_t other) noexcept {
+        Word& leaf = words_[chunk / Shape::kLeafBits];
+        // B1: seq_cst, pairs with B2 to B4.
+        std::uint64_t seen = leaf.load(std::memory_order_seq_cst);
+        while ((seen & bit_of(chunk)) != 0 && (seen & bit_of(other)) == 0) {
+            // B6: seq_cst, the store before the caller's load, as B4; pairs with B1 and B5.
+            if (leaf.compare_exchange_weak(seen, seen ^ (bit_of(chunk) | bit_of(other)), std::memory_order_seq_cst,
+                                           std::memory_order_seq_cst)) {
+                return true;
+            }
+        }
+        return false;
     }
 
     /// The lowest member >= from, or kNone.

@@ -6,8 +6,9 @@
 //   claim()    anyone, lock-free: word by word in ascending order, by compare-exchange that sets all bits wanted of the
 //              word or none. When one is set already, what this claim has set is cleared again: nobody else clears a
 //              bit, so it clears exactly its own.
-//   release()  the holder, wait-free: one fetch_and a word; a plain store where it holds the whole word, which nobody
-//              else writes then.
+//   release()  the holder, wait-free: one fetch_and a word; a plain store where it holds the whole word, in which
+//              nobody else changes a bit then.
+//   take_free() anyone, wait-free: fetch_or of bits of one word; those that were 0 are the caller's.
 // Linearization points: a claim of one word is its compare-exchange. One of several words takes its pages one word
 // after the other; that it has them all is settled at the last. A release frees them word by word. Progress: a claim
 // fails because a bit is held. Of several claims in each other's way the one that has come to the highest word is in
@@ -76,8 +77,18 @@ public:
         }
     }
 
-protected:
-    // What a run has in one word.
+    /// What is free of these pages of one word; the caller holds it now.
+    std::uint64_t take_free(std::size_t word, std::uint64_t mask) noexcept {
+        // A1: acquire, as in take().
+        return mask & ~words_[word].fetch_or(mask, std::memory_order_acquire);
+    }
+    /// The caller holds them.
+    void release_in(std::size_t word, std::uint64_t mask) noexcept {
+        // A2: release, as in release().
+        words_[word].fetch_and(~mask, std::memory_order_release);
+    }
+
+    /// What a run has in one word.
     struct Piece {
         std::size_t word;
         std::uint64_t mask;
@@ -90,6 +101,7 @@ protected:
         }
     };
 
+protected:
     static bool take(Word& word, std::uint64_t mask) noexcept {
         std::uint64_t seen = word.load(std::memory_order_relaxed);
         while ((seen & mask) == 0) {

@@ -17,6 +17,7 @@ struct PageWish {
     /// Power of two, or 0: no run goes over a multiple of it, counted from `origin` pages below page 0.
     std::uint64_t boundary = 0;
     std::uint64_t origin = 0;
+    std::uint32_t kept = 0;  // so many of its first pages do not; 0: all of them
 };
 
 struct PageFit {
@@ -29,10 +30,11 @@ struct PageFit {
         if (hole_pages < wish.pages || hole_pages >= hole) return;
         std::uint64_t at = round_up(hole_start, wish.align);
         if (wish.boundary != 0) {
-            if (wish.pages > wish.boundary) return;
+            const std::uint32_t kept = wish.kept != 0 ? wish.kept : wish.pages;
+            if (kept > wish.boundary) return;
             const std::uint64_t position = wish.origin + at;
             // Aligned to more than the boundary it cannot cross one, so the next multiple of it is as good as aligned.
-            if (round_down(position, wish.boundary) != round_down(position + wish.pages - 1, wish.boundary)) {
+            if (round_down(position, wish.boundary) != round_down(position + kept - 1, wish.boundary)) {
                 at = round_up(position, wish.boundary) - wish.origin;
             }
         }

@@ -39,20 +39,20 @@ public:
         return passed_over_ == kNone ? kNone : chunk_at(passed_over_);
     }
 
-    /// In one chunk that was used before: the smallest hole of a few chunks, the fullest ones first, so that others
-    /// become whole again.
+    /// In one chunk that was used before: the smallest hole of some chunks, of each fill a few; among equals that in
+    /// the fullest one, so that others become whole again.
     [[nodiscard]] PageFit in_used() noexcept {
         PageFit best;
         if (wish_.pages > kPages) return best;
         std::uint32_t fill = (wish_.pages + Index::kPart - 1) / Index::kPart;
-        for (; fill <= Index::kFills; ++fill) {
+        for (; fill <= Index::kFills && best.hole != wish_.pages; ++fill) {
             candidates_ = Geometry::kCandidates;
-            for (std::uint32_t c = class_; c <= Index::last_class(fill); ++c) {
+            for (std::uint32_t c = class_; c <= Index::last_class(fill) && !enough(best); ++c) {
+                if (best.found() && c > Index::hole_class(best.hole)) break;
                 look_through(Index::set_of(fill, c), best);
-                if (enough(best)) return best;
             }
-            if (best.found()) return best;
         }
+        if (best.found()) return best;
         candidates_ = 1;
         look_through(Index::kWholeSet, best);
         return best;

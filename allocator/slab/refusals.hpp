@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-// What was looked for in vain since something last came home, so that nobody looks again for that or for more. Not
-// thread-safe; its owner has a lock.
+// What was looked for in vain since something last came home, so that nobody looks again for that or for more.
+//
+// One thread at a time is inside. Nobody waits for it: who finds it busy, after a few looks, does without: knows() says
+// false, note() forgets. So a thread that stops inside costs others the searches that this saves, and nothing else.
 #pragma once
+
+#include <atomic>
 
 #include <cstddef>
 #include <cstdint>
@@ -24,8 +28,9 @@ struct Demand {
 class Refusals {
 public:
     /// True when the demand, or one that asks for less, was refused in this epoch.
-    [[nodiscard]] bool knows(std::uint64_t epoch, const Demand& demand) const noexcept {
-        if (epoch != epoch_) return false;
+    [[nodiscard]] bool knows(std::uint64_t epoch, const Demand& demand) noexcept {
+        const Inside inside(busy_);
+        if (!inside.entered || epoch != epoch_) return false;
         for (std::size_t i = 0; i < count_; ++i) {
             if (demand.covers(refused_[i])) return true;
         }
@@ -34,6 +39,8 @@ public:
 
     /// Of many different ones in one epoch the oldest is forgotten.
     void note(std::uint64_t epoch, const Demand& demand) noexcept {
+        const Inside inside(busy_);
+        if (!inside.entered) return;
         if (epoch != epoch_) count_ = next_ = 0;
         epoch_ = epoch;
         for (std::size_t i = 0; i < count_; ++i) {
@@ -48,6 +55,29 @@ public:
 
 private:
     static constexpr std::size_t kMany = 8;
+    static constexpr int kLooks = 100;  // a few hundred nanoseconds: longer than anybody is inside who runs
+
+    struct Inside {
+        explicit Inside(std::atomic<bool>& busy) noexcept : busy_(busy) {
+            for (int i = 0; i < kLooks && !entered; ++i) {
+                // R1: acquire, pairs with R2: what the last one left is there.
+                entered = !busy_.load(std::memory_order_relaxed) && !busy_.exchange(true, std::memory_order_acquire);
+            }
+        }
+        ~Inside() {
+            // R2: release, pairs with R1.
+            if (entered) busy_.store(false, std::memory_order_release);
+        }
+        Inside(const Inside&) = delete;
+        Inside& operator=(const Inside&) = delete;
+
+        bool entered = false;
+
+    private:
+        std::atomic<bool>& busy_;
+    };
+
+    std::atomic<bool> busy_{false};
 
     std::uint64_t epoch_ = 0;
     std::size_t count_ = 0;

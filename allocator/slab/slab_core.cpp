@@ -16,8 +16,8 @@ SlabCore::SlabCore(Gpa base, std::uint64_t bytes, std::byte* memory, Usage& usag
       region_bytes_(bytes),
       usage_(usage),
       view_(tables_, checked),
-      pages_(tables_.first, tables_.end, {tables_.chunk_bits, tables_.chunks()},
-             {tables_.chunk_infos, tables_.chunks()}, {tables_.hole_nodes, HoleTree::nodes_needed(tables_.chunks())}) {}
+      home_(tables_.home, tables_.chunks()),
+      pages_(tables_.first, tables_.end, tables_.pages) {}
 
 bool SlabCore::alive() const noexcept {
     const volatile std::byte* alive = tables_.alive;
@@ -38,14 +38,6 @@ int SlabCore::alloc(const Request& request, Placement& placement) noexcept {
     return alloc_special(rounded, request, placement);
 }
 
-void SlabCore::push_returned(std::uint32_t head) noexcept {
-    std::uint32_t top = returned_.load(std::memory_order_relaxed);
-    do {
-        tables_.slabs[head].next_returned = top;
-        // S1: release, pairs with S2 in drain_returned(): the link is there.
-    } while (!returned_.compare_exchange_weak(top, head + 1, std::memory_order_release, std::memory_order_relaxed));
-}
-
 // Why a slot with this state cannot be freed with such a token; 0 when it can.
 int SlabCore::diagnose(const FoundSlot& found, std::uint8_t seen, unsigned kind,
                        std::uint8_t generation) const noexcept {
@@ -64,17 +56,17 @@ std::uint32_t SlabCore::claim(std::uint32_t size_class, std::uint32_t want, Regi
 
 std::uint32_t SlabCore::claim_in_turn(std::uint32_t size_class, std::uint32_t want, std::uint64_t window,
                                       RegionId region, CachedSlot* slots) noexcept {
-    std::atomic<std::uint32_t>& turn = tables_.classes[size_class].turn;
+    ClassInfo& info = tables_.classes[size_class];
     for (int tries = 0; tries < 2; ++tries) {
-        // Relaxed: a hint; two threads at once may take from the same word.
-        std::uint32_t next = turn.load(std::memory_order_relaxed);
+        // Relaxed: hints; two threads at once may take from the same word.
+        const std::uint32_t current = info.current.load(std::memory_order_relaxed);
+        std::uint32_t next = info.turn.load(std::memory_order_relaxed);
         if (const std::uint32_t n = claim_from(size_class, next, want, region, slots, next); n != 0) {
-            turn.store(next, std::memory_order_relaxed);
+            info.turn.store(next, std::memory_order_relaxed);
             return n;
         }
         if (!alive()) return 0;
-        const std::lock_guard lock(page_lock_);
-        if (turn.load(std::memory_order_relaxed) >= next) next_in_turn(size_class, window);  // nobody was faster
+        next_in_turn(size_class, window, current);
     }
     return 0;
 }
@@ -82,7 +74,7 @@ std::uint32_t SlabCore::claim_in_turn(std::uint32_t size_class, std::uint32_t wa
 // `next`: the slot behind them.
 std::uint32_t SlabCore::claim_from(std::uint32_t size_class, std::uint32_t from, std::uint32_t want, RegionId region,
                                    CachedSlot* slots, std::uint32_t& next) noexcept {
-    // C1: as in claim_current().
+    // C1: acquire, as in claim_current().
     const std::uint32_t current = tables_.classes[size_class].current.load(std::memory_order_acquire);
     if (current == 0) return 0;
     const std::uint32_t head = current - 1;
@@ -90,11 +82,12 @@ std::uint32_t SlabCore::claim_from(std::uint32_t size_class, std::uint32_t from,
     std::uint64_t bits = 0;
     const std::uint32_t words = Ops::words_of(tables_.shape(head).slots);
     if (!Ops::claim_from(&tables_.words[head], words, from, want, index, bits)) return 0;
-    // As in claim_current(): the slab may have died between the two loads.
+    // As in claim_in(): the slab may have died between the two loads.
     if (const Shape shape = tables_.shape(head); shape.size_class != size_class || index * 64 >= shape.slots)
         [[unlikely]] {
         put_back(head + index, bits);
         note_free();
+        forget_current(size_class, current);
         return 0;
     }
     next = index * 64 + 64 - static_cast<std::uint32_t>(std::countl_zero(bits));

@@ -2,23 +2,33 @@
 // The allocator of one region: hands out slots of slabs and runs of pages, and takes them back. It knows offsets only:
 // no system calls, no globals, all of its tables in memory that is handed in; never touches the region itself.
 //
-// Slots are claimed and given back without locks (slot_ops.hpp has the protocol). Slabs are born, listed and killed,
-// and runs come and go, under one lock, the page lock. What a thread holds while it is stopped: a slot, or the page
-// lock.
+// Nothing waits for anybody. In layers, each with a protocol of its own:
+//   slot_ops.hpp    the slots of a slab: claimed, given home, and all taken when the slab dies
+//   home_index.hpp  which slabs have slots at home
+//   page_map.hpp    the pages that slabs and runs are made of
+// Here: what is looked for where, in which order, and what is remembered.
 //
-// Slabs of a class: one is the *current* one, which all threads claim from; *partial* ones have bits at home, or had;
-// *returned* ones are on a lock-free stack (push one, take all: no ABA) on their way to the partial ones. The others
-// have no bit at home and are in no list. Empty slabs keep their pages until somebody needs pages: reap() kills them
-// all.
+// Slabs. Who has a slab's pages from the page map writes what it is (entries, shape), then its bits, then lists it in
+// the index. Who has all of its bits owns it, unlists it, marks its pages dead and gives them back. In between, anybody
+// may list or unlist it by what he finds. Of a class one slab is the *current* one, a hint: where all claim first.
+// Empty slabs keep their pages until somebody needs pages: reap() kills them all.
+//
+// Failures that are remembered (epoch_, exhausted, refusals_). Who found nothing marks the epoch (E2), looks once more,
+// and may then remember the failure for this epoch. Whatever was out of sight meanwhile and is to be had after all ends
+// it (note_free()): slots and pages that came home; a slab that was born, from its pages to its place in the index; one
+// that died, from its bits to its pages; bits that were taken by mistake, or by a killer that did not get all; and what
+// PageMap calls unsettled.
+// Progress: lock-free. A search that begins anew does so because somebody else has got what it saw.
+// A thread that stops holds what it has taken: a slot, the bits of a slab that it was about to kill, or the pages of
+// one that was about to be born, or of a run. In note_free() it leaves a failure remembered, until anything else is
+// freed.
 #pragma once
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <mutex>
 
 #include "allocator/base/types.hpp"
-#include "allocator/slab/page_table.hpp"
 #include "allocator/slab/refusals.hpp"
 #include "allocator/slab/slab_tables.hpp"
 #include "allocator/slab/slot_view.hpp"
@@ -103,43 +113,52 @@ public:
 
 private:
     using Ops = SlabTables::Ops;
-    // slab_fast.hpp and slab_core.cpp: by address, without locks
+    using Home = SlabTables::Home;
+    using Pages = SlabTables::Pages;
+    // slab_fast.hpp and slab_core.cpp: by address
     bool claim_current(std::uint32_t size_class, unsigned kind, Placement& placement) noexcept;
+    Visit claim_in(std::uint32_t head, std::uint32_t size_class, unsigned kind, Placement& placement) noexcept;
+    void forget_current(std::uint32_t size_class, std::uint32_t current) noexcept;
     void hand_out(std::uint32_t head, std::uint32_t slot, std::uint32_t size_class, unsigned kind,
                   Placement& placement) noexcept;
     std::uint32_t claim_from(std::uint32_t size_class, std::uint32_t from, std::uint32_t want, RegionId region,
                              CachedSlot* slots, std::uint32_t& next) noexcept;
     void put_back(std::uint32_t word, std::uint64_t bits) noexcept;
-    void push_returned(std::uint32_t head) noexcept;
     void note_free() noexcept;
     [[nodiscard]] int diagnose(const FoundSlot& found, std::uint8_t seen, unsigned kind,
                                std::uint8_t generation) const noexcept;
 
-    // slab_slow.cpp: what takes the page lock
+    // slab_slow.cpp: when the current slab has nothing, or cannot serve
     int alloc_slot(std::uint32_t size_class, const Request& request, Placement& placement) noexcept;
     int alloc_special(std::uint64_t rounded, const Request& request, Placement& placement) noexcept;
     bool search_slot(std::uint32_t size_class, const Request& request, Placement& placement) noexcept;
     bool search_limited(std::uint32_t size_class, const Request& request, Placement& placement) noexcept;
     bool search_run(const Request& request, Placement& placement) noexcept;
     bool search_picky(std::uint32_t from, std::uint32_t to, const Request& request, Placement& placement) noexcept;
-    bool claim_fitting(std::uint32_t head, const Request& request, Placement& placement) noexcept;
-    bool place_run(const PageRequest& where, unsigned kind, Placement& placement) noexcept;
-    [[nodiscard]] PageRequest pages_of(const Request& request) const noexcept;
+    Visit claim_fitting(std::uint32_t head, std::uint32_t size_class, const Request& request,
+                        Placement& placement) noexcept;
+    bool place_run(const PageWish& where, unsigned kind, Placement& placement) noexcept;
+    [[nodiscard]] PageWish pages_of(const Request& request) const noexcept;
     [[nodiscard]] bool lies_well(std::uint64_t position, const Request& request) const noexcept;
     void free_run(std::uint32_t head) noexcept;
 
-    // slab_life.cpp: slabs, under the page lock
-    std::uint32_t birth(std::uint32_t size_class, const PageRequest& where, bool smallest) noexcept;
-    std::uint32_t found_slab(std::uint32_t size_class, std::uint32_t pages, PageRequest where) noexcept;
-    void bury(std::uint32_t head) noexcept;
+    // slab_life.cpp: slabs
+    std::uint32_t take_pages(const PageWish& where) noexcept;
+    std::uint32_t birth(std::uint32_t size_class, const PageWish& where, bool smallest) noexcept;
+    std::uint32_t found_slab(std::uint32_t size_class, std::uint32_t pages, PageWish where) noexcept;
+    void publish(std::uint32_t head, std::uint32_t size_class) noexcept;
+    bool kill(std::uint32_t head) noexcept;
     void tidy(std::uint32_t pages) noexcept;
-    bool reap(std::uint32_t most = kNoPage) noexcept;
-    bool advance(std::uint32_t size_class) noexcept;
-    void next_in_turn(std::uint32_t size_class, std::uint64_t window) noexcept;
+    bool reap() noexcept;
+    std::uint32_t reap(std::uint32_t from, std::uint32_t chunks) noexcept;
+    bool claim_listed(std::uint32_t size_class, unsigned kind, Placement& placement) noexcept;
+    void make_current(std::uint32_t head, std::uint32_t size_class) noexcept;
+    void next_in_turn(std::uint32_t size_class, std::uint64_t window, std::uint32_t current) noexcept;
     bool outgrown(std::uint32_t head) noexcept;
-    void drain_returned() noexcept;
-    void link_partial(std::uint32_t head, std::uint32_t size_class) noexcept;
-    void unlink_partial(std::uint32_t head, std::uint32_t size_class) noexcept;
+    [[nodiscard]] std::uint32_t class_at(std::uint32_t page) const noexcept;
+    [[nodiscard]] std::uint32_t class_at_home(std::uint32_t page) const noexcept;
+    template <class Visitor>
+    bool visit(std::uint32_t size_class, std::uint32_t from, Visitor&& visitor) noexcept;
 
     SlabTables tables_;
     std::uint64_t phase_;   // of the region's first byte, from page 0
@@ -147,12 +166,12 @@ private:
     std::uint64_t region_bytes_;
     Usage& usage_;
     SlotView view_;
+    Home home_;
+    Pages pages_;
     // Odd: somebody looked everywhere and found nothing in this epoch; the next free begins a new one.
     alignas(kCacheLine) std::atomic<std::uint64_t> epoch_{2};
-    alignas(kCacheLine) std::atomic<std::uint32_t> returned_{0};  // page + 1: top of the stack of returned slabs
-    alignas(kCacheLine) mutable std::mutex page_lock_;
-    PageTable pages_;
-    std::uint32_t untidy_pages_ = 0;  // handed out since empty slabs were looked for
+    std::atomic<std::uint32_t> untidy_pages_{0};  // handed out since empty slabs were looked for
+    std::atomic<std::uint32_t> tidied_{0};        // the chunk where that ended
     Refusals refusals_;
 };
 

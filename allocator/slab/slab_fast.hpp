@@ -6,25 +6,39 @@
 
 namespace bounce {
 
+// From the slab of this class that begins on this page, if there is one. kKeep: it is another.
+[[gnu::always_inline]] inline Visit SlabCore::claim_in(std::uint32_t head, std::uint32_t size_class, unsigned kind,
+                                                       Placement& placement) noexcept {
+    const std::uint32_t slots = tables_.shape(head).slots;
+    const std::uint32_t slot = Ops::claim(&tables_.words[head], Ops::words_of(slots));
+    if (slot == kNoSlot) return Visit::kEmpty;
+    // The slab may have died between the two loads; what was claimed keeps its successor as it is.
+    const Shape shape = tables_.shape(head);
+    if (shape.size_class == size_class && slot < shape.slots) [[likely]] {
+        hand_out(head, slot, size_class, kind, placement);
+        return Visit::kStop;
+    }
+    put_back(head + slot / 64, std::uint64_t{1} << (slot % 64));
+    note_free();  // somebody may have looked in vain meanwhile
+    return Visit::kKeep;
+}
+
 [[gnu::always_inline]] inline bool SlabCore::claim_current(std::uint32_t size_class, unsigned kind,
                                                            Placement& placement) noexcept {
     for (;;) {
-        // C1: acquire, pairs with C2 in advance() and C3 in search_slot(): the shape of the slab is there.
+        // C1: acquire, pairs with C2 in make_current(): the shape of the slab is there.
         const std::uint32_t current = tables_.classes[size_class].current.load(std::memory_order_acquire);
         if (current == 0) return false;
-        const std::uint32_t head = current - 1;
-        const std::uint32_t slots = tables_.shape(head).slots;
-        const std::uint32_t slot = Ops::claim(&tables_.words[head], Ops::words_of(slots));
-        if (slot == kNoSlot) return false;
-        // The slab may have died between the two loads; what was claimed keeps its successor as it is.
-        const Shape shape = tables_.shape(head);
-        if (shape.size_class == size_class && slot < shape.slots) [[likely]] {
-            hand_out(head, slot, size_class, kind, placement);
-            return true;
-        }
-        put_back(head + slot / 64, std::uint64_t{1} << (slot % 64));
-        note_free();  // somebody may have looked in vain meanwhile
+        const Visit verdict = claim_in(current - 1, size_class, kind, placement);
+        if (verdict != Visit::kKeep) [[likely]]
+            return verdict == Visit::kStop;
+        forget_current(size_class, current);
     }
+}
+
+// It died, and was made the current one by somebody who had seen it before.
+inline void SlabCore::forget_current(std::uint32_t size_class, std::uint32_t current) noexcept {
+    tables_.classes[size_class].current.compare_exchange_strong(current, 0, std::memory_order_relaxed);
 }
 
 [[gnu::always_inline]] inline void SlabCore::hand_out(std::uint32_t head, std::uint32_t slot, std::uint32_t size_class,
@@ -38,22 +52,41 @@ namespace bounce {
 }
 
 [[gnu::always_inline]] inline void SlabCore::put_back(std::uint32_t word, std::uint64_t bits) noexcept {
-    if (!Ops::give(tables_.words[word], bits)) [[likely]]
-        return;
-    // The word's page belongs to the slab that the bits are of: it lives as long as they were out, and as it is listed
-    // or returned after that, a look at a dead one does no harm.
-    const std::uint32_t head = word - tables_.entry(word).distance;
-    if (Ops::must_return(tables_.slabs[head].listing)) push_returned(head);
+    // The word's page belongs to the slab that the bits are of. It lives as long as they are out; that it is listed
+    // when it has died since does no harm.
+    const PageEntry entry = tables_.entry(word);
+    Ops::give(tables_.words[word], bits);
+    home_.list(word - entry.distance, entry.size_class);
 }
 
 [[gnu::always_inline]] inline void SlabCore::note_free() noexcept {
-    // E1: seq_cst, the load after the bit came home (W2) or the pages did (the page lock); pairs with E2 in
-    // alloc_slot() and alloc_special().
+    // E1: seq_cst, the load after the bit came home (W2), the slab was listed (I2), or the pages came back (H3); pairs
+    // with E2 in slab_slow.cpp.
     std::uint64_t epoch = epoch_.load(std::memory_order_seq_cst);
     if ((epoch & 1) == 0) [[likely]]
         return;
     // E3: seq_cst, as E1. When it fails, another free began the new epoch.
     epoch_.compare_exchange_strong(epoch, epoch + 1, std::memory_order_seq_cst, std::memory_order_relaxed);
+}
+
+// The class of the slab that begins on this page.
+inline std::uint32_t SlabCore::class_at(std::uint32_t page) const noexcept {
+    const PageEntry entry = tables_.entry(page);
+    return entry.kind == PageEntry::kSlab && entry.distance == 0 ? entry.size_class : Home::kNoClass;
+}
+
+// The same when something is at home there.
+inline std::uint32_t SlabCore::class_at_home(std::uint32_t page) const noexcept {
+    const Shape shape = tables_.shape(page);
+    if (!shape.is_slab() || !Ops::any(&tables_.words[page], Ops::words_of(shape.slots))) return Home::kNoClass;
+    return shape.size_class;
+}
+
+template <class Visitor>
+bool SlabCore::visit(std::uint32_t size_class, std::uint32_t from, Visitor&& visitor) noexcept {
+    return home_.visit(
+        size_class, from, [this](std::uint32_t page) { return class_at(page); },
+        [this](std::uint32_t page) { return class_at_home(page); }, visitor);
 }
 
 }  // namespace bounce

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-// Slabs come and go, and move between the lists. All under the page lock.
+// Slabs come and go.
 #include <algorithm>
 
 #include "allocator/slab/slab_core.hpp"
 #include "allocator/slab/slab_fast.hpp"
 
 namespace bounce {
-
-using Place = SlabInfo::Place;
 
 namespace {
 
@@ -16,8 +14,8 @@ constexpr std::uint32_t kRoomy = 256;
 // Empty slabs are looked for when this share of the region has been handed out since the last time, in pages and
 // slabs, and less than half of it is free.
 constexpr std::uint32_t kTidyShare = 32;
-// How many partial slabs of a class are looked at then: in a small pool all of them.
-constexpr std::uint32_t kTidySlabs = 256;
+// How many chunks are looked at then: in a small pool all of them.
+constexpr std::uint32_t kTidyChunks = 256;
 
 // How many pages a new slab of a class that has `have` of them may take. A class in demand doubles what it has, up to a
 // chunk at a time, and never takes more than a small part of what is left: a small pool has to serve every size.
@@ -42,9 +40,17 @@ std::uint32_t thriftiest(const SizeClass& geometry, std::uint32_t most) noexcept
 
 }  // namespace
 
-std::uint32_t SlabCore::birth(std::uint32_t size_class, const PageRequest& where, bool smallest) noexcept {
+std::uint32_t SlabCore::take_pages(const PageWish& where) noexcept {
+    bool unsettled = false;
+    const std::uint32_t start = pages_.alloc(where, unsettled);
+    if (unsettled) note_free();
+    return start;
+}
+
+// A new slab whose first slot belongs to the caller. Nobody else sees it before it is published.
+std::uint32_t SlabCore::birth(std::uint32_t size_class, const PageWish& where, bool smallest) noexcept {
     const SizeClass& geometry = kSizeClasses[size_class];
-    const std::uint32_t have = tables_.classes[size_class].slab_pages;
+    const std::uint32_t have = tables_.classes[size_class].slab_pages.load(std::memory_order_relaxed);
     std::uint32_t most =
         smallest ? std::uint32_t{geometry.first_pages} : allowance(geometry, have, pages_.free_pages());
     for (const std::uint32_t unit = geometry.later_pages; most > unit;) {
@@ -61,10 +67,9 @@ std::uint32_t SlabCore::birth(std::uint32_t size_class, const PageRequest& where
     }
 }
 
-// A new slab whose first slot belongs to the caller.
-std::uint32_t SlabCore::found_slab(std::uint32_t size_class, std::uint32_t pages, PageRequest where) noexcept {
+std::uint32_t SlabCore::found_slab(std::uint32_t size_class, std::uint32_t pages, PageWish where) noexcept {
     where.pages = pages;
-    const std::uint32_t head = pages_.alloc(where);
+    const std::uint32_t head = take_pages(where);
     if (head == kNoPage) return kNoPage;
     const std::uint32_t slots = kSizeClasses[size_class].slots(pages);
     for (std::uint32_t i = 0; i < pages; ++i) {
@@ -72,178 +77,144 @@ std::uint32_t SlabCore::found_slab(std::uint32_t size_class, std::uint32_t pages
         tables_.entries[head + i].store(PageEntry{PageEntry::kSlab, birth, i, size_class}.pack(),
                                         std::memory_order_relaxed);
     }
-    SlabInfo& info = tables_.slabs[head];
-    info.shape.store(Shape{size_class, slots, pages}.pack(), std::memory_order_relaxed);
-    info.place = Place::kNowhere;
-    // L4: seq_cst, pairs with must_return() of a giver of the slab that was here before: it may still be about to
-    // return that one, or have done so. Then drain_returned() finds this one in its place, and no harm is done.
-    auto expected = static_cast<std::uint32_t>(Listing::kUnlisted);
-    info.listing.compare_exchange_strong(expected, static_cast<std::uint32_t>(Listing::kListed),
-                                         std::memory_order_seq_cst, std::memory_order_seq_cst);
-    tables_.classes[size_class].slab_pages += pages;
+    tables_.shapes[head].store(Shape{size_class, slots, pages}.pack(), std::memory_order_relaxed);
+    tables_.classes[size_class].slab_pages.fetch_add(pages, std::memory_order_relaxed);
+    // What is above is published by the bits (W3) and by the index (I2).
     Ops::birth(&tables_.words[head], slots, 1);
     return head;
 }
 
-// The slab is dead (all bits taken) and in no list: its pages go back.
-void SlabCore::bury(std::uint32_t head) noexcept {
-    SlabInfo& info = tables_.slabs[head];
+void SlabCore::publish(std::uint32_t head, std::uint32_t size_class) noexcept {
+    home_.list_born(head, size_class);
+    note_free();  // from the time when the pages went, nobody else found what they have become
+}
+
+// True when the slab that began on this page was empty: its pages are free.
+bool SlabCore::kill(std::uint32_t head) noexcept {
     const Shape shape = tables_.shape(head);
-    info.shape.store(0, std::memory_order_relaxed);
-    info.place = Place::kNowhere;
-    // L5: seq_cst, as L4. When it is on the stack of returned slabs it stays marked so until the stack is drained.
-    auto expected = static_cast<std::uint32_t>(Listing::kListed);
-    info.listing.compare_exchange_strong(expected, static_cast<std::uint32_t>(Listing::kUnlisted),
-                                         std::memory_order_seq_cst, std::memory_order_seq_cst);
+    if (!shape.is_slab()) return false;
+    bool taken = false;
+    const auto back = [&](std::uint32_t index, std::uint64_t bits) {
+        put_back(head + index, bits);
+        taken = true;
+    };
+    const bool dead = Ops::kill(&tables_.words[head], shape.slots, back);
+    // As after a claim: it may have been another slab.
+    const bool same = dead && tables_.shape(head).pack() == shape.pack();
+    if (dead && !same) {
+        for (std::uint32_t i = 0; i < Ops::words_of(shape.slots); ++i) back(i, Ops::full_word(shape.slots, i));
+    }
+    if (!same) {
+        if (taken) note_free();
+        return false;
+    }
+    ClassInfo& info = tables_.classes[shape.size_class];
+    forget_current(shape.size_class, head + 1);
+    home_.unlist_dead(head);
+    // The pages publish what follows (A2).
+    tables_.shapes[head].store(0, std::memory_order_relaxed);
     for (std::uint32_t i = 0; i < shape.pages; ++i) {
         PageEntry entry = tables_.entry(head + i);
         entry.kind = PageEntry::kDead;
         tables_.entries[head + i].store(entry.pack(), std::memory_order_relaxed);
     }
-    tables_.classes[shape.size_class].slab_pages -= shape.pages;
+    info.slab_pages.fetch_sub(shape.pages, std::memory_order_relaxed);
     pages_.free(head, shape.pages);
+    note_free();
+    return true;
 }
 
 // Empty slabs in the way of others make the rest of a region a heap of small holes, long before it is full. So some
 // of them go now and then, before `pages` are taken; all of them (reap()) when pages run out.
 void SlabCore::tidy(std::uint32_t pages) noexcept {
     const auto all = static_cast<std::uint32_t>(region_bytes_ / kPageBytes);
-    untidy_pages_ += std::min(pages, all);
-    if (untidy_pages_ < all / kTidyShare || pages_.free_pages() > all / 2) return;
-    untidy_pages_ = 0;
-    reap(kTidySlabs);
+    const std::uint32_t more = std::min(pages, all);
+    // Relaxed, all of it: when it is done, and by how many at once, matters little.
+    if (untidy_pages_.fetch_add(more, std::memory_order_relaxed) + more < all / kTidyShare ||
+        pages_.free_pages() > all / 2) {
+        return;
+    }
+    untidy_pages_.store(0, std::memory_order_relaxed);
+    const std::uint32_t born = Pages::chunks_of(pages_.born_end());
+    const std::uint32_t from = tidied_.load(std::memory_order_relaxed);
+    const std::uint32_t chunks = std::min(born, kTidyChunks);
+    reap(from, chunks);
+    if (born > kTidyChunks) tidied_.store((from + chunks) % born, std::memory_order_relaxed);
 }
 
-// Kills the empty slabs among the current one and the first `most` partial ones of each class. True when some were.
-bool SlabCore::reap(std::uint32_t most) noexcept {
-    drain_returned();
-    const std::uint32_t before = pages_.free_pages();
-    for (std::uint32_t c = 0; c < kClasses; ++c) {
-        ClassInfo& info = tables_.classes[c];
-        for (std::uint32_t at = info.partial, looks = 0; at != 0 && looks < most; ++looks) {
-            const std::uint32_t head = at - 1;
-            at = tables_.slabs[head].next;
-            if (!Ops::kill(&tables_.words[head], tables_.shape(head).slots)) continue;
-            unlink_partial(head, c);
-            bury(head);
-        }
-        const std::uint32_t current = info.current.load(std::memory_order_relaxed);
-        if (current != 0 && Ops::kill(&tables_.words[current - 1], tables_.shape(current - 1).slots)) {
-            info.current.store(0, std::memory_order_relaxed);
-            bury(current - 1);
-        }
+// Kills every empty slab that is found. True when there were some.
+bool SlabCore::reap() noexcept {
+    return reap(0, Pages::chunks_of(pages_.born_end())) != 0;
+}
+
+// The same in so many chunks, around the end; how many slabs.
+std::uint32_t SlabCore::reap(std::uint32_t from, std::uint32_t chunks) noexcept {
+    const std::uint32_t born = Pages::chunks_of(pages_.born_end());
+    std::uint32_t killed = 0;
+    for (std::uint32_t i = 0; i < chunks; ++i) {
+        const std::uint32_t chunk = from + i < born ? from + i : from + i - born;
+        home_.visit_chunk(chunk, 0, [&](std::uint32_t head) {
+            if (kill(head)) ++killed;
+            return false;
+        });
     }
-    return pages_.free_pages() != before;
+    return killed;
 }
 
 // The slabs that a class began with are too small for one that has grown, if there is room for larger ones. Dies when
 // it is whole.
 bool SlabCore::outgrown(std::uint32_t head) noexcept {
     const Shape shape = tables_.shape(head);
-    const std::uint32_t grown = std::min(tables_.classes[shape.size_class].slab_pages / 2, pages_.free_pages() / 128);
+    if (!shape.is_slab()) return false;
+    const std::uint32_t have = tables_.classes[shape.size_class].slab_pages.load(std::memory_order_relaxed);
+    const std::uint32_t grown = std::min(have / 2, pages_.free_pages() / 128);
     if (shape.pages >= grown || shape.pages == kSizeClasses[shape.size_class].max_pages) return false;
-    if (!Ops::kill(&tables_.words[head], shape.slots)) return false;
-    bury(head);
-    return true;
+    return kill(head);
 }
 
-// The current slab has nothing left: the next partial one takes its place. False when there is none.
-bool SlabCore::advance(std::uint32_t size_class) noexcept {
-    drain_returned();
-    ClassInfo& info = tables_.classes[size_class];
-    const std::uint32_t current = info.current.load(std::memory_order_relaxed);
-    if (current != 0) {
-        const std::uint32_t head = current - 1;
-        info.current.store(0, std::memory_order_relaxed);
-        tables_.slabs[head].place = Place::kNowhere;
-        if (!Ops::unlist(tables_.slabs[head].listing, &tables_.words[head], Ops::words_of(tables_.shape(head).slots))) {
-            link_partial(head, size_class);
-        }
-    }
-    std::uint32_t head = 0;
-    do {
-        if (info.partial == 0) return false;
-        head = info.partial - 1;
-        unlink_partial(head, size_class);
-    } while (outgrown(head));
-    tables_.slabs[head].place = Place::kCurrent;
+void SlabCore::make_current(std::uint32_t head, std::uint32_t size_class) noexcept {
     // C2: release, pairs with C1 in claim_current().
-    info.current.store(head + 1, std::memory_order_release);
-    return true;
+    tables_.classes[size_class].current.store(head + 1, std::memory_order_release);
 }
 
-// The current slab has been gone through once. As long as the class has less than the window, a new one is next; then
-// the one that has waited longest, without those that are beyond the window and empty.
-void SlabCore::next_in_turn(std::uint32_t size_class, std::uint64_t window) noexcept {
+// From the current slab on in the order of addresses, and around: which one comes next had the most time to collect
+// bits, and is worth the most to be allocated from.
+bool SlabCore::claim_listed(std::uint32_t size_class, unsigned kind, Placement& placement) noexcept {
+    const std::uint32_t current = tables_.classes[size_class].current.load(std::memory_order_relaxed);
+    return visit(size_class, current == 0 ? 0 : current - 1, [&](std::uint32_t head) {
+        if (head + 1 != current && outgrown(head)) return Visit::kKeep;
+        const Visit verdict = claim_in(head, size_class, kind, placement);
+        if (verdict == Visit::kStop) make_current(head, size_class);
+        return verdict;
+    });
+}
+
+// The current slab has been gone through once. As long as the class has less than the window, a new one is born; then
+// the next one that has bits takes its place, without those that are beyond the window and empty.
+void SlabCore::next_in_turn(std::uint32_t size_class, std::uint64_t window, std::uint32_t current) noexcept {
     ClassInfo& info = tables_.classes[size_class];
-    info.turn.store(0, std::memory_order_relaxed);
     const auto pages = static_cast<std::uint32_t>(std::min<std::uint64_t>(window / kPageBytes, kNoPage));
-    if (info.slab_pages < pages) {
-        // It begins as one that came home whole, behind all others.
+    const auto have = [&] { return info.slab_pages.load(std::memory_order_relaxed); };
+    if (have() < pages) {
+        // It begins as one that is at home whole.
         const std::uint32_t head = birth(size_class, {}, false);
         if (head != kNoPage) {
-            link_partial(head, size_class);
             put_back(head, 1);
+            publish(head, size_class);
         }
     }
-    drain_returned();
-    while (info.partial != 0 && info.slab_pages > pages) {
-        const std::uint32_t head = info.partial - 1;
-        if (info.slab_pages - tables_.shape(head).pages < pages ||
-            !Ops::kill(&tables_.words[head], tables_.shape(head).slots))
-            break;
-        unlink_partial(head, size_class);
-        bury(head);
-    }
-    advance(size_class);
-}
-
-void SlabCore::drain_returned() noexcept {
-    // S2: acquire, pairs with S1 in push_returned().
-    std::uint32_t at = returned_.exchange(0, std::memory_order_acquire);
-    while (at != 0) {
-        const std::uint32_t head = at - 1;
-        SlabInfo& info = tables_.slabs[head];
-        at = info.next_returned;
+    visit(size_class, current, [&](std::uint32_t head) {
         const Shape shape = tables_.shape(head);
-        // L6: seq_cst, only the page lock's holder changes it from kReturned; pairs with must_return(), whose winner
-        // writes the link next.
-        info.listing.store(static_cast<std::uint32_t>(shape.is_slab() ? Listing::kListed : Listing::kUnlisted),
-                           std::memory_order_seq_cst);
-        // No slab, or one that is listed: a giver was slow, and the slab that it meant has gone.
-        if (shape.is_slab() && info.place == Place::kNowhere) link_partial(head, shape.size_class);
-    }
-}
-
-// At the end: who came first had the most time to collect bits, and is worth the most to be allocated from.
-void SlabCore::link_partial(std::uint32_t head, std::uint32_t size_class) noexcept {
-    ClassInfo& list = tables_.classes[size_class];
-    SlabInfo& info = tables_.slabs[head];
-    info.place = Place::kPartial;
-    info.prev = list.partial_last;
-    info.next = 0;
-    if (info.prev != 0) {
-        tables_.slabs[info.prev - 1].next = head + 1;
-    } else {
-        list.partial = head + 1;
-    }
-    list.partial_last = head + 1;
-}
-
-void SlabCore::unlink_partial(std::uint32_t head, std::uint32_t size_class) noexcept {
-    ClassInfo& list = tables_.classes[size_class];
-    SlabInfo& info = tables_.slabs[head];
-    if (info.prev != 0) {
-        tables_.slabs[info.prev - 1].next = info.next;
-    } else {
-        list.partial = info.next;
-    }
-    if (info.next != 0) {
-        tables_.slabs[info.next - 1].prev = info.prev;
-    } else {
-        list.partial_last = info.prev;
-    }
-    info.place = Place::kNowhere;
+        if (have() > pages && have() - shape.pages >= pages && kill(head)) return Visit::kKeep;
+        if (!shape.is_slab() || !Ops::any(&tables_.words[head], Ops::words_of(shape.slots))) return Visit::kEmpty;
+        // C2: release, as in make_current(). When somebody was faster, that one is as good.
+        std::uint32_t expected = current;
+        if (info.current.compare_exchange_strong(expected, head + 1, std::memory_order_release,
+                                                 std::memory_order_relaxed)) {
+            info.turn.store(0, std::memory_order_relaxed);
+        }
+        return Visit::kStop;
+    });
 }
 
 }  // namespace bounce

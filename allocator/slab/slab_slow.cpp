@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-// Allocation under the page lock: when the current slab of a class is empty, and for what no current slab can serve.
+// When the current slab of a class has nothing at home, and for what no current slab can serve.
 #include <algorithm>
 #include <bit>
 #include <cerrno>
@@ -27,8 +27,7 @@ int SlabCore::alloc_slot(std::uint32_t size_class, const Request& request, Place
         return ENOSPC;
     }
     if (!alive()) return EOWNERDEAD;
-    const std::lock_guard lock(page_lock_);
-    // As above, under the page lock.
+    // As above.
     if (!whole_class && refusals_.knows(epoch_.load(std::memory_order_seq_cst), demand_of(request))) return ENOSPC;
     if (search_slot(size_class, request, placement)) return 0;
     // E2: seq_cst, the store before a second look; pairs with E1 in note_free(): what comes home too late for this look
@@ -47,7 +46,6 @@ int SlabCore::alloc_special(std::uint64_t rounded, const Request& request, Place
     if (!alive()) return EOWNERDEAD;
     if (request.end < request.bytes) return ENOSPC;
     const bool slot = rounded <= kMaxSlotBytes && request.align <= kPageBytes;
-    const std::lock_guard lock(page_lock_);
     // As in alloc_slot(). A search finds whatever there is, slot or run, so nothing that asks for more can be had.
     if (refusals_.knows(epoch_.load(std::memory_order_seq_cst), demand_of(request))) return ENOSPC;
     const auto search = [&] {
@@ -62,35 +60,32 @@ int SlabCore::alloc_special(std::uint64_t rounded, const Request& request, Place
 }
 
 bool SlabCore::search_slot(std::uint32_t size_class, const Request& request, Placement& placement) noexcept {
-    do {
-        if (claim_current(size_class, request.kind, placement)) return true;
-    } while (advance(size_class));
+    if (claim_listed(size_class, request.kind, placement)) return true;
     tidy(kSizeClasses[size_class].min_pages);
-    std::uint32_t head = birth(size_class, {0}, false);
-    if (head == kNoPage && reap()) head = birth(size_class, {0}, false);
+    std::uint32_t head = birth(size_class, {}, false);
+    if (head == kNoPage && reap()) head = birth(size_class, {}, false);
     // A slot of another class: larger, or smaller by what the alignment would add and aligned by chance.
     if (head == kNoPage) return search_picky(class_of(request.bytes), kClasses, request, placement);
     hand_out(head, 0, size_class, request.kind, placement);
-    tables_.slabs[head].place = SlabInfo::Place::kCurrent;
-    // C3: release, pairs with C1 in claim_current().
-    tables_.classes[size_class].current.store(head + 1, std::memory_order_release);
+    make_current(head, size_class);
+    publish(head, size_class);
     return true;
 }
 
 // Below a limit inside the region: slabs that are there, or a small new one.
 bool SlabCore::search_limited(std::uint32_t size_class, const Request& request, Placement& placement) noexcept {
     if (search_picky(size_class, size_class + 1, request, placement)) return true;
-    const PageRequest where = pages_of(request);
+    const PageWish where = pages_of(request);
     std::uint32_t head = birth(size_class, where, true);
     if (head == kNoPage && reap()) head = birth(size_class, where, true);
     if (head == kNoPage) return search_picky(class_of(request.bytes), kClasses, request, placement);
-    link_partial(head, size_class);
     hand_out(head, 0, size_class, request.kind, placement);
+    publish(head, size_class);
     return true;
 }
 
 bool SlabCore::search_run(const Request& request, Placement& placement) noexcept {
-    const PageRequest where = pages_of(request);
+    const PageWish where = pages_of(request);
     tidy(where.pages);
     if (place_run(where, request.kind, placement)) return true;
     if (reap() && place_run(where, request.kind, placement)) return true;
@@ -99,14 +94,14 @@ bool SlabCore::search_run(const Request& request, Placement& placement) noexcept
 }
 
 // What a request asks of its pages.
-PageRequest SlabCore::pages_of(const Request& request) const noexcept {
-    PageRequest where{static_cast<std::uint32_t>(div_up(request.bytes, kPageBytes))};
+PageWish SlabCore::pages_of(const Request& request) const noexcept {
+    PageWish where{.pages = static_cast<std::uint32_t>(div_up(request.bytes, kPageBytes))};
     where.align = static_cast<std::uint32_t>(std::max<std::uint64_t>(request.align / kPageBytes, 1));
     where.last = static_cast<std::uint32_t>((phase_ + request.end - request.bytes) / kPageBytes);
     if (request.boundary >= kPageBytes) {
+        where.boundary = request.boundary / kPageBytes;
+        where.origin = origin_ / kPageBytes;
         where.kept = where.pages;
-        where.window = request.boundary / kPageBytes;
-        where.window_base = origin_ / kPageBytes;
     }
     return where;
 }
@@ -120,43 +115,47 @@ bool SlabCore::lies_well(std::uint64_t position, const Request& request) const n
 // Any slot of classes [from, to) that lies as the request demands.
 bool SlabCore::search_picky(std::uint32_t from, std::uint32_t to, const Request& request,
                             Placement& placement) noexcept {
-    drain_returned();
     for (std::uint32_t c = from; c < to; ++c) {
-        const ClassInfo& info = tables_.classes[c];
-        const std::uint32_t current = info.current.load(std::memory_order_relaxed);
-        if (current != 0 && claim_fitting(current - 1, request, placement)) return true;
-        for (std::uint32_t at = info.partial; at != 0; at = tables_.slabs[at - 1].next) {
-            if (claim_fitting(at - 1, request, placement)) return true;
-        }
+        if (visit(c, 0, [&](std::uint32_t head) { return claim_fitting(head, c, request, placement); })) return true;
     }
     return false;
 }
 
-bool SlabCore::claim_fitting(std::uint32_t head, const Request& request, Placement& placement) noexcept {
-    const Shape shape = tables_.shape(head);
+Visit SlabCore::claim_fitting(std::uint32_t head, std::uint32_t size_class, const Request& request,
+                              Placement& placement) noexcept {
+    const std::uint32_t slots = tables_.shape(head).slots;
     const std::uint64_t start = std::uint64_t{head} * kPageBytes;
-    const std::uint32_t bytes = kSizeClasses[shape.size_class].bytes;
-    for (std::uint32_t i = 0; i < Ops::words_of(shape.slots); ++i) {
+    const std::uint32_t bytes = kSizeClasses[size_class].bytes;
+    Visit verdict = Visit::kEmpty;
+    for (std::uint32_t i = 0; i < Ops::words_of(slots); ++i) {
         Ops::Word& word = tables_.words[head + i];
-        // W5: as in claim().
+        // W5: seq_cst, as in claim().
         for (std::uint64_t rest = word.load(std::memory_order_seq_cst); rest != 0; rest &= rest - 1) {
+            verdict = Visit::kKeep;
             const std::uint32_t slot = i * 64 + static_cast<std::uint32_t>(std::countr_zero(rest));
             const std::uint64_t position = start + std::uint64_t{slot} * bytes;
             if (!lies_well(position, request)) continue;
             if (!Ops::claim_bit(word, rest & -rest)) continue;
-            hand_out(head, slot, shape.size_class, request.kind, placement);
-            return true;
+            // As in claim_in().
+            const Shape shape = tables_.shape(head);
+            if (shape.size_class == size_class && slot < shape.slots) {
+                hand_out(head, slot, size_class, request.kind, placement);
+                return Visit::kStop;
+            }
+            put_back(head + i, rest & -rest);
+            note_free();
+            return Visit::kKeep;
         }
     }
-    return false;
+    return verdict;
 }
 
-bool SlabCore::place_run(const PageRequest& where, unsigned kind, Placement& placement) noexcept {
-    const std::uint32_t head = pages_.alloc(where);
+bool SlabCore::place_run(const PageWish& where, unsigned kind, Placement& placement) noexcept {
+    const std::uint32_t head = take_pages(where);
     if (head == kNoPage) return false;
     const std::uint32_t pages = where.pages;
     const std::uint32_t birth = (tables_.entry(head).birth + 1) & 3;
-    tables_.slabs[head].shape.store(Shape{kRunClass, 1, pages}.pack(), std::memory_order_relaxed);
+    tables_.shapes[head].store(Shape{kRunClass, 1, pages}.pack(), std::memory_order_relaxed);
     tables_.entries[head].store(PageEntry{PageEntry::kRun, birth, 0, kRunClass}.pack(), std::memory_order_relaxed);
     // The pages behind know the way to the first, so that an address inside the run can be looked up.
     constexpr std::uint32_t kBody = PageEntry{PageEntry::kRunBody, 0, 0, kRunClass}.pack();
@@ -176,12 +175,11 @@ bool SlabCore::place_run(const PageRequest& where, unsigned kind, Placement& pla
 }
 
 void SlabCore::free_run(std::uint32_t head) noexcept {
-    const std::lock_guard lock(page_lock_);
     const Shape shape = tables_.shape(head);
     PageEntry entry = tables_.entry(head);
     entry.kind = PageEntry::kDead;
     tables_.entries[head].store(entry.pack(), std::memory_order_relaxed);
-    tables_.slabs[head].shape.store(0, std::memory_order_relaxed);
+    tables_.shapes[head].store(0, std::memory_order_relaxed);
     usage_.subtract(std::uint64_t{shape.pages} * kPageBytes);
     pages_.free(head, shape.pages);
 }

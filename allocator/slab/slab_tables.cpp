@@ -10,7 +10,7 @@ namespace {
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free && sizeof(std::atomic<std::uint64_t>) == 8);
 static_assert(std::atomic<std::uint32_t>::is_always_lock_free && sizeof(std::atomic<std::uint32_t>) == 4);
 static_assert(std::atomic<std::uint8_t>::is_always_lock_free && sizeof(std::atomic<std::uint8_t>) == 1);
-static_assert(sizeof(SlabInfo) == 32 && sizeof(ClassInfo) == kCacheLine);
+static_assert(sizeof(ClassInfo) == kCacheLine);
 
 class Layout {
 public:
@@ -31,17 +31,15 @@ private:
 
 std::size_t lay_out(SlabTables& tables, std::byte* memory) noexcept {
     Layout layout(memory);
-    const std::size_t chunks = tables.chunks();
     const std::size_t pages = tables.end;
     tables.alive = layout.take<std::byte>(1);
     tables.classes = layout.take<ClassInfo>(kClasses);
-    tables.chunk_bits = layout.take<ChunkBits>(chunks);
-    tables.chunk_infos = layout.take<ChunkInfo>(chunks);
-    tables.hole_nodes = layout.take<HoleNode>(HoleTree::nodes_needed(chunks));
+    tables.pages = layout.take<SlabTables::Pages::Word>(SlabTables::Pages::words_needed(tables.end));
+    tables.home = layout.take<SlabTables::Home::Word>(SlabTables::Home::words_needed(tables.chunks(), kClasses));
     tables.entries = layout.take<std::atomic<std::uint32_t>>(pages);
     tables.words = layout.take<SlabTables::Ops::Word>(pages);
     tables.states = layout.take<SlabTables::Ops::State>(pages * kSlotsPerPage);
-    tables.slabs = layout.take<SlabInfo>(pages);
+    tables.shapes = layout.take<std::atomic<std::uint64_t>>(pages);
     return layout.bytes();
 }
 

@@ -10,8 +10,8 @@
 #include <cstdint>
 
 #include "allocator/base/types.hpp"
-#include "allocator/slab/chunk_bits.hpp"
-#include "allocator/slab/page_table.hpp"
+#include "allocator/slab/home_index.hpp"
+#include "allocator/slab/page_map.hpp"
 #include "allocator/slab/size_class.hpp"
 #include "allocator/slab/slot_handle.hpp"
 #include "allocator/slab/slot_ops.hpp"
@@ -64,45 +64,30 @@ struct Shape {
     }
 };
 
-/// Of the slab or run that begins on a page.
-struct alignas(32) SlabInfo {
-    enum class Place : std::uint32_t { kNowhere = 0, kCurrent = 1, kPartial = 2 };
-
-    std::atomic<std::uint64_t> shape;
-    std::atomic<std::uint32_t> listing;  // enum Listing
-    std::uint32_t next_returned;         // page + 1; of who pushes it, then of the page lock
-    // Under the page lock:
-    std::uint32_t prev;  // page + 1
-    std::uint32_t next;
-    Place place;
-};
-
-/// One size class of a region.
+/// One size class of a region. All of it hints but `exhausted`.
 struct alignas(kCacheLine) ClassInfo {
-    std::atomic<std::uint64_t> exhausted;  // the epoch in which nothing was found, or 0
-    std::atomic<std::uint32_t> current;    // page + 1 of the slab that is allocated from
-    std::atomic<std::uint32_t> turn;       // the slot of it that is next in turn; a hint
-    // Under the page lock:
-    std::uint32_t partial;  // page + 1 of the first slab that may have bits
-    std::uint32_t partial_last;
-    std::uint32_t slab_pages;
+    std::atomic<std::uint64_t> exhausted;   // the epoch in which nothing was found, or 0
+    std::atomic<std::uint32_t> current;     // page + 1 of the slab that is allocated from
+    std::atomic<std::uint32_t> turn;        // the slot of it that is next in turn
+    std::atomic<std::uint32_t> slab_pages;  // of its slabs
 };
 
 /// Where the tables are. Nothing here changes after creation.
 struct SlabTables {
     using Ops = SlotOps<StdAtomics>;
+    using Pages = PageMap<StdAtomics>;
+    using Home = HomeIndex<StdAtomics>;
 
     std::uint32_t first = 0;  // page number of the region's first page
     std::uint32_t end = 0;
     std::byte* alive = nullptr;  // set at creation; a forked child finds it zeroed
     ClassInfo* classes = nullptr;
-    ChunkBits* chunk_bits = nullptr;
-    ChunkInfo* chunk_infos = nullptr;
-    HoleNode* hole_nodes = nullptr;
+    Pages::Word* pages = nullptr;
+    Home::Word* home = nullptr;
     std::atomic<std::uint32_t>* entries = nullptr;  // of each page
     Ops::Word* words = nullptr;                     // of each page; a slab has its first ones
     Ops::State* states = nullptr;                   // kSlotsPerPage for each page; a slab has its first ones
-    SlabInfo* slabs = nullptr;                      // of each page; of a slab's first page
+    std::atomic<std::uint64_t>* shapes = nullptr;   // of each page; of the slab or run that begins there
 
     SlabTables(Gpa base, std::uint64_t bytes, std::byte* memory) noexcept;
     /// How much memory the tables of such a region take; it must be aligned to a cache line.
@@ -116,7 +101,7 @@ struct SlabTables {
         return PageEntry::unpack(entries[page].load(std::memory_order_relaxed));
     }
     [[nodiscard, gnu::always_inline]] inline Shape shape(std::uint32_t head) const noexcept {
-        return Shape::unpack(slabs[head].shape.load(std::memory_order_relaxed));
+        return Shape::unpack(shapes[head].load(std::memory_order_relaxed));
     }
     [[nodiscard, gnu::always_inline]] Ops::State& state(std::uint32_t head, std::uint32_t slot) const noexcept {
         return states[std::size_t{head} * kSlotsPerPage + slot];

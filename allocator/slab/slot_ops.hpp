@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-// The lock-free part of a slab: a bit and a state byte per slot, and the word that says whether the slab is listed.
+// The lock-free part of a slab: a bit and a state byte per slot.
 //
 // Bits. 1: the slot is at home, free for whoever clears the bit. 0: handed out, on its way home, or no slot at all.
 //   claim()  anyone, lock-free: compare-exchange 1 -> 0. The bit cleared is the linearization point of an allocation.
 //   give()   the holder, wait-free: fetch_add of bits that are 0. The bit set is the linearization point of a free.
-//   kill()   under the page lock: takes all bits of a slab; if one was missing, puts the others back. While it holds
-//   them
-//            claimers find nothing and go to the page lock themselves. Who holds one bit keeps the slab alive.
-//   birth()  under the page lock: stores the bits of a new slab.
-// The words stay words for ever, whatever slab they belong to. A claimer that read which slab to use before that slab
-// died may therefore take a bit of another one; it must look at the slab's shape again after its claim (the slab can no
-// longer change then) and give the bit back when it is another.
+//   kill()   anyone, wait-free: takes word by word all bits of a slab; if one was missing, gives the others back. The
+//            last word taken whole is the linearization point of the slab's death. Of several killers the one that has
+//            the first word goes on, the others get nothing and stop. While it holds bits, claimers miss them.
+//   birth()  the holder of the pages: stores the bits of a new slab.
+// Who holds one bit keeps the slab as it is; who holds all of them owns it. The words stay words for ever, whatever
+// slab they belong to. Who read which slab to use before that slab died may therefore take bits of another one: it must
+// look at the slab's shape again after its claim, or kill, and give the bits back when it is another.
 //
 // State. One byte {kind, generation}, written by who holds the bit: kind 0 means free. drop() is a compare-exchange, so
 // of two frees with one token the first wins and the second changes nothing. The generation grows with each free and
@@ -18,13 +18,10 @@
 // since, or by chance when other slabs were born over its address meanwhile (a token has 6 bits of the slot's
 // generation and 2 of the page's births).
 //
-// Listing. A slab that has a bit at home must be findable: it is listed (known to the page lock's holder) or returned
-// (on a stack on its way there). It becomes unlisted when it is found without bits, and the first bit that comes home
-// after that returns it. This is a store-load point: give() then load listing, against store listing then load words.
-// All four are seq_cst, so one of the two sees the other.
+// How a slab that has bits at home is found is home_index.hpp's business.
 //
-// A thread that stops between claim() and take(), or drop() and give(), leaves one slot handed out and nothing blocked.
-// One that stops between give() and returning the slab leaves that slab's slots unfindable until it goes on.
+// A thread that stops between claim() and take(), or drop() and give(), leaves one slot handed out, in kill() those
+// that it has taken, and nothing blocked.
 #pragma once
 
 #include <atomic>
@@ -54,13 +51,10 @@ constexpr unsigned state_generation(std::uint8_t state) {
     return state & (kGenerations - 1);
 }
 
-enum class Listing : std::uint32_t { kUnlisted = 0, kListed = 1, kReturned = 2 };
-
 template <class Policy>
 struct SlotOps {
     using Word = typename Policy::template Atomic<std::uint64_t>;
     using State = typename Policy::template Atomic<std::uint8_t>;
-    using ListingWord = typename Policy::template Atomic<std::uint32_t>;
 
     /// Bits of word `index` of a slab of `slots` slots.
     static constexpr std::uint64_t full_word(std::uint32_t slots, std::uint32_t index) {
@@ -72,7 +66,7 @@ struct SlotOps {
     /// Takes the lowest bit that is at home: the slots used last come back first. kNoSlot when there is none.
     static std::uint32_t claim(Word* words, std::uint32_t count) noexcept {
         for (std::uint32_t i = 0; i < count; ++i) {
-            // W5: seq_cst, for those who look a second time after E2 in SlabCore::alloc_slot(); pairs with W2 and E1.
+            // W5: seq_cst, for those who look a second time, after E2 in slab_slow.cpp; pairs with W2 and E1.
             std::uint64_t word = words[i].load(std::memory_order_seq_cst);
             while (word != 0) {
                 const std::uint64_t rest = word & (word - 1);
@@ -114,11 +108,19 @@ struct SlotOps {
         return (word.fetch_and(~bit, std::memory_order_acquire) & bit) != 0;
     }
 
-    /// Brings bits home that the caller holds. True when the word had none: the slab may be unlisted.
-    static bool give(Word& word, std::uint64_t bits) noexcept {
-        // W2: release, pairs with W1 in claim() and W4 in kill(); seq_cst for the store-load point with L2 in unlist().
-        // The bits are 0, so adding sets them, and x86 can add and tell what was there in one instruction.
-        return word.fetch_add(bits, std::memory_order_seq_cst) == 0;
+    /// Brings bits home that the caller holds. Then the slab must be listed (HomeIndex::list()).
+    static void give(Word& word, std::uint64_t bits) noexcept {
+        // W2: release, pairs with W1 in claim() and W4 in kill(); seq_cst, the store before I1 in HomeIndex::list().
+        word.fetch_add(bits, std::memory_order_seq_cst);
+    }
+
+    /// After the slab was put in doubt (I3): is anything at home?
+    static bool any(const Word* words, std::uint32_t count) noexcept {
+        for (std::uint32_t i = 0; i < count; ++i) {
+            // W6: seq_cst, the load after I3; pairs with W2.
+            if (words[i].load(std::memory_order_seq_cst) != 0) return true;
+        }
+        return false;
     }
 
     /// The first bits of a slab, without the lowest `taken` ones, which the caller keeps.
@@ -130,24 +132,25 @@ struct SlotOps {
         }
     }
 
-    /// True when every bit was at home: they are all gone now and the slab is dead. Otherwise nothing has changed.
-    static bool kill(Word* words, std::uint32_t slots) noexcept {
+    /// True when every bit was at home: they are all gone now, and the caller owns the slab. Otherwise back(index,
+    /// bits) is called for what was taken of each word, and has to give it home.
+    template <class Back>
+    static bool kill(Word* words, std::uint32_t slots, Back&& back) noexcept {
         const std::uint32_t count = words_of(slots);
         for (std::uint32_t i = 0; i < count; ++i) {
-            if (words[i].load(std::memory_order_relaxed) != full_word(slots, i)) return false;
+            // W5: seq_cst, as in claim().
+            if (words[i].load(std::memory_order_seq_cst) != full_word(slots, i)) return false;
         }
-        std::uint64_t got[8];
+        std::uint64_t got = 0;
         std::uint32_t taken = 0;
-        bool all = true;
-        while (all && taken < count) {
+        for (; taken < count; ++taken) {
             // W4: acquire, pairs with W2 in give(): who had the slots is done with them.
-            got[taken] = words[taken].exchange(0, std::memory_order_acquire);
-            all = got[taken] == full_word(slots, taken);
-            ++taken;
+            got = words[taken].exchange(0, std::memory_order_acquire);
+            if (got != full_word(slots, taken)) break;
         }
-        if (all) return true;
-        // W2: release, as in give(); the slab is listed all the while, so nobody needs to be told.
-        for (std::uint32_t i = 0; i < taken; ++i) words[i].fetch_or(got[i], std::memory_order_release);
+        if (taken == count) return true;
+        if (got != 0) back(taken, got);
+        while (taken-- != 0) back(taken, full_word(slots, taken));
         return false;
     }
 
@@ -177,35 +180,6 @@ struct SlotOps {
     [[gnu::always_inline]] static bool drop(State& state, std::uint8_t& seen, std::uint8_t next) noexcept {
         // Relaxed: the bit that follows (W2) publishes it.
         return state.compare_exchange_strong(seen, next, std::memory_order_relaxed, std::memory_order_relaxed);
-    }
-
-    /// After give() said that the word was empty. True: the caller must put the slab on the stack of returned ones.
-    static bool must_return(ListingWord& listing) noexcept {
-        // L1: seq_cst, the load after the store W2; pairs with L2 in unlist().
-        auto seen = listing.load(std::memory_order_seq_cst);
-        if (seen != static_cast<std::uint32_t>(Listing::kUnlisted)) return false;
-        // L3: seq_cst, one of several givers wins; acquire pairs with the list holder's stores of the listing.
-        return listing.compare_exchange_strong(seen, static_cast<std::uint32_t>(Listing::kReturned),
-                                               std::memory_order_seq_cst, std::memory_order_seq_cst);
-    }
-
-    /// Under the page lock, for a listed slab that seems to have no bits at home. True when it is out of the lists now;
-    /// false when it has to stay (a bit came home meanwhile).
-    static bool unlist(ListingWord& listing, const Word* words, std::uint32_t count) noexcept {
-        auto expected = static_cast<std::uint32_t>(Listing::kListed);
-        // Already on the stack of returned ones: whoever empties that finds it.
-        if (!listing.compare_exchange_strong(expected, static_cast<std::uint32_t>(Listing::kUnlisted),
-                                             std::memory_order_seq_cst, std::memory_order_seq_cst)) {
-            return true;
-        }
-        // L2: seq_cst, the loads after the store of the listing; pairs with W2 and L1.
-        bool any = false;
-        for (std::uint32_t i = 0; i < count; ++i) any = any || words[i].load(std::memory_order_seq_cst) != 0;
-        if (!any) return true;
-        expected = static_cast<std::uint32_t>(Listing::kUnlisted);
-        // L3: a giver that was faster returns it.
-        return !listing.compare_exchange_strong(expected, static_cast<std::uint32_t>(Listing::kListed),
-                                                std::memory_order_seq_cst, std::memory_order_seq_cst);
     }
 };
 

@@ -13,9 +13,11 @@ TEST(SlotOps, ClaimsTheLowestAndTheLastUsedComesBackFirst) {
     Ops::birth(words, 100, 0);
     for (std::uint32_t i = 0; i < 100; ++i) ASSERT_EQ(Ops::claim(words, 2), i);
     EXPECT_EQ(Ops::claim(words, 2), kNoSlot);
-    EXPECT_TRUE(Ops::give(words[1], 1));
-    EXPECT_FALSE(Ops::give(words[1], 2));
-    EXPECT_TRUE(Ops::give(words[0], 1));
+    EXPECT_FALSE(Ops::any(words, 2));
+    Ops::give(words[1], 1);
+    EXPECT_TRUE(Ops::any(words, 2));
+    Ops::give(words[1], 2);
+    Ops::give(words[0], 1);
     EXPECT_EQ(Ops::claim(words, 2), 0U);
     EXPECT_EQ(Ops::claim(words, 2), 64U);
     EXPECT_FALSE(Ops::claim_bit(words[1], 1));
@@ -24,11 +26,12 @@ TEST(SlotOps, ClaimsTheLowestAndTheLastUsedComesBackFirst) {
 
 TEST(SlotOps, OnlyAWholeSlabDies) {
     Ops::Word words[2]{};
+    const auto none = [](std::uint32_t, std::uint64_t) { FAIL(); };
     Ops::birth(words, 65, 1);
-    EXPECT_FALSE(Ops::kill(words, 65));
+    EXPECT_FALSE(Ops::kill(words, 65, none));
     EXPECT_EQ(Ops::claim(words, 2), 1U);
     Ops::give(words[0], 3);
-    EXPECT_TRUE(Ops::kill(words, 65));
+    EXPECT_TRUE(Ops::kill(words, 65, none));
     EXPECT_EQ(Ops::claim(words, 2), kNoSlot);
 }
 
@@ -44,24 +47,6 @@ TEST(SlotOps, StatesAreDroppedOnceAndGenerationsGrow) {
         EXPECT_FALSE(Ops::drop(state, 2, round, seen));
         EXPECT_EQ(state_kind(seen), 0U);
     }
-}
-
-TEST(SlotOps, AnUnlistedSlabIsReturnedOnce) {
-    Ops::Word word{};
-    Ops::ListingWord listing{static_cast<std::uint32_t>(Listing::kListed)};
-    EXPECT_FALSE(Ops::must_return(listing));
-    EXPECT_TRUE(Ops::unlist(listing, &word, 1));
-    EXPECT_TRUE(Ops::must_return(listing));
-    EXPECT_FALSE(Ops::must_return(listing));
-    // On the stack it is out of the lists.
-    EXPECT_TRUE(Ops::unlist(listing, &word, 1));
-}
-
-TEST(SlotOps, ASlabWithABitAtHomeStaysListed) {
-    Ops::Word word{4};
-    Ops::ListingWord listing{static_cast<std::uint32_t>(Listing::kListed)};
-    EXPECT_FALSE(Ops::unlist(listing, &word, 1));
-    EXPECT_EQ(listing.load(), static_cast<std::uint32_t>(Listing::kListed));
 }
 
 }  // namespace
