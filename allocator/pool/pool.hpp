@@ -267,11 +267,8 @@ private:
         /// Makes it that of `part`; other threads may look at it meanwhile.
         void open(const Part& part) noexcept;
         [[nodiscard]] KeptSlot kept(CachedSlot slot) const noexcept {
-            return kept(position_of(slot.head(), slot.handle()), state(slot.head(), slot.slot()), slot.handle());
-        }
-        [[gnu::always_inline]] KeptSlot kept(std::uint64_t position, Ops::State& state,
-                                             SlotHandle handle) const noexcept {
-            return {first_gpa + position, reinterpret_cast<std::byte*>(first_hva + position), &state, handle};
+            const std::uint64_t position = position_of(slot.head(), slot.handle());
+            return {first_gpa + position, reinterpret_cast<std::byte*>(first_hva + position), slot.handle()};
         }
         [[nodiscard]] CachedSlot cached(const KeptSlot& slot) const noexcept {
             return {head_of(slot.gpa - first_gpa, slot.handle), slot.handle};

@@ -144,9 +144,7 @@ Result<void> Pool::alloc_home(const AllocRequest& request, const Context* own, S
     return grow_or_fail(request, own, tried, slot);
 }
 
-// Out of a context, which its caller is in.
 void Pool::hand_out(const KeptSlot& kept, Slot& slot) const noexcept {
-    kept.state->store(kept.handle.state(static_cast<unsigned>(SlotKind::kStreaming)), std::memory_order_relaxed);
     slot = Slot{kept.gpa, kept.hva, epoch_of(kept.handle), kept.handle};
 }
 
@@ -350,7 +348,7 @@ Pool::Part* Pool::part_of(const Slot& slot, SlotKind kind) const noexcept {
 }
 
 Placement Pool::placement_of(const Part& part, const Slot& slot) noexcept {
-    return {slot.gpa - part.region.base(), slot.handle.generation()};
+    return {slot.gpa - part.region.base(), slot.handle.generation(), slot.handle.index()};
 }
 
 // By address only: for runs, and for what begin() did not like.

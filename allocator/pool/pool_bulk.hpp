@@ -26,8 +26,6 @@ inline std::uint32_t Pool::pop_many(Context& context, std::uint32_t from, std::u
         do {
             filled -= SlotStack::kEntry;
             const KeptSlot& kept = stack.at(filled);
-            kept.state->store(kept.handle.state(static_cast<unsigned>(SlotKind::kStreaming)),
-                              std::memory_order_relaxed);
             sink(from++, kept, epoch_of(kept.handle));
         } while (filled != 0 && from < n && (bytes = bytes_of(from)) - 1 < kMaxSlotBytes &&
                  fast_class_of(bytes) == size_class);
@@ -47,7 +45,7 @@ inline Result<void> Pool::alloc_many(ContextGroup& group, Context* context, std:
         if (done == n) break;
         Slot slot;
         if (auto taken = alloc_slow(group, context, bytes_of(done), slot); !taken) return taken;
-        sink(done++, KeptSlot{slot.gpa, slot.hva, nullptr, slot.handle}, slot.epoch);
+        sink(done++, KeptSlot{slot.gpa, slot.hva, slot.handle}, slot.epoch);
     }
     return {};
 }
@@ -80,7 +78,6 @@ inline std::uint32_t Pool::push_many(ContextGroup& group, Context& context, cons
             KeptSlot& kept = stack.at(filled);
             kept.gpa = slot.gpa;
             kept.hva = slot.hva;
-            kept.state = slot.state;
             kept.handle = slot.handle;
         }
         stack.filled.store(filled, std::memory_order_relaxed);

@@ -25,7 +25,6 @@ template <class Sink>
     if (filled == 0) [[unlikely]]
         return false;
     const KeptSlot& kept = stack.at(filled - SlotStack::kEntry);
-    kept.state->store(kept.handle.state(static_cast<unsigned>(SlotKind::kStreaming)), std::memory_order_relaxed);
     sink(kept, epoch_of(kept.handle));
     stack.filled.store(filled - SlotStack::kEntry, std::memory_order_relaxed);
     return true;
@@ -52,7 +51,6 @@ template <class Sink>
     KeptSlot& kept = stack.at(filled);
     kept.gpa = slot.gpa;
     kept.hva = slot.hva;
-    kept.state = slot.state;
     kept.handle = slot.handle;
     stack.filled.store(filled + SlotStack::kEntry, std::memory_order_relaxed);
     bump(context.frees);
@@ -99,15 +97,13 @@ template <class Sink>
         bytes > kSlotBytes[handle.size_class()] || !view.place_of(position, handle, place) || !SlotView::holds(place))
         [[unlikely]]
         return Begun::kNotHere;
-    SlabTables::Ops::State& state = view.states[place.state];
-    if (!view.drop(state, handle, static_cast<unsigned>(kind))) [[unlikely]]
+    if (!view.drop(view.states[place.state], handle, static_cast<unsigned>(kind))) [[unlikely]]
         return Begun::kNotHere;
     // Is it still in the slab that was seen? (Then it stays there, for it is held.)
     if (!SlotView::holds(place)) [[unlikely]]
         return Begun::kMoved;
     ended.gpa = slot.gpa;
     ended.hva = reinterpret_cast<std::byte*>(view.first_hva + position);
-    ended.state = &state;
     ended.handle = handle.next();
     return Begun::kYes;
 }

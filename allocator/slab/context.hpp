@@ -16,7 +16,7 @@
 // A thread that stops between enter() and leave() leaves its context as it is: what that holds counts as used. One that
 // stops with a context taken leaves attention set: all go on, straight home.
 //
-// A slot in a context has its bit taken (slot_ops.hpp) and kind 0 in its state: its slab stays as it is, and a stale
+// A slot in a context has its bit taken (slot_ops.hpp), and a state of the next generation: its slab stays, and a stale
 // token for it finds it free.
 #pragma once
 
@@ -60,10 +60,9 @@ static_assert(sizeof(CachedSlot) == 8);
 struct KeptSlot {
     Gpa gpa;
     std::byte* hva = nullptr;
-    SlotOps<StdAtomics>::State* state = nullptr;
     SlotHandle handle;
 };
-static_assert(sizeof(KeptSlot) == 32);
+static_assert(sizeof(KeptSlot) == 24);
 
 /// The mark and the attention word: a protocol of its own, so that a model can run it.
 template <class Policy>
@@ -121,7 +120,8 @@ struct alignas(kCacheLine) SlotStack {
     // In bytes of `slots`, which is how the fast path wants them.
     std::atomic<std::uint32_t> filled{0};  // written as the entries are, read by statistics
     std::uint32_t room = 0;                // the budget for so many has been granted
-    alignas(32) std::array<KeptSlot, kRoom> slots;
+    std::array<KeptSlot, kRoom> slots;
+    std::byte unused[528];  // for a size that is a power of two
 
     [[nodiscard]] std::uint32_t count() const noexcept { return filled.load(std::memory_order_relaxed) / kEntry; }
     void set_count(std::uint32_t count) noexcept { filled.store(count * kEntry, std::memory_order_relaxed); }
@@ -132,7 +132,7 @@ struct alignas(kCacheLine) SlotStack {
         return *reinterpret_cast<KeptSlot*>(reinterpret_cast<std::byte*>(slots.data()) + bytes);
     }
 };
-static_assert(sizeof(SlotStack) == 32 * kCacheLine);
+static_assert(sizeof(SlotStack) == 2048);
 
 /// A free run of a number of pages.
 struct KeptRun {

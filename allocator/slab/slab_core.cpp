@@ -43,9 +43,10 @@ int SlabCore::diagnose(const FoundSlot& found, std::uint8_t seen, unsigned kind,
                        std::uint8_t generation) const noexcept {
     // The tail of a slab is no slot.
     if (!found.run() && found.slot >= tables_.shape(found.head).slots) return EFAULT;
-    if (state_kind(seen) == 0) return EALREADY;
-    if (found.stale || state_generation(seen) != generation % kGenerations) return ESTALE;
-    return state_kind(seen) != kind ? EPERM : 0;
+    const unsigned frees = (state_generation(seen) - generation) % kGenerations;  // since the token was made
+    if (found.stale || frees > 1) return ESTALE;
+    if (frees == 1) return state_kind(seen) == 0 ? EALREADY : ESTALE;
+    return seen != make_state(kind, generation) ? EPERM : 0;
 }
 
 std::uint32_t SlabCore::claim(std::uint32_t size_class, std::uint32_t want, RegionId region,
@@ -153,7 +154,9 @@ int SlabCore::find(const Placement& placement, FoundSlot& found) const noexcept 
         found.slot = 0;
         found.bytes = std::uint64_t{tables_.shape(page).pages} * kPageBytes;
     }
-    return entry.kind == PageEntry::kDead ? EALREADY : 0;
+    if (entry.kind == PageEntry::kDead) return EALREADY;
+    // The state of a slot that is free may look as this token says: it must not be led to another by its address alone.
+    return found.stale || placement.index == slot_index(found.size_class, found.slot) ? 0 : EFAULT;
 }
 
 int SlabCore::begin_free(const Placement& placement, unsigned kind, std::uint64_t bytes, FoundSlot& found) noexcept {
@@ -206,8 +209,14 @@ int SlabCore::find_inside(std::uint64_t offset, std::uint64_t bytes, unsigned ki
         room = slot < tables_.shape(page).slots ? size_class.bytes : 0;
     }
     if (!fits(position - start, bytes, room)) return EFAULT;
-    const unsigned seen = state_kind(tables_.state(page, slot).load(std::memory_order_relaxed));
-    return seen == kind ? 0 : seen == 0 ? EFAULT : EPERM;
+    // Those of kind 1 look like free ones, and may be kept by a context; at home they have their bit.
+    unsigned seen = state_kind(tables_.state(page, slot).load(std::memory_order_relaxed));
+    if (seen == 0) {
+        const bool home = (tables_.words[page + slot / 64].load(std::memory_order_relaxed) >> slot % 64 & 1) != 0;
+        if (home && entry.kind == PageEntry::kSlab) return EFAULT;
+        seen = 1;
+    }
+    return seen == kind ? 0 : EPERM;
 }
 
 bool SlabCore::could_hold(const Request& request) const noexcept {

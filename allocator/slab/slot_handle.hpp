@@ -57,7 +57,7 @@ public:
     }
     /// The state byte (slot_ops.hpp) of this slot while it is of this kind.
     [[nodiscard]] constexpr std::uint8_t state(unsigned kind) const noexcept {
-        return static_cast<std::uint8_t>(kind << 6 | bits_ >> kGenerationShift);
+        return static_cast<std::uint8_t>((kind == 1 ? 0 : kind) << 6 | bits_ >> kGenerationShift);
     }
     /// Of the token after this one.
     [[nodiscard]] constexpr SlotHandle next() const noexcept {

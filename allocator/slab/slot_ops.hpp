@@ -12,11 +12,13 @@
 // slab they belong to. Who read which slab to use before that slab died may therefore take bits of another one: it must
 // look at the slab's shape again after its claim, or kill, and give the bits back when it is another.
 //
-// State. One byte {kind, generation}, written by who holds the bit: kind 0 means free. drop() is a compare-exchange, so
-// of two frees with one token the first wins and the second changes nothing. The generation grows with each free and
-// outlives the slab. A stale token is taken for the current one when the slot was reused an exact multiple of 64 times
-// since, or by chance when other slabs were born over its address meanwhile (a token has 6 bits of the slot's
-// generation and 2 of the page's births).
+// State. One byte {kind, generation}, written by who holds the bit. drop() is a compare-exchange that moves the
+// generation on, so of two frees with one token the first wins and the second changes nothing. A slot of kind 1 is
+// handed out without a write: its state says what that of a free slot does, and only who was handed it has a token of
+// that generation. (Two threads that hand slots to each other would else fight for the line that has 64 of them.) The
+// generation outlives the slab. A stale token is taken for the current one when the slot was reused an exact multiple
+// of 64 times since, or by chance when other slabs were born over its address meanwhile (a token has 6 bits of the
+// slot's generation and 2 of the page's births).
 //
 // How a slab that has bits at home is found is home_index.hpp's business.
 //
@@ -40,10 +42,11 @@ struct StdAtomics {
 inline constexpr std::uint32_t kNoSlot = ~std::uint32_t{0};
 inline constexpr std::uint32_t kGenerations = 64;
 
-/// The state byte of a slot.
+/// The state byte of a slot. One of kind 1 looks like one that is free: to hand it out nothing has to be written.
 constexpr std::uint8_t make_state(unsigned kind, unsigned generation) {
-    return static_cast<std::uint8_t>(kind << 6 | (generation & (kGenerations - 1)));
+    return static_cast<std::uint8_t>((kind == 1 ? 0 : kind) << 6 | (generation & (kGenerations - 1)));
 }
+/// 0: kind 1, or free.
 constexpr unsigned state_kind(std::uint8_t state) {
     return state >> 6;
 }
@@ -166,7 +169,7 @@ struct SlotOps {
     /// Marks a claimed slot as handed out; its generation.
     static unsigned take(State& state, unsigned kind) noexcept {
         const unsigned generation = state_generation(state.load(std::memory_order_relaxed));
-        state.store(make_state(kind, generation), std::memory_order_relaxed);
+        if (kind != 1) state.store(make_state(kind, generation), std::memory_order_relaxed);
         return generation;
     }
 

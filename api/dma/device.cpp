@@ -86,7 +86,7 @@ Context* Device::context() noexcept {
             mapping = bounce_mapping{};
             return result;
         }
-        sink({taken.gpa, taken.hva, nullptr, taken.handle}, taken.epoch);
+        sink({taken.gpa, taken.hva, taken.handle}, taken.epoch);
     }
     mapping.addr = gpa.value;
     mapping.slot = slot;
