@@ -117,8 +117,8 @@ inline bool Device::copy_in(std::uint32_t mode, std::byte* slot, const void* buf
     const bool copies =
         (copies_in(direction) || (flags & BOUNCE_MAP_PRESERVE) != 0) && (flags & BOUNCE_MAP_SKIP_SYNC) == 0;
     const std::uint32_t mode = mode_.load(std::memory_order_relaxed);  // M1
-    if ((mode & kTrial) != 0) [[unlikely]]
-        streamed |= map_in_trial(mode, slot.hva, buf, bytes, copies, slot.gpa.value);
+    if ((mode & kTimed) != 0) [[unlikely]]
+        streamed |= map_timed(mode, slot.hva, buf, bytes, copies, slot.gpa.value);
     else if (copies)
         streamed |= copy_in(mode, slot.hva, buf, bytes);
     mapping.addr = slot.gpa.value;
@@ -133,8 +133,9 @@ inline bool Device::copy_in(std::uint32_t mode, std::byte* slot, const void* buf
     mapping.index = slot.index;
     mapping.direction = static_cast<std::uint8_t>(direction);
     mapping.state = kLiveMapping;
-    // Of the generations of a slot one in kGenerations is 0, whichever slots are used.
-    if (calibrates_ && slot.generation % kGenerations == 0) [[unlikely]]
+    // Of the generations of a slot one in kGenerations is noted, whichever slots are used; and slots that are used in
+    // turn do not come to theirs all at once.
+    if ((slot.generation ^ slot.index) % kGenerations == 0) [[unlikely]]
         note_maps(kGenerations);
     return {};
 }
@@ -179,9 +180,9 @@ Result<void> Device::unmap(Context* context, bounce_mapping& mapping, std::size_
     if (const auto begun = begin_end(mapping, ending); !begun) [[unlikely]]
         return begun;
     const Slot slot = slot_of(mapping);
-    const bool timed = (mode_.load(std::memory_order_relaxed) & kTrial) != 0;  // M1
+    const std::uint32_t mode = mode_.load(std::memory_order_relaxed);  // M1
     Calibration::Event event{.id = mapping.addr, .bytes = mapping.bytes};
-    if (timed) [[unlikely]]
+    if ((mode & kClock) != 0) [[unlikely]]
         event.begin = ticks();
     bool renewed = false;
     if (copies_back(Direction{mapping.direction})) {
@@ -195,8 +196,8 @@ Result<void> Device::unmap(Context* context, bounce_mapping& mapping, std::size_
         }
     }
     // Before the slot goes home: then another mapping may have its address.
-    if (timed) [[unlikely]]
-        unmapped_in_trial(event);
+    if ((mode & kTimed) != 0) [[unlikely]]
+        unmapped_timed(event);
     pool_.finish_free(group_, context, ending);
     if (renewed) [[unlikely]]
         return fail(ESTALE, "the memory behind the mapping (address 0x%llx) was renewed; what the device wrote is gone",
