@@ -6,14 +6,14 @@
 // through the window before it measures, because until then slots come from wherever the others have left them. For a
 // window beyond the caches that takes too long to do it more than once; so its visits are made in a row, after the
 // rounds of the others. An arm that is far behind in all rounds is not visited again. At the end an arm takes over only
-// when it was clearly better in (nearly) every round, each compared with the same round of the other: the machine
-// changes meanwhile, and a preempted thread spoils a visit, but not two in a row.
+// when it was clearly better on the whole, the worst visit of each left out because a preempted thread spoils one, and
+// in most of the rounds, because the machine changes meanwhile.
 //
 // Between trials there are probes: the arm in force is measured for some mappings. When two in a row show other figures
 // than the trial did, the processors have moved or the device has changed its ways, and the next trial does not wait
 // for its time.
 //
-// Bounds: a trial has at most kMostOfTrial mappings; with mappings of 4 KiB that end in order at most 25,000, or 35,000
+// Bounds: a trial has at most kMostOfTrial mappings; with mappings of 4 KiB that end in order at most 25,000, or 45,000
 // where a window beyond the caches is tried. A change that the choice in force feels is noticed within kProbePause +
 // kProbeAgain mappings and two probes, and the trial comes when the last one is kSoonPart times its length ago; that part
 // doubles with each trial that probes asked for in vain, and when one was not in vain it is kSoonPart again.
@@ -33,7 +33,7 @@ class Calibration {
 public:
     using Event = Visit::Event;
     static constexpr std::size_t kMaxArms = 6;
-    static constexpr unsigned kRounds = 7;
+    static constexpr unsigned kRounds = 6;
     static constexpr unsigned kCounted = 1;  // the first round whose figures count
     static constexpr std::uint64_t kMostOfTrial = kMaxArms * kRounds * std::uint64_t{Visit::kMostOfVisit};
     // Mappings of the device from the end of a trial to the next: in proportion to those of the trial, which cost
@@ -85,7 +85,7 @@ private:
     void plan_next(bool changed) noexcept;
     [[nodiscard]] bool better(std::size_t a, std::size_t b) const noexcept;
     [[nodiscard]] bool clearly(Metric metric, std::size_t a, std::size_t b) const noexcept;
-    [[nodiscard]] double middle_of(Metric metric, std::size_t arm) const noexcept;
+    [[nodiscard]] double mean_of(Metric metric, std::size_t arm) const noexcept;
 
     std::array<Choice, kMaxArms> arms_{};
     std::size_t n_arms_;

@@ -44,7 +44,8 @@ public:
 
     // Contexts keep slots for later; those of the choice before have to be used up.
     static constexpr std::uint32_t kWarmMappings = 128;
-    static constexpr std::uint32_t kSpanMappings = 48;
+    // A good part of a window: what the caches hold of it is not the same everywhere.
+    static constexpr std::uint32_t kSpanMappings = 256;
     static constexpr std::uint32_t kCostMappings = 24;
     static constexpr std::uint32_t kProbeMappings = 16;
     // A mapping that is not ended (a buffer that waits for a packet) does not keep a phase from ending.
