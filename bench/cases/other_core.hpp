@@ -130,7 +130,7 @@ private:
     };
     static constexpr std::size_t kRounds = 7;
     static constexpr double kSettle = 0.1;  // 50,000 mappings of 4 KiB at the slowest that was seen
-    static constexpr double kNear = 150;  // as tools/bench has it
+    static constexpr double kNear = 150;    // as tools/bench has it
     static constexpr double kFar = 250;
 
     static int place(double ping_pong) { return ping_pong < kNear ? 0 : ping_pong > kFar ? 2 : 1; }

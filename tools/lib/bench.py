@@ -29,12 +29,13 @@ PROGRAMS = {
     "jemalloc_bench": ("jemalloc", "libjemalloc-dev"),
     "mimalloc_bench": ("mimalloc", "libmimalloc-dev"),
     "tbb_fixed_pool_bench": ("tbb_fixed_pool", "libtbb-dev"),
+    "growth_bench": None,
     "ring_bench": None,
 }
 # What is run together, one program after the other, again and again: figures of a group are compared with each other.
 GROUPS = (("pair",), ("batch32", "bulk32"), ("churn10k",), ("one_thread", "two_threads"), ("handoff",),
           ("map_to_device", "map_from_device"), ("other_core",), ("full99",), ("fail",), ("ring",))
-ONCE = ("utilisation", "growth", "create")  # not of time, or a median by itself
+ONCE = ("utilisation", "metadata", "growth", "create")  # not of time, or a median by itself
 PEER_CASES = ("pair", "batch32", "bulk32", "churn10k", "one_thread", "two_threads", "handoff", "full99", "fail", "create")
 
 
