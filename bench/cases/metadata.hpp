@@ -20,14 +20,14 @@ template <Subject S>
 Figures run_metadata(std::uint64_t bytes) {
     constexpr std::uint64_t kPool = 64 * kMiB;
     const Shape shape{.pool_bytes = kPool, .item_bytes = bytes};
-    // What malloc kept from before is not handed out again, and pages are counted one by one.
-    expect(mallopt(M_MMAP_THRESHOLD, 64 * kKiB) == 1, "mallopt failed");
+    // Pages are counted one by one.
     expect(prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) == 0, "prctl failed");
     // Of the handles; they are there before anything is counted.
     std::vector<typename S::Handle> held(kPool / bytes);
     held.clear();
     // The first one also starts what a process needs once.
     { const S first(shape); }
+    malloc_trim(0);  // what malloc kept from before would not be counted
     const std::uint64_t before = private_bytes();
     const auto subject = std::make_unique<S>(shape);
     typename S::Context context(*subject);
