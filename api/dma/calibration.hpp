@@ -40,7 +40,7 @@ public:
     // several times as much when an arm is a bad one; more and more while nothing changes.
     static constexpr std::uint64_t kFirstTrial = 1024;
     static constexpr std::uint64_t kLeastPause = 1u << 18;
-    static constexpr std::uint64_t kLeastPart = 64;
+    static constexpr std::uint64_t kLeastPart = 128;
     static constexpr std::uint64_t kMostPart = 512;
     static constexpr std::uint64_t kSoonPart = 4;
     // From one probe to the next, and after one that shows something new.

@@ -146,7 +146,7 @@ private:
         for (std::size_t i = 0; i < 2 * kRounds && i - moved < kRounds; ++i) {
             Round round;
             round.distance.before = ping_pong_ns();
-            for (const Run& run : runs) round.ns.push_back(run(buffers.data(), seconds / 3));
+            for (const Run& run : runs) round.ns.push_back(run(buffers.data(), seconds));
             round.distance.after = ping_pong_ns();
             const int at = place(round.distance.before);
             if (at != place(round.distance.after))

@@ -156,6 +156,7 @@ class ReportTest(unittest.TestCase):
     def test_a_page_elsewhere_is_not_that_of_the_project(self):
         self.assertEqual(bench_report.path_in_project(TOOLS.parent / "docs" / "performance.md"), "docs/performance.md")
         self.assertNotEqual(bench_report.path_in_project("/tmp/docs/performance.md"), "docs/performance.md")
+        self.assertEqual(bench_report.shown_path("/tmp/page.md"), "FILE")
         readme = (TOOLS.parent / "README.md").read_text(encoding="utf-8")
         self.assertIsNotNone(bench_report.replace_between(readme, bench_report.README_MARKS, ""))
 

@@ -81,7 +81,7 @@ class Bench:
         """What a reader of the figures has to know."""
         machine = bench_machine.facts(self.options.build)
         return {"command": "tools/bench" + (" --quick" if self.options.quick else "") +
-                           (f" --filter '{self.options.filter}'" if self.options.filter else "") + " --report FILE",
+                           (f" --filter '{self.options.filter}'" if self.options.filter else "") + f" --report {bench_report.shown_path(self.options.report)}",
                 **machine, "rounds": self.rounds, "before": self.load_before, "after": report.load_average()[0],
                 "quick": "\nA quick run: for a look, not for a claim.\n" if self.options.quick else ""}
 

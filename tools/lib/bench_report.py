@@ -56,7 +56,7 @@ def markdown(header, lines):
 def page(rows, facts, plots):
     """The text of the page. plots: paths relative to it."""
     header, lines = bench_goals.table(rows)
-    pictures = "\n".join(f"![{os.path.splitext(os.path.basename(plot))[0]}]({plot})\n" for plot in plots) or "None.\n"
+    pictures = "\n\n".join(f"![{os.path.splitext(os.path.basename(plot))[0]}]({plot})" for plot in plots) or "None."
     parts = [HEAD.format(summary=bench_goals.summary(lines), goals=markdown(header, lines), plots=pictures,
                          date=datetime.datetime.now(datetime.timezone.utc).date(), **facts), LEGEND, ""]
     for case in dict.fromkeys(row["case"] for row in rows):
@@ -112,6 +112,12 @@ def write(path, rows, facts):
     if path_in_project(path) == "docs/performance.md" and write_readme(readme, rows, facts):
         return [path, os.path.normpath(readme)]
     return [path]
+
+
+def shown_path(path):
+    """For the command that made a page."""
+    inside = path_in_project(path)
+    return "FILE" if inside.startswith("..") else inside
 
 
 def path_in_project(path):

@@ -327,7 +327,7 @@ enum bounce_copy_policy {
 /* Which free slot a mapping gets. */
 enum bounce_reuse_policy {
     /* Both policies are chosen together: about 1,000 mappings after creation, when what it costs has changed, and rarely
-     * after that (less than 2 % of the mappings) the library tries the choices that the options leave open, times them by
+     * after that (less than 1 % of the mappings) the library tries the choices that the options leave open, times them by
      * the processor's counter, and keeps the one that is clearly better; the others cost what they cost meanwhile. A trial
      * takes at most 45,000 mappings of 4 KiB. Without a choice left open there is no trial, no clock is read, and what
      * happens depends on the calls alone. */
