@@ -15,8 +15,8 @@
 //
 // Bounds: a trial has at most kMostOfTrial mappings; with mappings of 4 KiB that end in order at most 25,000, or 45,000
 // where a window beyond the caches is tried. A change that the choice in force feels is noticed within kProbePause +
-// kProbeAgain mappings and two probes, and the trial comes when the last one is kSoonPart times its length ago; that part
-// doubles with each trial that probes asked for in vain, and when one was not in vain it is kSoonPart again.
+// kProbeAgain mappings and two probes, and the trial comes when the last one is kSoonPart times its length ago; that
+// part doubles with each trial that probes asked for in vain, and when one was not in vain it is kSoonPart again.
 #pragma once
 
 #include <array>
