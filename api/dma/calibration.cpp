@@ -2,25 +2,10 @@
 #include "api/dma/calibration.hpp"
 
 #include <algorithm>
+#include <numeric>
 
 namespace bounce {
 namespace {
-
-// A visit waits until the queue has turned over, and then measures; large mappings are measured sooner.
-constexpr std::uint32_t kWarmMappings = 32;
-constexpr std::uint32_t kSampleMappings = 48;
-constexpr std::uint32_t kLeastMappings = 4;
-constexpr std::uint64_t kEnoughBytes = 1u << 20;
-// A mapping that is not ended (a buffer that waits for a packet) does not keep a visit from ending.
-constexpr std::uint32_t kMostMappings = 512;
-// Small mappings need so many of them for a whole window that it is not worth it.
-constexpr std::uint32_t kMostToWarm = 1u << 16;
-
-// What a mapping costs besides its bytes, in bytes.
-constexpr std::uint64_t kMappingWeight = 1024;
-// Copies whose cost per byte can be compared.
-constexpr std::uint64_t kLeastCopy = 1024;
-constexpr std::uint64_t kMostCopy = 64 * 1024;
 
 // Better is better by this much; less is noise, or not worth the change.
 constexpr double kClear = 0.92;
@@ -30,132 +15,102 @@ constexpr unsigned kRoundsToDrop = 2;
 // A window beyond the caches is tried only when the driver waits more than it copies.
 constexpr std::uint64_t kWideWindow = 16u << 20;
 constexpr double kDeviceBound = 2;
+// The pool goes around whole slabs, of up to a chunk, and contexts hold some more.
+constexpr std::uint64_t kWindowExcess = 2u << 20;
+// A probe shows something new when it differs by this much; a trial needs so many of them.
+constexpr double kSurprise = 1.5;
+constexpr unsigned kSurprises = 2;
 
-/// Of the middle half: a counter may step by more than what is measured, so the median alone would step as well.
-double middle_mean(float* values, std::size_t n) noexcept {
-    std::sort(values, values + n);
-    double sum = 0;
-    for (std::size_t i = n / 4; i < n - n / 4; ++i) sum += static_cast<double>(values[i]);
-    return sum / static_cast<double>(n - n / 4 - n / 4);
-}
-
+/// Beyond the caches.
 bool wide(const Choice& arm) noexcept {
     return arm.reuse == ReusePolicy::kFifo || (arm.reuse == ReusePolicy::kWindow && arm.window_bytes >= kWideWindow);
+}
+
+std::uint64_t bytes_to_warm(const Choice& arm) noexcept {
+    return arm.reuse == ReusePolicy::kLifo ? 0 : arm.window_bytes + kWindowExcess;
+}
+
+bool surprising(double expected, double seen) noexcept {
+    return expected > 0 && seen > 0 && (seen > kSurprise * expected || expected > kSurprise * seen);
+}
+
+/// A preempted thread spoils a visit. Not the middle one: where the caches hold a part of a window, some visits meet
+/// that part and others do not.
+double mean_without_worst(const double* values, std::size_t n) noexcept {
+    const double sum = std::accumulate(values, values + n, 0.0);
+    return n < 4 ? sum / static_cast<double>(n)
+                 : (sum - *std::max_element(values, values + n)) / static_cast<double>(n - 1);
 }
 
 }  // namespace
 
 Calibration::Calibration(std::span<const Choice> arms) noexcept : n_arms_(std::min(arms.size(), kMaxArms)) {
     std::copy_n(arms.begin(), n_arms_, arms_.begin());
-    for (const Choice& arm : arms) can_stream_ = can_stream_ || arm.copy == CopyPolicy::kNonTemporal;
+    for (const Choice& arm : arms) {
+        can_stream_ = can_stream_ || arm.copy == CopyPolicy::kNonTemporal;
+        can_store_ = can_store_ || arm.copy == CopyPolicy::kMemcpy;
+    }
 }
 
 void Calibration::begin() noexcept {
-    if (trying_ || n_arms_ < 2) return;
-    trying_ = true;
+    if (timing() || n_arms_ < 2) return;
+    until_trial_ -= std::min(until_trial_, pause_);
+    since_trial_ += pause_;
+    asked_for_ = surprises_ >= kSurprises && since_trial_ >= soon_part_ * trial_mappings_;
+    if (until_trial_ == 0 || asked_for_) return begin_trial();
+    state_ = State::kProbe;
+    visit_.begin_probe();
+}
+
+void Calibration::begin_trial() noexcept {
+    state_ = State::kTrial;
     incumbent_ = arm_;
     round_ = 0;
-    visited_ = 0;
+    turn_ = 0;
+    fresh_ = true;
     trial_mappings_ = 0;
     copied_in_ = copied_back_ = false;
     dropped_ = {};
     rounds_ = {};
     figures_ = {};
-    begin_visit();
-}
-
-void Calibration::begin_visit() noexcept {
-    phase_ = Phase::kTurnover;
-    marked_ = turned_ = false;
-    mappings_ = 0;
-    bytes_ = 0;
-}
-
-void Calibration::begin_sample() noexcept {
-    phase_ = Phase::kSample;
-    marked_ = false;
-    mappings_ = 0;
-    bytes_ = 0;
-    since_mark_ = 0;
-    span_ticks_ = span_bytes_ = 0;
-    n_costs_ = 0;
-}
-
-void Calibration::count(const Event& event) noexcept {
-    ++mappings_;
-    ++trial_mappings_;
-    bytes_ += event.bytes;
-}
-
-bool Calibration::enough(std::uint32_t least) const noexcept {
-    return mappings_ >= least || (mappings_ >= kLeastMappings && bytes_ >= kEnoughBytes);
-}
-
-/// A streamed slot is in no cache, whenever it was used before.
-bool Calibration::warm() const noexcept {
-    const Choice& arm = arms_[arm_];
-    const bool now = round_ == (wide(arm) ? 0 : 1) && arm.copy == CopyPolicy::kMemcpy;
-    if (now && arm.reuse != ReusePolicy::kLifo && bytes_ < arm.window_bytes && mappings_ < kMostToWarm) return false;
-    return (turned_ && enough(kWarmMappings)) || mappings_ >= kMostMappings;
-}
-
-void Calibration::mapped(const Event& event) noexcept {
-    if (!trying_) return;
-    copied_in_ = copied_in_ || (event.copied && event.bytes >= kLeastCopy);
-    if (phase_ == Phase::kTurnover) {
-        if (mappings_ == 0) marker_ = event.id;
-        count(event);
-        if (warm()) begin_sample();
-        return;
-    }
-    note_cost(event);
-    if (!marked_) {
-        marked_ = true;
-        marker_ = event.id;
-        marked_at_ = event.begin;
-        since_mark_ = 0;
-    }
-    count(event);
-    if (mappings_ >= kMostMappings) end_visit();
-}
-
-void Calibration::unmapped(const Event& event) noexcept {
-    if (!trying_) return;
-    copied_back_ = copied_back_ || (event.copied && event.bytes >= kLeastCopy);
-    if (phase_ == Phase::kTurnover) {
-        turned_ = turned_ || (mappings_ != 0 && event.id == marker_);
-        return;
-    }
-    note_cost(event);
-    since_mark_ += event.bytes + kMappingWeight;
-    if (marked_ && event.id == marker_) end_sample_of(event);
-}
-
-void Calibration::end_sample_of(const Event& event) noexcept {
-    marked_ = false;
-    // The counters of two processors may differ by a little.
-    if (event.end > marked_at_) {
-        span_ticks_ += static_cast<double>(event.end - marked_at_);
-        span_bytes_ += static_cast<double>(since_mark_);
-    }
-    if (enough(kSampleMappings)) end_visit();
-}
-
-void Calibration::note_cost(const Event& event) noexcept {
-    if (!event.copied || event.bytes < kLeastCopy || event.bytes > kMostCopy || n_costs_ == kCosts) return;
-    costs_[n_costs_++] = static_cast<float>(event.copy_ticks) / static_cast<float>(event.bytes);
-}
-
-void Calibration::end_visit() noexcept {
-    Figures& figures = figures_[arm_][rounds_[arm_]++];
-    if (span_bytes_ > 0) figures.span = span_ticks_ / span_bytes_;
-    span_weight_ = bytes_ != 0 ? 1 + static_cast<double>(mappings_ * kMappingWeight) / static_cast<double>(bytes_) : 1;
-    if (n_costs_ != 0) figures.cost = middle_mean(costs_.data(), n_costs_);
-    if (round_ == 0 && visited_ == 0) drop_pointless();
     next_visit();
 }
 
-/// What the first visit, that of the arm in force, shows to be out of the question.
+void Calibration::begin_visit(std::size_t arm) noexcept {
+    arm_ = arm;
+    visit_.begin(rounds_[arm] == 0 || !wide(arms_[arm]) ? bytes_to_warm(arms_[arm]) : 0);
+}
+
+void Calibration::mapped(const Event& event) noexcept {
+    if (!timing()) return;
+    if (trying()) ++trial_mappings_;
+    copied_in_ = copied_in_ || (event.copied && event.bytes >= ArmVisit::kLeastCopy);
+    if (visit_.mapped(event)) end_visit();
+}
+
+void Calibration::unmapped(const Event& event) noexcept {
+    if (!timing()) return;
+    copied_back_ = copied_back_ || (event.copied && event.bytes >= ArmVisit::kLeastCopy);
+    if (visit_.unmapped(event)) end_visit();
+}
+
+void Calibration::end_visit() noexcept {
+    if (state_ == State::kProbe) return end_probe();
+    figures_[arm_][rounds_[arm_]++] = visit_.figures();
+    if (fresh_) drop_pointless();
+    fresh_ = false;
+    next_visit();
+}
+
+void Calibration::end_probe() noexcept {
+    state_ = State::kIdle;
+    const Figures seen = visit_.figures();
+    const bool surprise = surprising(expected_.span, seen.span) || surprising(expected_.cost, seen.cost);
+    surprises_ = surprise ? surprises_ + 1 : 0;
+    pause_ = std::min(surprise ? kProbeAgain : kProbePause, until_trial_);
+}
+
+/// What the first visit (of the arm in force, when that is not a wide one) shows to be out of the question.
 void Calibration::drop_pointless() noexcept {
     for (std::size_t arm = 0; arm < n_arms_; ++arm) dropped_[arm] = arm != incumbent_ && pointless(arms_[arm]);
 }
@@ -163,35 +118,43 @@ void Calibration::drop_pointless() noexcept {
 bool Calibration::pointless(const Choice& arm) const noexcept {
     const bool streams = arm.copy == CopyPolicy::kNonTemporal;
     const Choice& in_force = arms_[incumbent_];
-    if (streams && in_force.copy == CopyPolicy::kMemcpy && !copied_in_) return true;
+    if (streams && can_store_ && !copied_in_) return true;
     if (!wide(arm) || wide(in_force)) return false;
     // Streamed slots have left the caches; only what the device writes has to leave them by itself.
     if (!copied_back_ && (streams || can_stream_)) return true;
     if (streams) return false;
     const Figures& now = figures_[incumbent_][0];
-    return now.cost > 0 && now.span > 0 && now.span * span_weight_ < kDeviceBound * now.cost;
+    return now.cost > 0 && now.span > 0 && now.span * visit_.weight() < kDeviceBound * now.cost;
 }
 
 void Calibration::next_visit() noexcept {
-    for (;;) {
-        if (++visited_ >= n_arms_) {
-            visited_ = 0;
+    for (; round_ < kRounds; ++turn_) {
+        if (turn_ == n_arms_) {
+            turn_ = 0;
             ++round_;
             drop_hopeless();
-            const auto left =
-                std::count(dropped_.begin(), dropped_.begin() + static_cast<std::ptrdiff_t>(n_arms_), false);
-            if (round_ == kRounds || left < 2) return decide();
+            if (std::count(dropped_.begin(), dropped_.end(), true) + 1 == std::ptrdiff_t(n_arms_)) return decide();
+            if (round_ == kRounds) break;
         }
         // Each round begins with another arm: whatever grows or fades during a round meets all of them.
-        const std::size_t next = (incumbent_ + visited_ + round_) % n_arms_;
-        if (dropped_[next]) continue;
-        arm_ = next;
-        return begin_visit();
+        const std::size_t arm = (incumbent_ + turn_ + round_) % n_arms_;
+        if (dropped_[arm] || wide(arms_[arm])) continue;
+        ++turn_;
+        return begin_visit(arm);
     }
+    next_wide_visit();
+}
+
+/// All visits of one such arm, then those of the next.
+void Calibration::next_wide_visit() noexcept {
+    drop_hopeless();
+    for (std::size_t arm = 0; arm < n_arms_; ++arm) {
+        if (wide(arms_[arm]) && !dropped_[arm] && rounds_[arm] < kRounds) return begin_visit(arm);
+    }
+    decide();
 }
 
 void Calibration::drop_hopeless() noexcept {
-    if (round_ < kCounted + kRoundsToDrop) return;
     for (std::size_t arm = 0; arm < n_arms_; ++arm) {
         if (!dropped_[arm] && hopeless(arm)) dropped_[arm] = true;
     }
@@ -200,9 +163,10 @@ void Calibration::drop_hopeless() noexcept {
 /// Only against arms that are still there, so that somebody stays.
 bool Calibration::hopeless(std::size_t arm) const noexcept {
     for (std::size_t other = 0; other < n_arms_; ++other) {
-        if (other == arm || dropped_[other]) continue;
+        const unsigned rounds = std::min(rounds_[arm], rounds_[other]);
+        if (other == arm || dropped_[other] || rounds < kCounted + kRoundsToDrop) continue;
         bool behind = true;
-        for (unsigned round = kCounted; round < round_; ++round) {
+        for (unsigned round = kCounted; round < rounds; ++round) {
             const double best = figures_[other][round].span;
             behind = behind && best > 0 && figures_[arm][round].span > kHopeless * best;
         }
@@ -218,10 +182,22 @@ void Calibration::decide() noexcept {
     for (std::size_t arm = 0; arm < n_arms_; ++arm) {
         if (arm != best && !dropped_[arm] && better(arm, best)) best = arm;
     }
-    part_ = best == incumbent_ ? std::min(2 * part_, kMostPart) : kLeastPart;
-    pause_ = std::max(part_ * trial_mappings_, kLeastPause);
     arm_ = best;
-    trying_ = false;
+    state_ = State::kIdle;
+    expected_ = {mean_of(&Figures::span, best), mean_of(&Figures::cost, best)};
+    plan_next(best != incumbent_);
+}
+
+void Calibration::plan_next(bool changed) noexcept {
+    part_ = changed ? kLeastPart : std::min(2 * part_, kMostPart);
+    if (changed)
+        soon_part_ = kSoonPart;
+    else if (asked_for_)
+        soon_part_ = std::min(2 * soon_part_, kMostPart);
+    until_trial_ = std::max(part_ * trial_mappings_, kLeastPause);
+    since_trial_ = 0;
+    surprises_ = 0;
+    pause_ = kProbePause;
 }
 
 bool Calibration::better(std::size_t a, std::size_t b) const noexcept {
@@ -229,22 +205,30 @@ bool Calibration::better(std::size_t a, std::size_t b) const noexcept {
     return !clearly(&Figures::span, b, a) && clearly(&Figures::cost, a, b);
 }
 
-/// a beats b, on the whole and in every round but one of more than three.
+/// a beats b: on the whole, and in most of the rounds.
 bool Calibration::clearly(Metric metric, std::size_t a, std::size_t b) const noexcept {
-    std::array<double, kRounds> ratios{};
+    std::array<double, kRounds> mine{};
+    std::array<double, kRounds> theirs{};
     std::size_t known = 0;
     std::size_t won = 0;
     for (unsigned round = kCounted; round < std::min(rounds_[a], rounds_[b]); ++round) {
-        const double mine = figures_[a][round].*metric;
-        const double theirs = figures_[b][round].*metric;
-        if (mine <= 0 || theirs <= 0) continue;
-        ratios[known++] = mine / theirs;
-        if (mine < theirs) ++won;
+        mine[known] = figures_[a][round].*metric;
+        theirs[known] = figures_[b][round].*metric;
+        if (mine[known] <= 0 || theirs[known] <= 0) continue;
+        if (mine[known] < theirs[known]) ++won;
+        ++known;
     }
-    if (known < kRoundsToDrop || won + (known > 3 ? 1 : 0) < known) return false;
-    const auto middle = ratios.begin() + static_cast<std::ptrdiff_t>(known / 2);
-    std::nth_element(ratios.begin(), middle, ratios.begin() + static_cast<std::ptrdiff_t>(known));
-    return *middle < kClear;
+    if (known < kRoundsToDrop || 2 * won <= known) return false;
+    return mean_without_worst(mine.data(), known) < kClear * mean_without_worst(theirs.data(), known);
+}
+
+double Calibration::mean_of(Metric metric, std::size_t arm) const noexcept {
+    std::array<double, kRounds> values{};
+    std::size_t known = 0;
+    for (unsigned round = kCounted; round < rounds_[arm]; ++round) {
+        if (figures_[arm][round].*metric > 0) values[known++] = figures_[arm][round].*metric;
+    }
+    return known == 0 ? 0 : mean_without_worst(values.data(), known);
 }
 
 }  // namespace bounce

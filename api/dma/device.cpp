@@ -92,8 +92,9 @@ Context* Device::context() noexcept {
     mapping.slot = slot;
     mapping.handle = handle.bits();
     streamed |= fill(mapping, slot, buf, bytes, direction, flags);
-    // Of the generations of a slot one in kGenerations is 0, whichever slots are used.
-    if (calibrates_ && handle.state(0) == 0) [[unlikely]]
+    // Of the generations of a slot one in kGenerations is noted, whichever slots are used; and slots that are used in
+    // turn do not come to theirs all at once.
+    if ((handle.state(0) ^ handle.slot()) % kGenerations == 0) [[unlikely]]
         note_maps(kGenerations);
     return {};
 }

@@ -109,7 +109,7 @@ public:
     /// In force at this moment.
     [[nodiscard]] CopyPolicy copy_policy() const noexcept;
     [[nodiscard]] ReusePolicy reuse_policy() const noexcept;
-    /// A trial is being made.
+    /// A trial or a probe is being made.
     [[nodiscard]] bool calibrating() const noexcept;
     /// The highest address that streaming mappings may have.
     [[nodiscard]] std::uint64_t dma_mask() const noexcept { return dma_mask_; }
@@ -141,18 +141,22 @@ private:
     void init_policy(const DeviceConfig& config) noexcept;
     /// About this many mappings were made since the last call; it need not be exact.
     void note_maps(std::uint64_t mappings) noexcept;
-    bool map_in_trial(std::uint32_t mode, std::byte* slot, const void* buf, std::size_t bytes, bool copies,
-                      std::uint64_t id) noexcept;
-    void unmapped_in_trial(Calibration::Event event) noexcept;
-    void try_begin_trial() noexcept;
+    bool map_timed(std::uint32_t mode, std::byte* slot, const void* buf, std::size_t bytes, bool copies,
+                   std::uint64_t id) noexcept;
+    void unmapped_timed(Calibration::Event event) noexcept;
+    void begin_timing() noexcept;
     void adopt_choice() noexcept;
     /// The one place where a choice of slots reaches the pool.
     void apply_reuse(const Choice& choice) noexcept;
 
-    // What mode_ holds: how to copy, whether a trial is on, and the reuse policy in force.
+    // What mode_ holds: how to copy, whether mappings are reported to calibration_, with their times, and the reuse
+    // policy in force.
     static constexpr std::uint32_t kStreams = 1u << 0;
-    static constexpr std::uint32_t kTrial = 1u << 1;
-    static constexpr unsigned kReuseShift = 2;
+    static constexpr std::uint32_t kTimed = 1u << 1;
+    static constexpr std::uint32_t kClock = 1u << 2;
+    static constexpr unsigned kReuseShift = 3;
+    // In until_timing_: the options leave no choice.
+    static constexpr std::uint64_t kNever = ~std::uint64_t{0};
 
     Pool& pool_;
     Callbacks& callbacks_;
@@ -160,15 +164,14 @@ private:
     const std::uint64_t dma_mask_;
     const std::uint64_t coherent_dma_mask_;
     const std::uint64_t max_segment_bytes_;
-    bool calibrates_ = false;  // the options leave a choice
     // M1: relaxed everywhere. Any mode that was ever in force is a right way to copy.
     std::atomic<std::uint32_t> mode_{0};
     char name_[64];
     ContextGroup group_;  // of its mappings; its rule is for all that the device takes out of the pool
     std::atomic<std::uint64_t> blocks_{0};
     // M2: relaxed loads and stores, no read-modify-write: what two threads count at once may be lost.
-    alignas(kCacheLine) std::atomic<std::uint64_t> until_trial_{0};
-    // M3: acquire by exchange in try_begin_trial(), map_in_trial() and unmapped_in_trial(), pairs with M4, the release
+    alignas(kCacheLine) std::atomic<std::uint64_t> until_timing_{kNever};
+    // M3: acquire by exchange in begin_timing(), map_timed() and unmapped_timed(), pairs with M4, the release
     // store at their ends: calibration_ belongs to who has it. Nobody waits for it: an event less does not matter.
     std::atomic<bool> busy_{false};
     Choice applied_;

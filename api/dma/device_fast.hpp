@@ -56,8 +56,8 @@ inline bool Device::copy_in(std::uint32_t mode, std::byte* slot, const void* buf
         (copies_in(direction) || (flags & BOUNCE_MAP_PRESERVE) != 0) && (flags & BOUNCE_MAP_SKIP_SYNC) == 0;
     const std::uint32_t mode = mode_.load(std::memory_order_relaxed);  // M1
     bool streamed = false;
-    if ((mode & kTrial) != 0) [[unlikely]]
-        streamed = map_in_trial(mode, slot, buf, bytes, copies, mapping.addr);
+    if ((mode & kTimed) != 0) [[unlikely]]
+        streamed = map_timed(mode, slot, buf, bytes, copies, mapping.addr);
     else if (copies)
         streamed = copy_in(mode, slot, buf, bytes);
     mapping.bytes = bytes;
@@ -78,10 +78,10 @@ inline bool Device::good_token(const bounce_mapping& mapping) const noexcept {
 /// was renewed meanwhile.
 [[gnu::always_inline]] inline bool Device::copy_back(const bounce_mapping& mapping, std::size_t written) noexcept {
     const Direction direction{mapping.direction};
-    const bool timed = (mode_.load(std::memory_order_relaxed) & kTrial) != 0;  // M1
+    const std::uint32_t mode = mode_.load(std::memory_order_relaxed);  // M1
     Calibration::Event event;
-    if (timed) [[unlikely]]
-        event = {.id = mapping.addr, .bytes = mapping.bytes, .begin = ticks()};
+    if ((mode & kTimed) != 0) [[unlikely]]
+        event = {.id = mapping.addr, .bytes = mapping.bytes, .begin = (mode & kClock) != 0 ? ticks() : 0};
     bool renewed = false;
     if (copies_back(direction)) {
         // Before the copy: old tokens copy nothing. After it: the memory may have been renewed while it was copied.
@@ -96,8 +96,8 @@ inline bool Device::good_token(const bounce_mapping& mapping) const noexcept {
         }
     }
     // Before the slot goes home: then another mapping may have its address.
-    if (timed) [[unlikely]]
-        unmapped_in_trial(event);
+    if ((mode & kTimed) != 0) [[unlikely]]
+        unmapped_timed(event);
     return renewed;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 // How a device comes to its policy: fixed by its options, or by trials among what they leave open. Nothing of this file
-// runs for a mapping but note_maps() now and then, except in a trial.
+// runs for a mapping but note_maps() now and then, except in a trial or a probe.
 #include <algorithm>
 #include <array>
 
@@ -12,7 +12,7 @@ namespace bounce {
 namespace {
 
 // Twice the L2 caches of today: slots that the device has left in its own are not rewritten, and all are still near.
-constexpr std::uint64_t kWindowBytes = 2u << 20;
+constexpr std::uint64_t kWindowBytes = 4u << 20;
 // More than a processor's share of its last cache: the slots come from memory again, and neither side waits for lines
 // in a far cache of the other. Over a small pool that is every slot.
 constexpr std::uint64_t kWideBytes = 64u << 20;
@@ -75,20 +75,20 @@ std::uint64_t shared_bytes(const Pool& pool) noexcept {
 void Device::init_policy(const DeviceConfig& config) noexcept {
     const Arms arms(config, shared_bytes(pool_));
     calibration_ = Calibration(arms.all());
-    calibrates_ = arms.all().size() > 1;
-    until_trial_.store(calibration_.pause(), std::memory_order_relaxed);  // M2
+    if (arms.all().size() > 1) until_timing_.store(calibration_.pause(), std::memory_order_relaxed);  // M2
     adopt_choice();
 }
 
 void Device::note_maps(std::uint64_t mappings) noexcept {
-    const std::uint64_t left = until_trial_.load(std::memory_order_relaxed);  // M2
-    if (left > mappings) return until_trial_.store(left - mappings, std::memory_order_relaxed);
-    if (!calibrating()) try_begin_trial();
+    const std::uint64_t left = until_timing_.load(std::memory_order_relaxed);  // M2
+    if (left == kNever) return;
+    if (left > mappings) return until_timing_.store(left - mappings, std::memory_order_relaxed);
+    if (!calibrating()) begin_timing();
 }
 
-void Device::try_begin_trial() noexcept {
+void Device::begin_timing() noexcept {
     if (busy_.exchange(true, std::memory_order_acquire)) return;  // M3
-    if (!calibration_.trying()) {
+    if (!calibration_.timing()) {
         calibration_.begin();
         adopt_choice();
     }
@@ -96,17 +96,17 @@ void Device::try_begin_trial() noexcept {
 }
 
 /// True: streamed, and not fenced.
-bool Device::map_in_trial(std::uint32_t mode, std::byte* slot, const void* buf, std::size_t bytes, bool copies,
-                          std::uint64_t id) noexcept {
-    Calibration::Event event{.id = id, .bytes = bytes, .begin = ticks(), .copied = copies};
+bool Device::map_timed(std::uint32_t mode, std::byte* slot, const void* buf, std::size_t bytes, bool copies,
+                       std::uint64_t id) noexcept {
+    Calibration::Event event{.id = id, .bytes = bytes, .copied = copies};
+    if ((mode & kClock) != 0) event.begin = ticks();
     if (copies && (mode & kStreams) != 0 && bytes >= kStreamFrom) {
         stream_to_slot(slot, buf, bytes);
         fence_streams();  // its time counts
     } else if (copies) {
         copy_to_slot(slot, buf, bytes);
     }
-    event.end = ticks();
-    event.copy_ticks = event.end - event.begin;
+    if (event.begin != 0) event.copy_ticks = ticks() - event.begin;
     if (busy_.exchange(true, std::memory_order_acquire)) return false;  // M3
     calibration_.mapped(event);
     adopt_choice();
@@ -114,10 +114,10 @@ bool Device::map_in_trial(std::uint32_t mode, std::byte* slot, const void* buf, 
     return false;
 }
 
-void Device::unmapped_in_trial(Calibration::Event event) noexcept {
-    event.end = ticks();
-    event.copy_ticks = event.end - event.begin;
+void Device::unmapped_timed(Calibration::Event event) noexcept {
+    if (event.begin != 0) event.copy_ticks = ticks() - event.begin;
     if (busy_.exchange(true, std::memory_order_acquire)) return;  // M3
+    if (calibration_.wants_end(event.id)) event.end = ticks();
     calibration_.unmapped(event);
     adopt_choice();
     busy_.store(false, std::memory_order_release);  // M4
@@ -125,12 +125,13 @@ void Device::unmapped_in_trial(Calibration::Event event) noexcept {
 
 void Device::adopt_choice() noexcept {
     const Choice& choice = calibration_.choice();
-    const bool trying = calibration_.trying();
+    const bool timing = calibration_.timing();
     const std::uint32_t before = mode_.load(std::memory_order_relaxed);  // M1
-    const std::uint32_t mode = (choice.copy == CopyPolicy::kNonTemporal ? kStreams : 0) | (trying ? kTrial : 0) |
+    const std::uint32_t mode = (choice.copy == CopyPolicy::kNonTemporal ? kStreams : 0) | (timing ? kTimed : 0) |
+                               (calibration_.wants_clock() ? kClock : 0) |
                                static_cast<std::uint32_t>(choice.reuse) << kReuseShift;
     if (before == mode && applied_ == choice) return;
-    if ((before & kTrial) != 0 && !trying) until_trial_.store(calibration_.pause(), std::memory_order_relaxed);  // M2
+    if ((before & kTimed) != 0 && !timing) until_timing_.store(calibration_.pause(), std::memory_order_relaxed);  // M2
     if (applied_ != choice || before == 0) apply_reuse(choice);
     applied_ = choice;
     mode_.store(mode, std::memory_order_relaxed);  // M1
@@ -150,7 +151,7 @@ ReusePolicy Device::reuse_policy() const noexcept {
 }
 
 bool Device::calibrating() const noexcept {
-    return (mode_.load(std::memory_order_relaxed) & kTrial) != 0;  // M1
+    return (mode_.load(std::memory_order_relaxed) & kTimed) != 0;  // M1
 }
 
 }  // namespace bounce

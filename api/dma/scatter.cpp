@@ -37,7 +37,7 @@ Result<void> Device::map_sg(std::span<const bounce_sg> sg, Direction direction, 
         streamed |=
             fill(mappings[i], static_cast<std::byte*>(mappings[i].slot), sg[i].base, sg[i].bytes, direction, flags);
     if (streamed) fence_streams();  // one for all of them
-    if (calibrates_) note_maps(n);
+    note_maps(n);
     return {};
 }
 

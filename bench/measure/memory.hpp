@@ -28,5 +28,7 @@ private:
 
 /// Resident memory of this process.
 std::uint64_t resident_bytes();
+/// What of it is neither shared nor of a file.
+std::uint64_t private_bytes();
 
 }  // namespace bench

@@ -15,6 +15,8 @@ import unittest
 TOOLS = pathlib.Path(__file__).parents[2] / "tools"
 sys.path.insert(0, str(TOOLS / "lib"))
 import bench  # noqa: E402
+import bench_goals  # noqa: E402
+import bench_machine  # noqa: E402
 import bench_plot  # noqa: E402
 import bench_report  # noqa: E402
 import bench_rows  # noqa: E402
@@ -24,6 +26,8 @@ from processes import Failure  # noqa: E402
 
 FIELDS = ["case", "size", "threads", "subject", "ns", "p50", "p99", "p9999", "value", "unit", "note"]
 PROGRAMS = None
+FACTS = {"command": "tools/bench", "cpu": "a CPU", "cpus": 2, "kernel": "6", "memory": 8, "caches": "L1 32K", "compiler": "cc 1",
+         "rounds": 7, "before": 0.1, "after": 0.2, "quick": ""}
 
 
 def entry(name, label="|how", **numbers):
@@ -125,15 +129,89 @@ class PlotTest(unittest.TestCase):
 
 class ReportTest(unittest.TestCase):
     def test_the_page_has_tables_plots_and_what_was_skipped(self):
-        facts = {"command": "tools/bench", "cpu": "a CPU", "cpus": 2, "kernel": "6", "memory": 8, "before": 0.1, "after": 0.2, "quick": ""}
         rows = [one_row("pair/bounce/4096/1/-", 4.0), bench_rows.skipped_row("pair/ck_ring/4096/1/-", "gone")]
-        text = bench_report.page(rows, facts, ["performance/pools.svg"])
+        text = bench_report.page(rows, FACTS, ["performance/pools.svg"])
         self.assertIn("## pair\n\n|  |  | bounce | ck_ring |\n| --- | --- | --- | --- |\n| 4 KiB |  | 4 ns | skipped |\n", text)
         self.assertIn("![pools](performance/pools.svg)", text)
         self.assertIn("- skipped: ck_ring, pair: gone", text)
+        self.assertIn("0 goals are met, 0 are not, ", text)
+        self.assertIn("| processor | a CPU, 2 CPUs |", text)
+
+    def test_the_table_of_the_readme_stands_between_its_marks(self):
+        rows = [one_row(f"{case}/{subject}/{size}/1/-", ns) for case, size, _ in bench_report.README_CASES
+                for subject, ns in (("bounce", 2.0), ("rte_mempool", 4.0))]
+        text = "before\n" + "old\n".join(bench_report.README_MARKS) + "behind\n"
+        with tempfile.TemporaryDirectory(prefix="bounce-readme-") as folder:
+            path = pathlib.Path(folder) / "README.md"
+            path.write_text(text, encoding="utf-8")
+            self.assertTrue(bench_report.write_readme(path, rows, FACTS))
+            written = path.read_text(encoding="utf-8")
+            self.assertTrue(written.startswith("before\n<!--") and written.endswith("-->\nbehind\n"))
+            self.assertIn("4 ns (0.50)", written)
+            self.assertNotIn("old", written)
+            self.assertFalse(bench_report.write_readme(path, rows[2:], FACTS), "there is no first line")
+            path.write_text("no marks", encoding="utf-8")
+            self.assertFalse(bench_report.write_readme(path, rows, FACTS))
+
+    def test_a_page_elsewhere_is_not_that_of_the_project(self):
+        self.assertEqual(bench_report.path_in_project(TOOLS.parent / "docs" / "performance.md"), "docs/performance.md")
+        self.assertNotEqual(bench_report.path_in_project("/tmp/docs/performance.md"), "docs/performance.md")
+        self.assertEqual(bench_report.shown_path("/tmp/page.md"), "FILE")
+        readme = (TOOLS.parent / "README.md").read_text(encoding="utf-8")
+        self.assertIsNotNone(bench_report.replace_between(readme, bench_report.README_MARKS, ""))
+
+
+class GoalsTest(unittest.TestCase):
+    ROWS = [one_row("pair/bounce/4096/1/-", 4.0, p99=7.0), one_row("pair/ck_ring/4096/1/-", 8.0), one_row("pair/lifo/4096/1/-", 5.0),
+            one_row("fail/bounce/64/1/first", 20.0), bench_rows.skipped_row("pair/mimalloc/4096/1/-", "gone")]
+
+    def verdict(self, of, **more):
+        _, (line,) = bench_goals.table(self.ROWS, [{"goal": "a goal", "of": of, **more}])
+        return line[2:4]
+
+    def test_ratios_and_limits(self):
+        self.assertEqual(self.verdict("pair/bounce/4096", by=["pair/ck_ring/4096"], at_most=0.5), ("0.50", bench_goals.MET))
+        self.assertEqual(self.verdict("pair/bounce/4096", by=["pair/ck_ring/4096"], at_most=0.49), ("0.50", bench_goals.NOT_MET))
+        self.assertEqual(self.verdict("pair/bounce/4096", at_least=4, unit="%"), ("4.00 %", bench_goals.MET))
+        self.assertEqual(self.verdict("pair/bounce/4096", at_least=4.1), ("4.00", bench_goals.NOT_MET))
+        self.assertEqual(self.verdict("fail/bounce/64/first", at_most=20, unit="ns"), ("20.0 ns", bench_goals.MET))
+        self.assertEqual(self.verdict("pair/bounce/4096:p99", at_most=6), ("7.00", bench_goals.NOT_MET))
+
+    def test_the_best_of_several_and_differences(self):
+        several = ["pair/ck_ring/4096", "pair/lifo/4096"]
+        self.assertEqual(self.verdict("pair/bounce/4096", by=several, at_most=0.7), ("0.80", bench_goals.NOT_MET))
+        self.assertEqual(self.verdict("pair/ck_ring/4096", less="pair/bounce/4096", at_most=4, unit="ns"), ("4.00 ns", bench_goals.MET))
+
+    def test_what_is_missing_is_never_met(self):
+        missing = ("", bench_goals.NOT_MEASURED)
+        self.assertEqual(self.verdict("pair/nobody/4096", at_most=1e9), missing)
+        self.assertEqual(self.verdict("pair/nobody/4096", at_least=-1), missing)
+        self.assertEqual(self.verdict("pair/bounce/4096", by=["pair/nobody/4096"], at_most=1e9), missing)
+        self.assertEqual(self.verdict("pair/bounce/4096", by=["pair/ck_ring/4096", "pair/mimalloc/4096"], at_most=1e9), missing)
+        self.assertEqual(self.verdict("pair/bounce/4096", less="pair/mimalloc/4096", at_most=1e9), missing)
+        self.assertEqual(self.verdict("pair/bounce/4096:p50", at_most=1e9), missing)
+        _, lines = bench_goals.table([])
+        self.assertTrue(lines)
+        self.assertEqual({line[3] for line in lines}, {bench_goals.NOT_MEASURED})
+        self.assertEqual(bench_goals.summary(lines), f"0 goals are met, 0 are not, {len(lines)} were not measured.")
+
+    def test_the_file_says_what_it_means(self):
+        known = {"goal", "of", "by", "less", "at_most", "at_least", "unit", "beside"}
+        goals = bench_goals.load()
+        self.assertEqual(len({goal["goal"] for goal in goals}), len(goals))
+        for goal in goals:
+            self.assertLessEqual(set(goal), known)
+            self.assertEqual(("at_most" in goal) + ("at_least" in goal), 1, goal)
+            self.assertLessEqual(("by" in goal) + ("less" in goal), 1, goal)
 
 
 class CommandTest(unittest.TestCase):
+    def test_the_machine_is_described(self):
+        facts = bench_machine.facts("/nowhere")
+        self.assertEqual(set(facts), {"cpu", "cpus", "kernel", "memory", "caches", "compiler"})
+        self.assertEqual(facts["compiler"], "unknown compiler")
+        self.assertEqual(bench_machine.caches("/nowhere"), "unknown")
+
     def test_bad_usage_is_named(self):
         for arguments, text in ((["--frobnicate"], "--frobnicate"), (["--filter"], "--filter"), (["--plot"], "--plot"), (["--report"], "--report")):
             ran = subprocess.run([TOOLS / "bench", *arguments], capture_output=True, text=True, check=False)
@@ -164,7 +242,23 @@ class CommandTest(unittest.TestCase):
                 self.assertTrue(rows)
                 for row in rows:
                     self.assertIn(row["subject"], bench_rows.SUBJECTS)
+                    self.assertIn(row["case"], [case for group in (*bench.GROUPS, bench.ONCE) for case in group])
                     self.assertTrue(row["note"].startswith(bench_rows.SKIPPED) or row["ns"] or row["value"], row)
+
+    def test_each_figure_of_a_goal_is_one_that_a_program_gives(self):
+        if not PROGRAMS:
+            self.skipTest("no programs given")
+        names = set()
+        for program in filter(lambda name: os.path.exists(os.path.join(PROGRAMS, name)), bench.PROGRAMS):
+            listed = subprocess.run([os.path.join(PROGRAMS, program), "--benchmark_list_tests=true"], capture_output=True, text=True, check=True)
+            names.update("{case}/{subject}/{size}/{variant}".format(**bench_rows.split_name(name)) for name in listed.stdout.split())
+        subjects = {name.split("/")[1] for name in names}
+        for goal in bench_goals.load():
+            for name in (goal["of"], *goal.get("by", ()), goal.get("less", goal["of"]), goal.get("beside", goal["of"])):
+                case, subject, size, variant = (name.partition(":")[0].split("/") + ["-"])[:4]
+                variant = "-" if variant in ("near", "far") else variant.removesuffix("_near").removesuffix("_far")
+                if subject in subjects:  # else its package is missing
+                    self.assertTrue(f"{case}/{subject}/{size}/{variant}" in names, goal)
 
 
 if __name__ == "__main__":

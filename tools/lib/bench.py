@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 
+import bench_machine
 import bench_plot
 import bench_report
 import bench_rows
@@ -29,12 +30,13 @@ PROGRAMS = {
     "jemalloc_bench": ("jemalloc", "libjemalloc-dev"),
     "mimalloc_bench": ("mimalloc", "libmimalloc-dev"),
     "tbb_fixed_pool_bench": ("tbb_fixed_pool", "libtbb-dev"),
+    "growth_bench": None,
     "ring_bench": None,
 }
 # What is run together, one program after the other, again and again: figures of a group are compared with each other.
 GROUPS = (("pair",), ("batch32", "bulk32"), ("churn10k",), ("one_thread", "two_threads"), ("handoff",),
           ("map_to_device", "map_from_device"), ("other_core",), ("full99",), ("fail",), ("ring",))
-ONCE = ("utilisation", "growth", "create")  # not of time, or a median by itself
+ONCE = ("utilisation", "metadata", "growth", "create")  # not of time, or a median by itself
 PEER_CASES = ("pair", "batch32", "bulk32", "churn10k", "one_thread", "two_threads", "handoff", "full99", "fail", "create")
 
 
@@ -48,6 +50,7 @@ class Bench:
         self.rows = []
         self.load_before = report.load_average()[0]
         self.names = {}  # program -> names of its benchmarks
+        self.rounds = 3 if options.quick else 7
         self.settings = (["--seconds=0.01", "--samples=100000"] if options.quick else ["--seconds=0.1", "--samples=1000000"])
 
     def run(self):
@@ -56,9 +59,8 @@ class Bench:
                                  f"load average {self.load_before}{', quick run' if self.options.quick else ''}")
         for program, peer in PROGRAMS.items():
             self.names[program] = self.list_names(program, peer)
-        rounds = 3 if self.options.quick else 7
         for group in GROUPS:
-            runs = [self.run_group(group) for _ in range(rounds)]
+            runs = [self.run_group(group) for _ in range(self.rounds)]
             self.rows += bench_rows.medians([rows for run in runs for rows in run])
         for case in ONCE:
             self.rows += bench_rows.medians(self.run_group((case,)))
@@ -77,12 +79,11 @@ class Bench:
 
     def facts(self):
         """What a reader of the figures has to know."""
-        machine = report.machine()
+        machine = bench_machine.facts(self.options.build)
         return {"command": "tools/bench" + (" --quick" if self.options.quick else "") +
-                           (f" --filter '{self.options.filter}'" if self.options.filter else "") + " --report FILE",
-                "cpu": machine["cpu"], "cpus": machine["cpus"], "kernel": machine["kernel"],
-                "memory": machine["memory_bytes"] / (1 << 30), "before": self.load_before, "after": report.load_average()[0],
-                "quick": " A quick run: for a look, not for a claim." if self.options.quick else ""}
+                           (f" --filter '{self.options.filter}'" if self.options.filter else "") + f" --report {bench_report.shown_path(self.options.report)}",
+                **machine, "rounds": self.rounds, "before": self.load_before, "after": report.load_average()[0],
+                "quick": "\nA quick run: for a look, not for a claim.\n" if self.options.quick else ""}
 
     def list_names(self, program, peer):
         """What a program has that is wanted. A peer that is missing or does not start is skipped, with its reason."""
@@ -149,8 +150,7 @@ def main(argv):
             rows = bench.rows
             bench.run()
             if options.report:
-                bench_report.write(options.report, rows, bench.facts())
-                bench.out.line(f"report: {options.report}")
+                bench.out.line("report: " + " ".join(bench_report.write(options.report, rows, bench.facts())))
             if options.plot:
                 bench.out.line("plots: " + " ".join(bench_plot.draw(rows, options.plot)))
     except Interrupted as signal_name:

@@ -41,11 +41,11 @@ TEST(NumaOptions, OfThePoolAreChecked) {
     expect_refused(options, EINVAL, "hva is one mapping");
     options = pool_options();
     options.flags = BOUNCE_POOL_EACH_NODE;
-    options.limit_bytes = 1u << 30;
+    options.limit_bytes = 1u << 40;
     expect_refused(options, EINVAL, "options.limit_bytes is 1073741824: a pool grows at the node of its first region");
     options = pool_options();
-    options.flags = 8;
-    expect_refused(options, EINVAL, "options.flags has unknown bits 0x8, known are 0x7");
+    options.flags = 16;
+    expect_refused(options, EINVAL, "options.flags has unknown bits 0x10, known are 0xf");
 }
 
 TEST(NumaOptions, OfAnOlderCallerAreTheDefaults) {

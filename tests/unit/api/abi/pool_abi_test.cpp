@@ -33,6 +33,36 @@ TEST(PoolOptions, AreChecked) {
     expect_refused(options, EINVAL, "options.name");
 }
 
+// Without the checks of who ends a mapping, those of where it is remain.
+TEST(PoolOptions, Unchecked) {
+    auto options = pool_options();
+    options.flags = BOUNCE_POOL_UNCHECKED;
+    bounce_pool* pool = nullptr;
+    ASSERT_EQ(bounce_pool_create(&options, &pool), 0) << bounce_last_error();
+    bounce_device_options of_device{};
+    of_device.size = sizeof of_device;
+    bounce_device* device = nullptr;
+    ASSERT_EQ(bounce_device_create(pool, &of_device, &device), 0) << bounce_last_error();
+    char text[100] = "text";
+    for (int i = 0; i < 100; ++i) {
+        bounce_mapping mapping;
+        ASSERT_EQ(bounce_device_map(device, text, sizeof text, BOUNCE_BIDIRECTIONAL, 0, &mapping), 0);
+        bounce_mapping damaged = mapping;
+        damaged.addr += 8;
+        expect_error(bounce_device_unmap(device, &damaged, 0), EFAULT);
+        ASSERT_EQ(bounce_device_unmap(device, &mapping, sizeof text), 0) << bounce_last_error();
+        // This token says itself that it has ended.
+        expect_error(bounce_device_unmap(device, &mapping, 0), EALREADY);
+    }
+    bounce_block block;
+    ASSERT_EQ(bounce_coherent_alloc(device, 4096, 0, &block), 0);
+    bounce_block copy = block;
+    ASSERT_EQ(bounce_coherent_free(device, &block), 0);
+    expect_error(bounce_coherent_free(device, &copy), EALREADY);
+    EXPECT_EQ(bounce_device_destroy(device), 0) << bounce_last_error();
+    EXPECT_EQ(bounce_pool_destroy(pool), 0);
+}
+
 TEST(PoolOptions, OfTheRegionAreChecked) {
     auto options = pool_options();
     options.region.size = 0;

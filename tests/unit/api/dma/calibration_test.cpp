@@ -6,6 +6,8 @@
 
 #include <deque>
 #include <functional>
+#include <memory>
+#include <utility>
 #include <vector>
 
 namespace bounce {
@@ -37,24 +39,36 @@ public:
         if (live_.size() == depth_) end_oldest();
         const bool in = way_ == Way::kIn || (way_ == Way::kBoth && turn_ % 2 == 0);
         const Cost cost = machine_(calibration.choice());
+        clocks += calibration.wants_clock() ? 1U : 0U;
         const std::uint64_t begin = now_;
         now_ += cost.slower;
         live_.push_back({++turn_, !in});
         calibration.mapped({live_.back().id, kBytes, begin, now_, in ? cost.driver : 10, in});
     }
-    /// Mappings until the trial is over.
+    /// Mappings of a trial, with the pause before it.
     std::uint64_t trial() {
-        calibration.begin();
+        wait_for_trial();
         const std::uint64_t before = turn_;
-        while (calibration.trying() && turn_ - before < 500'000) step();
+        while (calibration.trying() && turn_ - before <= Calibration::kMostOfTrial) step();
         return turn_ - before;
     }
+    /// Mappings until a trial begins: those of the pauses are only counted.
+    std::uint64_t wait_for_trial() {
+        std::uint64_t mappings = 0;
+        while (!calibration.trying()) {
+            mappings += calibration.pause();
+            calibration.begin();
+            for (; calibration.timing() && !calibration.trying(); ++mappings) step();
+        }
+        return mappings;
+    }
 
+    static constexpr std::uint64_t kBytes = 4096;
     Calibration calibration;
     Machine machine_;
+    std::uint64_t clocks = 0;  // maps that wanted one
 
 private:
-    static constexpr std::uint64_t kBytes = 4096;
     struct Live {
         std::uint64_t id;
         bool copies_back;
@@ -99,7 +113,7 @@ Cost far_core_writes(const Choice& choice) {
 
 Choice settled(const Machine& machine, Way way = Way::kIn, std::size_t depth = 32) {
     Driver driver(kAll, machine, way, depth);
-    driver.trial();
+    EXPECT_LE(driver.trial(), Calibration::kMostOfTrial);
     EXPECT_FALSE(driver.calibration.trying());
     return driver.calibration.choice();
 }
@@ -184,7 +198,7 @@ TEST(Calibration, TrialsAreASmallPartAndRarerWhileNothingChanges) {
     std::uint64_t before = 0;
     for (int i = 0; i < 6; ++i) {
         const std::uint64_t trial = driver.trial();
-        const std::uint64_t pause = driver.calibration.pause();
+        const std::uint64_t pause = driver.calibration.until_trial();
         EXPECT_GE(pause, Calibration::kLeastPause);
         EXPECT_GE(pause, Calibration::kLeastPart * trial);
         if (i > 1) {
@@ -193,9 +207,114 @@ TEST(Calibration, TrialsAreASmallPartAndRarerWhileNothingChanges) {
         EXPECT_LE(pause, std::max(Calibration::kMostPart * trial, Calibration::kLeastPause));
         before = pause;
     }
-    driver.machine_ = same_core;
+}
+
+TEST(Calibration, ProbesAreFewAndShort) {
+    Driver driver(kAll, near_core);
+    driver.trial();
+    std::uint64_t probed = 0;
+    std::uint64_t all = 0;
+    for (int i = 0; i < 8; ++i) {
+        EXPECT_EQ(driver.calibration.pause(), Calibration::kProbePause);
+        all += driver.calibration.pause();
+        driver.calibration.begin();
+        ASSERT_FALSE(driver.calibration.trying());
+        for (; driver.calibration.timing(); ++probed) driver.step();
+    }
+    EXPECT_LT(probed, all / 500);
+    EXPECT_EQ(driver.calibration.choice(), kWindow);
+}
+
+TEST(Calibration, AChangeIsNoticedByProbes) {
+    Driver driver(kAll, near_core);
     const std::uint64_t trial = driver.trial();
-    EXPECT_EQ(driver.calibration.pause(), std::max(Calibration::kLeastPart * trial, Calibration::kLeastPause));
+    // Some time later: else the trial that was made just now has to be paid off first.
+    for (std::uint64_t waited = 0; waited < Calibration::kSoonPart * trial; waited += Calibration::kProbePause) {
+        driver.calibration.begin();
+        while (driver.calibration.timing()) driver.step();
+    }
+    driver.machine_ = far_core;
+    EXPECT_LE(driver.wait_for_trial(), Calibration::kProbePause + Calibration::kProbeAgain + 4 * ArmVisit::kMostMappings);
+    driver.trial();
+    EXPECT_TRUE(streams(driver.calibration.choice()));
+    // What the choice in force does not feel is found by the next trial.
+    driver.machine_ = near_core;
+    const std::uint64_t pause = driver.calibration.until_trial();
+    EXPECT_LE(driver.wait_for_trial(), 2 * pause);
+    driver.trial();
+    EXPECT_EQ(driver.calibration.choice(), kWindow);
+}
+
+TEST(Calibration, OneOddProbeIsNoChange) {
+    Driver driver(kAll, near_core);
+    driver.trial();
+    for (int i = 0; i < 10; ++i) {
+        driver.machine_ = i % 2 == 0 ? far_core : near_core;  // a preemption
+        driver.calibration.begin();
+        ASSERT_FALSE(driver.calibration.trying()) << i;
+        while (driver.calibration.timing()) driver.step();
+        EXPECT_EQ(driver.calibration.pause(), i % 2 == 0 ? Calibration::kProbeAgain : Calibration::kProbePause);
+    }
+}
+
+TEST(Calibration, TrialsThatProbesAskForInVainBecomeRarer) {
+    // Whatever the choice, the device is fast in one moment and slow in the next.
+    std::uint64_t count = 0;
+    Driver driver(kAll, [&](const Choice& choice) {
+        Cost cost = near_core(choice);
+        cost.slower *= ++count / 20'000 % 2 == 0 ? 1U : 3U;
+        return cost;
+    });
+    driver.trial();
+    std::uint64_t trials = 0;
+    std::uint64_t pauses = 0;
+    for (int i = 0; i < 30; ++i) {
+        pauses += driver.wait_for_trial();
+        trials += driver.trial();
+    }
+    EXPECT_LT(trials, pauses / 20);
+}
+
+TEST(Calibration, TheClockIsReadForASmallPartOfATrial) {
+    Driver driver(kAll, near_core);
+    const std::uint64_t trial = driver.trial();
+    EXPECT_GT(driver.clocks, 0u);
+    EXPECT_LT(driver.clocks, trial / 20);
+}
+
+/// Slots cost as much as `cold` says until a window was gone through without another choice in between.
+Machine with_memory(Machine cold, Machine warm) {
+    auto last = std::make_shared<Choice>();
+    auto bytes = std::make_shared<std::uint64_t>(0);
+    return [=](const Choice& choice) {
+        if (!(choice == *last)) *bytes = 0;
+        *last = choice;
+        *bytes += Driver::kBytes;
+        return *bytes > choice.window_bytes ? warm(choice) : cold(choice);
+    };
+}
+
+TEST(Calibration, AWindowIsMeasuredWhenItHasBeenGoneThrough) {
+    const Machine as_lifo = [](const Choice& choice) { return streams(choice) ? Cost{280, 310} : near_core(kLifo); };
+    EXPECT_EQ(settled(with_memory(as_lifo, near_core)), kWindow);
+    const Machine dirty = [](const Choice&) { return far_core_writes(kLifo); };
+    EXPECT_EQ(settled(with_memory(dirty, far_core_writes), Way::kBack), kFifo);
+    // And the other way around: what looks good at first does not mislead.
+    const Machine tempting = [](const Choice& choice) { return choice == kLifo ? Cost{120, 180} : Cost{50, 60}; };
+    EXPECT_EQ(settled(with_memory(tempting, same_core)), kLifo);
+}
+
+TEST(Calibration, AWideWindowIsGoneThroughOnceInATrial) {
+    int entered = 0;
+    bool inside = false;
+    settled(
+        [&](const Choice& choice) {
+            if (is_wide(choice) && !inside) ++entered;
+            inside = is_wide(choice);
+            return far_core_writes(choice);
+        },
+        Way::kBack);
+    EXPECT_EQ(entered, 1);
 }
 
 TEST(Calibration, ABadArmIsNotVisitedToTheEnd) {
@@ -248,9 +367,9 @@ TEST(Calibration, AnArmWithoutAnAlternativeIsNeverTried) {
 TEST(Calibration, MappingsThatNeverEndDoNotHoldItUp) {
     Calibration calibration(kAll);
     calibration.begin();
-    std::uint64_t made = 0;
+    std::uint64_t made = 1;
     // The driver's own cost is all there is, and it is enough.
-    for (; calibration.trying() && made < 500'000; ++made) {
+    for (; calibration.trying() && made <= Calibration::kMostOfTrial; ++made) {
         const std::uint64_t ticks = near_core(calibration.choice()).driver;
         calibration.mapped({made, 4096, made * 1000, made * 1000 + ticks, ticks, true});
     }
@@ -261,8 +380,8 @@ TEST(Calibration, MappingsThatNeverEndDoNotHoldItUp) {
 TEST(Calibration, ClocksThatDisagreeAndEventsThatGetLostDoNoHarm) {
     Calibration calibration(kAll);
     calibration.begin();
-    std::uint64_t made = 0;
-    for (; calibration.trying() && made < 500'000; ++made) {
+    std::uint64_t made = 1;
+    for (; calibration.trying() && made <= Calibration::kMostOfTrial; ++made) {
         calibration.mapped({made, 4096, 1'000'000 - made, 0, 0, made % 3 != 0});
         if (made % 5 != 0) calibration.unmapped({made, 4096, 0, made % 7, 0, false});
     }
@@ -274,9 +393,9 @@ TEST(Calibration, LargeAndSmallMappings) {
          {std::uint64_t{1}, std::uint64_t{64}, std::uint64_t{1} << 20, std::uint64_t{1} << 30}) {
         Calibration calibration(kAll);
         calibration.begin();
-        std::uint64_t now = 0;
+        std::uint64_t now = 1;
         std::uint64_t made = 0;
-        for (; calibration.trying() && made < 500'000; ++made) {
+        for (; calibration.trying() && made <= Calibration::kMostOfTrial; ++made) {
             const std::uint64_t begin = now;
             now += 1 + bytes / (streams(calibration.choice()) ? 2 : 1);
             calibration.mapped({made, bytes, begin, now, now - begin, true});
