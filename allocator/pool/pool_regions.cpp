@@ -160,14 +160,19 @@ Result<void> Pool::revive(Part& part, const RegionConfig& config) noexcept {
     part.next_chunk = 0;
     part.ready_bytes = 0;
     part.refused_bytes.store(0, std::memory_order_relaxed);
-    if (!part.region.opens_by_chunk()) {
-        part.core.extend(part.region.bytes(), true);
-        contexts_.clear_full();
+    const bool whole = !part.region.opens_by_chunk();
+    if (whole) {
         part.next_chunk = part.region.chunks();
         part.ready_bytes = part.region.bytes();
     }
     part.by_service = false;
     part.stage.store(RegionStage::kActive, std::memory_order_relaxed);
+    // Pages last: who still goes by the masks of the time before the region went gets one as soon as there is one.
+    update();
+    if (whole) {
+        part.core.extend(part.region.bytes(), true);
+        contexts_.clear_full();
+    }
     return {};
 }
 

@@ -47,8 +47,8 @@ public:
         std::uint32_t fill = (wish_.pages + Index::kPart - 1) / Index::kPart;
         for (; fill <= Index::kFills && best.hole != wish_.pages; ++fill) {
             candidates_ = Geometry::kCandidates;
+            // A chunk with a larger hole may have a smaller one that fits better.
             for (std::uint32_t c = class_; c <= Index::last_class(fill) && !enough(best); ++c) {
-                if (best.found() && c > Index::hole_class(best.hole)) break;
                 look_through(Index::set_of(fill, c), best);
             }
         }

@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <cstdio>
 
-static int failed() { return std::fprintf(stderr, "first_sector: %s\n", bounce_last_error()), 1; }
+static int failed() {
+    return std::fprintf(stderr, "first_sector: %s\n", bounce_last_error()), 1;
+}
 
 int main(int argc, char** argv) {
     if (argc != 2) return std::fprintf(stderr, "usage: first_sector SOCKET\n"), 2;

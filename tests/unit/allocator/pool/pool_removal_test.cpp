@@ -109,7 +109,8 @@ TEST(PoolRemoval, AChunkThatCannotBeUnsharedStays) {
     while (true) {
         auto slot = pool.alloc(request_of(4096));
         if (!slot) break;
-        EXPECT_TRUE(slot->region() == kFirst || slot->gpa.value < kGiB + 2 * kMiB || slot->gpa.value >= kGiB + 4 * kMiB);
+        EXPECT_TRUE(slot->region() == kFirst || slot->gpa.value < kGiB + 2 * kMiB ||
+                    slot->gpa.value >= kGiB + 4 * kMiB);
         EXPECT_TRUE(platform.shared(slot->gpa.value, 4096));
         slots.push_back(*slot);
     }

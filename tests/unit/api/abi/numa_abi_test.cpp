@@ -41,7 +41,7 @@ TEST(NumaOptions, OfThePoolAreChecked) {
     expect_refused(options, EINVAL, "hva is one mapping");
     options = pool_options();
     options.flags = BOUNCE_POOL_EACH_NODE;
-    options.limit_bytes = 1u << 40;
+    options.limit_bytes = 1u << 30;
     expect_refused(options, EINVAL, "options.limit_bytes is 1073741824: a pool grows at the node of its first region");
     options = pool_options();
     options.flags = 16;

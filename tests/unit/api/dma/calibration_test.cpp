@@ -234,7 +234,8 @@ TEST(Calibration, AChangeIsNoticedByProbes) {
         while (driver.calibration.timing()) driver.step();
     }
     driver.machine_ = far_core;
-    EXPECT_LE(driver.wait_for_trial(), Calibration::kProbePause + Calibration::kProbeAgain + 4 * ArmVisit::kMostMappings);
+    EXPECT_LE(driver.wait_for_trial(),
+              Calibration::kProbePause + Calibration::kProbeAgain + 4 * ArmVisit::kMostMappings);
     driver.trial();
     EXPECT_TRUE(streams(driver.calibration.choice()));
     // What the choice in force does not feel is found by the next trial.
