@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 // Which slabs have slots at home, without locks. Two levels: for each chunk, which of its pages begin a slab that may
-// have bits (of any class); and for each class a set of the chunks that may have such a slab of that class.
+// have bits (of any class); and for each class, and for all of them together, a set of the chunks that may have such a
+// slab.
 //
 // An entry (a page; a chunk in the set of a class) is *listed*, *in doubt*, both, or neither; two bits in one word, so
 // that one load tells. Whoever searches takes both for a yes.
@@ -60,7 +61,7 @@ public:
     static constexpr std::uint32_t kNoClass = ~std::uint32_t{0};
 
     static constexpr std::size_t words_needed(std::uint32_t chunks, std::uint32_t classes) noexcept {
-        return std::size_t{chunks} * kWords + std::size_t{classes} * Set::words_needed(2 * chunks);
+        return std::size_t{chunks} * kWords + (std::size_t{classes} + 1) * Set::words_needed(2 * chunks);
     }
 
     /// The memory is zeroed, begins at a cache line and outlives this.
@@ -73,7 +74,7 @@ public:
     void list_born(std::uint32_t head, std::uint32_t size_class) noexcept {
         // I2: seq_cst, release: the slab is there for who sees the page listed; so also when it was, left over.
         word_of(head).fetch_or(listed(head), std::memory_order_seq_cst);
-        set_of(size_class).insert(listed_chunk(head / kPages));
+        list_chunk(head / kPages, size_class);
     }
     /// Bits came home to the slab of this class that begins at page `head`.
     void list(std::uint32_t head, std::uint32_t size_class) noexcept {
@@ -83,7 +84,7 @@ public:
             // I2: seq_cst, the store before the load of the set (B1); pairs with I4 and I5.
             word.fetch_or(listed(head), std::memory_order_seq_cst);
         }
-        set_of(size_class).insert(listed_chunk(head / kPages));
+        list_chunk(head / kPages, size_class);
     }
 
     /// The slab of the caller, who has all of it, is no more. (It may be listed again by who brought its bits home.)
@@ -114,6 +115,7 @@ public:
     template <class ClassAt, class Look, class Visitor>
     bool visit(std::uint32_t size_class, std::uint32_t from, ClassAt&& class_at, Look&& look,
                Visitor&& visitor) noexcept {
+        const Set set = set_of(size_class);
         const std::uint32_t first = from / kPages;
         const auto in_chunk = [&](std::uint32_t chunk, std::uint32_t start) {
             bool kept = start != 0;
@@ -129,10 +131,9 @@ public:
                 }
                 return verdict == Visit::kStop;
             });
-            if (!kept) doubt_chunk(size_class, chunk, class_at);
+            if (!kept) doubt_chunk(set, chunk, [&](std::uint32_t page) { return class_at(page) == size_class; });
             return stopped;
         };
-        const Set set = set_of(size_class);
         for (std::uint32_t at = next_chunk(set, first); at < chunks_; at = next_chunk(set, at + 1)) {
             if (in_chunk(at, at == first ? from % kPages : 0)) return true;
         }
@@ -141,6 +142,29 @@ public:
             if (in_chunk(at, 0)) return true;
         }
         return false;
+    }
+
+    /// Calls visit(page) for all pages that are listed or in doubt, of at most `most` chunks from chunk `from` on and
+    /// around; the chunk where that ended.
+    template <class Visitor>
+    std::uint32_t visit_all(std::uint32_t from, std::uint32_t most, Visitor&& visitor) noexcept {
+        const Set set = set_of_all();
+        std::uint32_t at = next_chunk(set, from);
+        for (bool around = from == 0; most != 0; --most, at = next_chunk(set, at + 1)) {
+            if (at >= chunks_ && !around) {
+                around = true;
+                at = next_chunk(set, 0);
+            }
+            if (at >= chunks_ || (around && from != 0 && at >= from)) break;
+            bool any = false;
+            visit_chunk(at, 0, [&](std::uint32_t page) {
+                any = true;
+                visitor(page);
+                return false;
+            });
+            if (!any) doubt_chunk(set, at, [](std::uint32_t) { return true; });
+        }
+        return at < chunks_ ? at : 0;
     }
 
     /// Calls visit(page) for all pages of a chunk, from the page `start` of it on, that are listed or in doubt, until
@@ -174,8 +198,13 @@ protected:
     static constexpr std::uint32_t listed_chunk(std::uint32_t chunk) noexcept { return 2 * chunk; }
     static constexpr std::uint32_t doubted_chunk(std::uint32_t chunk) noexcept { return 2 * chunk + 1; }
     static_assert(Geometry::SetShape::kLeafBits % 2 == 0);
+    [[nodiscard]] Set set_of_all() const noexcept { return Set(sets_, levels_); }
     [[nodiscard]] Set set_of(std::uint32_t size_class) const noexcept {
-        return Set(sets_ + std::size_t{size_class} * levels_.end, levels_);
+        return Set(sets_ + (std::size_t{size_class} + 1) * levels_.end, levels_);
+    }
+    void list_chunk(std::uint32_t chunk, std::uint32_t size_class) noexcept {
+        set_of(size_class).insert(listed_chunk(chunk));
+        set_of_all().insert(listed_chunk(chunk));
     }
     // The lowest chunk >= from in a set, or one beyond all.
     [[nodiscard]] std::uint32_t next_chunk(const Set& set, std::uint32_t from) const noexcept {
@@ -183,15 +212,12 @@ protected:
         return found / 2;
     }
 
-    // After no slab of this class was found listed in this chunk.
-    template <class ClassAt>
-    void doubt_chunk(std::uint32_t size_class, std::uint32_t chunk, ClassAt&& class_at) noexcept {
-        Set set = set_of(size_class);
-        // B6: seq_cst, the store before the look at the pages (I4); pairs with B1 in list().
+    // After no page was found in this chunk that belongs into this set.
+    template <class Belongs>
+    void doubt_chunk(Set set, std::uint32_t chunk, Belongs&& belongs) noexcept {
+        // B6: seq_cst, the store before the look at the pages (I4); pairs with B1 in list_chunk().
         if (!set.replace(listed_chunk(chunk), doubted_chunk(chunk))) return;
-        if (visit_chunk(chunk, 0, [&](std::uint32_t page) { return class_at(page) == size_class; })) {
-            set.insert(listed_chunk(chunk));
-        }
+        if (visit_chunk(chunk, 0, belongs)) set.insert(listed_chunk(chunk));
         set.erase(doubted_chunk(chunk));
     }
 

@@ -150,7 +150,6 @@ private:
     bool kill(std::uint32_t head) noexcept;
     void tidy(std::uint32_t pages) noexcept;
     bool reap() noexcept;
-    std::uint32_t reap(std::uint32_t from, std::uint32_t chunks) noexcept;
     bool claim_listed(std::uint32_t size_class, unsigned kind, Placement& placement) noexcept;
     void make_current(std::uint32_t head, std::uint32_t size_class) noexcept;
     void next_in_turn(std::uint32_t size_class, std::uint64_t window, std::uint32_t current) noexcept;

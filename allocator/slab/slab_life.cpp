@@ -135,29 +135,15 @@ void SlabCore::tidy(std::uint32_t pages) noexcept {
         return;
     }
     untidy_pages_.store(0, std::memory_order_relaxed);
-    const std::uint32_t born = Pages::chunks_of(pages_.born_end());
     const std::uint32_t from = tidied_.load(std::memory_order_relaxed);
-    const std::uint32_t chunks = std::min(born, kTidyChunks);
-    reap(from, chunks);
-    if (born > kTidyChunks) tidied_.store((from + chunks) % born, std::memory_order_relaxed);
+    tidied_.store(home_.visit_all(from, kTidyChunks, [this](std::uint32_t head) { kill(head); }),
+                  std::memory_order_relaxed);
 }
 
 // Kills every empty slab that is found. True when there were some.
 bool SlabCore::reap() noexcept {
-    return reap(0, Pages::chunks_of(pages_.born_end())) != 0;
-}
-
-// The same in so many chunks, around the end; how many slabs.
-std::uint32_t SlabCore::reap(std::uint32_t from, std::uint32_t chunks) noexcept {
-    const std::uint32_t born = Pages::chunks_of(pages_.born_end());
-    std::uint32_t killed = 0;
-    for (std::uint32_t i = 0; i < chunks; ++i) {
-        const std::uint32_t chunk = from + i < born ? from + i : from + i - born;
-        home_.visit_chunk(chunk, 0, [&](std::uint32_t head) {
-            if (kill(head)) ++killed;
-            return false;
-        });
-    }
+    bool killed = false;
+    home_.visit_all(0, kNoPage, [&](std::uint32_t head) { killed = kill(head) || killed; });
     return killed;
 }
 

@@ -43,7 +43,7 @@ public:
     constexpr explicit SlotHandle(std::uint32_t bits) noexcept : bits_(bits) {}
     /// `generation` as token_generation() makes it.
     constexpr SlotHandle(RegionId region, std::uint16_t index, std::uint8_t generation) noexcept
-        : bits_(index | region.value << kRegionShift | (generation >> 6U) << kBirthShift |
+        : bits_(std::uint32_t{index} | region.value << kRegionShift | std::uint32_t{generation} >> 6U << kBirthShift |
                 std::uint32_t{generation} << kGenerationShift) {}
 
     [[nodiscard]] constexpr std::uint32_t bits() const noexcept { return bits_; }

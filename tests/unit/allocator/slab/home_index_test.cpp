@@ -92,13 +92,26 @@ TEST(HomeIndex, WhatIsLeftOfADeadSlabIsPutAway) {
     index.add(5, 0);
     index.slabs.erase(5);
     EXPECT_EQ(index.visit(0, 0), (Seen{}));
-    std::uint32_t left = 0;
-    index.home.visit_chunk(0, 0, [&](std::uint32_t) {
-        ++left;
-        return false;
-    });
-    EXPECT_EQ(left, 0U);
+    index.home.visit_all(0, 1, [](std::uint32_t page) { ADD_FAILURE() << page; });
     for (std::size_t i = 0; i < Home::words_needed(1, kClasses); ++i) EXPECT_EQ(index.words[i].load(), 0U) << i;
+}
+
+TEST(HomeIndex, AllOfThemAreVisitedFromAnywhereAndAround) {
+    Index index(2000);
+    for (const std::uint32_t chunk : {3U, 70U, 1500U}) index.add(chunk * 512 + chunk % 512, chunk % 3);
+    const auto all = [&](std::uint32_t from, std::uint32_t most) {
+        Seen seen;
+        const std::uint32_t end =
+            index.home.visit_all(from, most, [&](std::uint32_t page) { seen.push_back(page / 512); });
+        seen.push_back(end);
+        return seen;
+    };
+    EXPECT_EQ(all(0, 10), (Seen{3, 70, 1500, 0}));
+    EXPECT_EQ(all(0, 2), (Seen{3, 70, 1500}));
+    EXPECT_EQ(all(71, 10), (Seen{1500, 3, 70, 1500}));
+    EXPECT_EQ(all(70, 1), (Seen{70, 1500}));
+    EXPECT_EQ(all(1600, 1), (Seen{3, 70}));
+    EXPECT_EQ(all(70, 3), (Seen{70, 1500, 3, 70}));
 }
 
 // A doubt that is never ended: found all the same, and left alone.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-// What takes the page lock: limits, boundaries, and failures that are remembered.
+// What no current slab can serve: limits, boundaries, and failures that are remembered.
 #include <gtest/gtest.h>
 
 #include <algorithm>
