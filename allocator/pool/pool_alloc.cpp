@@ -53,11 +53,13 @@ Result<Slot> Pool::alloc(const AllocRequest& request) noexcept {
 
 Result<void> Pool::alloc_slow(ContextGroup& group, Context* context, std::uint64_t bytes, Slot& slot) noexcept {
     if (bytes == 0) return fail(EINVAL, "an allocation of 0 bytes");
+    // What is kept is handed out as slots are: without a look at where the thread runs.
+    const bool run = bytes > kMaxSlotBytes;
+    if (context != nullptr && run && take_run(*context, bytes, slot)) return {};
     if (context != nullptr) {
         if (contexts_.attention()) [[unlikely]] {
             heed_attention(*context);
-        } else if (follow_thread(group, *context) &&
-                   (bytes > kMaxSlotBytes ? take_run(*context, bytes, slot) : refill(group, *context, bytes, slot))) {
+        } else if (follow_thread(group, *context) && !run && refill(group, *context, bytes, slot)) {
             return {};
         }
     }
@@ -227,6 +229,7 @@ std::uint32_t Pool::fetch(const ContextGroup& group, const Context& context, std
 
 void Pool::finish_free_slow(ContextGroup& group, Context* context, Ending ending) noexcept {
     if (context != nullptr && ending.kind == SlotKind::kStreaming) {
+        if (ending.pages != 0 && keep_run(*context, ending)) return;
         if (contexts_.attention()) [[unlikely]] {
             heed_attention(*context);
         } else if (follow_thread(group, *context) && (context->accepts >> ending.slot.handle.region().value & 1) != 0 &&
@@ -362,8 +365,6 @@ Result<void> Pool::begin_slow(Slot slot, SlotKind kind, std::uint64_t bytes, boo
     FoundSlot found;
     if (const int code = part->core.begin_free(placement, static_cast<unsigned>(kind), bytes, found); code != 0)
         return refuse(code, slot);
-    // It is the caller's now and stays as it is; before that it may have been another, of the same generation.
-    if (part->core.find(placement, found) != 0) return refuse(ESTALE, slot);
     const SlotHandle handle(slot.region(), slot_index(found.size_class, found.slot), slot.handle.generation());
     ending.slot = views_[slot.region().value].kept(CachedSlot(found.head, handle.next()));
     ending.pages = found.run() ? static_cast<std::uint32_t>(found.bytes / kPageBytes) : 0;

@@ -162,8 +162,14 @@ int SlabCore::find(const Placement& placement, FoundSlot& found) const noexcept 
 int SlabCore::begin_free(const Placement& placement, unsigned kind, std::uint64_t bytes, FoundSlot& found) noexcept {
     if (const int code = find(placement, found); code != 0) return code;
     const SlotHandle handle(RegionId{}, 0, placement.generation);
-    if (!found.stale && bytes <= found.bytes && view_.drop(tables_.state(found.head, found.slot), handle, kind))
-        return 0;
+    if (!found.stale && bytes <= found.bytes && view_.drop(tables_.state(found.head, found.slot), handle, kind)) {
+        // It is the caller's now and stays as it is. Before that it may have become another's, of the same generation.
+        FoundSlot now;
+        if (find(placement, now) == 0 && !now.stale && now.head == found.head && now.size_class == found.size_class)
+            return 0;
+        hand_back(found, kind, placement.generation);
+        return ESTALE;
+    }
     const int code = check(placement, kind, bytes);
     return code != 0 ? code : EALREADY;  // it was let go meanwhile
 }

@@ -3,6 +3,7 @@
 #include <span>
 
 #include "api/abi/handles.hpp"
+#include "api/dma/device_fast.hpp"
 
 using namespace bounce;
 using namespace bounce::abi;
@@ -30,7 +31,8 @@ int bounce_device_map(bounce_device* device, void* buf, size_t bytes, int direct
 int bounce_device_unmap(bounce_device* device, bounce_mapping* mapping, size_t written) {
     if (device == nullptr) return negative(null_argument("device"));
     if (mapping == nullptr) return negative(null_argument("mapping"));
-    return status(device->device->unmap(*mapping, written));
+    bounce::Device& dma = *device->device;
+    return status(dma.end(dma.context(), *mapping, written));
 }
 
 int bounce_device_sync_for_cpu(bounce_device* device, const bounce_mapping* mapping, size_t offset, size_t bytes,

@@ -124,16 +124,7 @@ Result<void> Device::check_token(const bounce_mapping& mapping) const noexcept {
 }
 
 Result<void> Device::unmap(Context* context, bounce_mapping& mapping, std::size_t written) noexcept {
-    if (!good_token(mapping)) [[unlikely]]
-        return check_token(mapping);
-    KeptSlot ended;
-    const auto begun = pool_.begin(slot_of(mapping), SlotKind::kStreaming, mapping.bytes, true, ended);
-    if (begun != Pool::Begun::kYes) [[unlikely]]
-        return unmap_slow(context, mapping, &written, begun);
-    store_ended(mapping);
-    const bool renewed = copy_back(mapping, written);
-    pool_.finish(group_, context, ended);
-    return renewed ? lost(mapping) : Result<void>();
+    return end(context, mapping, written);
 }
 
 /// Of a run, and of what begin() refused. written == nullptr: nothing is copied.

@@ -74,6 +74,8 @@ public:
                      bounce_mapping& mapping) noexcept {
         return map(context(), buf, bytes, direction, flags, mapping);
     }
+    /// unmap(), inlined. In device_fast.hpp.
+    Result<void> end(Context* context, bounce_mapping& mapping, std::size_t written) noexcept;
     Result<void> unmap(bounce_mapping& mapping, std::size_t written) noexcept {
         return unmap(context(), mapping, written);
     }

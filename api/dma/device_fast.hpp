@@ -101,4 +101,18 @@ inline bool Device::good_token(const bounce_mapping& mapping) const noexcept {
     return renewed;
 }
 
+[[gnu::always_inline]] inline Result<void> Device::end(Context* context, bounce_mapping& mapping,
+                                                       std::size_t written) noexcept {
+    if (!good_token(mapping)) [[unlikely]]
+        return check_token(mapping);
+    KeptSlot ended;
+    const auto begun = pool_.begin(slot_of(mapping), SlotKind::kStreaming, mapping.bytes, true, ended);
+    if (begun != Pool::Begun::kYes) [[unlikely]]
+        return unmap_slow(context, mapping, &written, begun);
+    store_ended(mapping);
+    const bool renewed = copy_back(mapping, written);
+    pool_.finish(group_, context, ended);
+    return renewed ? lost(mapping) : Result<void>();
+}
+
 }  // namespace bounce
