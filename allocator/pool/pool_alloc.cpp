@@ -390,10 +390,10 @@ Result<void> Pool::begin_free(const Slot& slot, SlotKind kind, std::uint64_t byt
 // A stale token: between the look and the drop its slab died, another was born there, and the generation is the same.
 // What was let go has a holder, and is given back to that one.
 Error Pool::begin_moved(const Slot& slot, SlotKind kind) noexcept {
-    Part& part = *parts_[slot.region().value];
-    FoundSlot found;
-    if (part.core.find(placement_of(part, slot), found) == 0)
-        part.core.hand_back(found, static_cast<unsigned>(kind), slot.handle.generation());
+    const View& view = view_of(slot.handle);
+    SlotView::Place place;
+    view.place_of(slot.gpa - view.first_gpa, slot.handle, place);
+    View::Ops::take_back(view.states[place.state], static_cast<unsigned>(kind), slot.handle.generation());
     return refuse(ESTALE, slot);
 }
 

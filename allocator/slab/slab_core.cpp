@@ -180,7 +180,7 @@ void SlabCore::finish_free(const FoundSlot& found) noexcept {
 }
 
 void SlabCore::hand_back(const FoundSlot& found, unsigned kind, unsigned generation) noexcept {
-    Ops::hand_out(tables_.state(found.head, found.slot), kind, generation % kGenerations);
+    Ops::take_back(tables_.state(found.head, found.slot), kind, generation);
 }
 
 int SlabCore::check(const Placement& placement, unsigned kind, std::uint64_t bytes) const noexcept {

@@ -145,6 +145,8 @@ private:
     // slab_life.cpp: slabs
     std::uint32_t take_pages(const PageWish& where) noexcept;
     std::uint32_t birth(std::uint32_t size_class, const PageWish& where, bool smallest) noexcept;
+    Ops::State* tail_state(std::uint32_t head, std::uint32_t size_class, std::uint32_t slots,
+                           std::uint32_t pages) noexcept;
     std::uint32_t found_slab(std::uint32_t size_class, std::uint32_t pages, PageWish where) noexcept;
     void publish(std::uint32_t head, std::uint32_t size_class) noexcept;
     bool kill(std::uint32_t head) noexcept;

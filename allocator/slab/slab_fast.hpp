@@ -77,7 +77,8 @@ inline std::uint32_t SlabCore::class_at(std::uint32_t page) const noexcept {
 
 // The same when something is at home there.
 inline std::uint32_t SlabCore::class_at_home(std::uint32_t page) const noexcept {
-    const Shape shape = tables_.shape(page);
+    // Seq_cst, after I3, as the look at the words is: a slab that was born here since must not be missed (I2).
+    const Shape shape = Shape::unpack(tables_.shapes[page].load(std::memory_order_seq_cst));
     if (!shape.is_slab() || !Ops::any(&tables_.words[page], Ops::words_of(shape.slots))) return Home::kNoClass;
     return shape.size_class;
 }

@@ -67,6 +67,13 @@ std::uint32_t SlabCore::birth(std::uint32_t size_class, const PageWish& where, b
     }
 }
 
+// Of the slot that a token could mean by the tail of such a slab; nullptr when none could.
+SlabCore::Ops::State* SlabCore::tail_state(std::uint32_t head, std::uint32_t size_class, std::uint32_t slots,
+                                           std::uint32_t pages) noexcept {
+    const std::uint64_t used = std::uint64_t{slots} * kSizeClasses[size_class].bytes;
+    return slots < kMaxSlabSlots && used < pages * kPageBytes ? &tables_.state(head, slots) : nullptr;
+}
+
 std::uint32_t SlabCore::found_slab(std::uint32_t size_class, std::uint32_t pages, PageWish where) noexcept {
     where.pages = pages;
     const std::uint32_t head = take_pages(where);
@@ -78,6 +85,8 @@ std::uint32_t SlabCore::found_slab(std::uint32_t size_class, std::uint32_t pages
                                         std::memory_order_relaxed);
     }
     tables_.shapes[head].store(Shape{size_class, slots, pages}.pack(), std::memory_order_relaxed);
+    if (Ops::State* const tail = tail_state(head, size_class, slots, pages); tail != nullptr)
+        tail->store(tail->load(std::memory_order_relaxed) | kTailMark, std::memory_order_relaxed);
     tables_.classes[size_class].slab_pages.fetch_add(pages, std::memory_order_relaxed);
     // What is above is published by the bits (W3) and by the index (I2).
     Ops::birth(&tables_.words[head], slots, 1);
@@ -112,6 +121,9 @@ bool SlabCore::kill(std::uint32_t head) noexcept {
     forget_current(shape.size_class, head + 1);
     home_.unlist_dead(head);
     // The pages publish what follows (A2).
+    if (Ops::State* const tail = tail_state(head, shape.size_class, shape.slots, shape.pages); tail != nullptr)
+        tail->store(tail->load(std::memory_order_relaxed) & static_cast<std::uint8_t>(~kTailMark),
+                    std::memory_order_relaxed);
     tables_.shapes[head].store(0, std::memory_order_relaxed);
     for (std::uint32_t i = 0; i < shape.pages; ++i) {
         PageEntry entry = tables_.entry(head + i);

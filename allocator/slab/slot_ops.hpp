@@ -3,7 +3,7 @@
 //
 // Bits. 1: the slot is at home, free for whoever clears the bit. 0: handed out, on its way home, or no slot at all.
 //   claim()  anyone, lock-free: compare-exchange 1 -> 0. The bit cleared is the linearization point of an allocation.
-//   give()   the holder, wait-free: fetch_add of bits that are 0. The bit set is the linearization point of a free.
+//   give()   the holder, wait-free: fetch_or of bits that are 0. The bit set is the linearization point of a free.
 //   kill()   anyone, wait-free: takes word by word all bits of a slab; if one was missing, gives the others back. The
 //            last word taken whole is the linearization point of the slab's death. Of several killers the one that has
 //            the first word goes on, the others get nothing and stop. While it holds bits, claimers miss them.
@@ -46,6 +46,8 @@ inline constexpr std::uint32_t kGenerations = 64;
 constexpr std::uint8_t make_state(unsigned kind, unsigned generation) {
     return static_cast<std::uint8_t>((kind == 1 ? 0 : kind) << 6 | (generation & (kGenerations - 1)));
 }
+/// In the state of what looks like the last slot of a slab and is its tail: no token is like that.
+inline constexpr std::uint8_t kTailMark = 1 << 6;
 /// 0: kind 1, or free.
 constexpr unsigned state_kind(std::uint8_t state) {
     return state >> 6;
@@ -114,7 +116,9 @@ struct SlotOps {
     /// Brings bits home that the caller holds. Then the slab must be listed (HomeIndex::list()).
     static void give(Word& word, std::uint64_t bits) noexcept {
         // W2: release, pairs with W1 in claim() and W4 in kill(); seq_cst, the store before I1 in HomeIndex::list().
-        word.fetch_add(bits, std::memory_order_seq_cst);
+        // Or, not add: should a bit be there already, by a token that was wrong in every way that can be seen, its
+        // neighbours stay as they are.
+        word.fetch_or(bits, std::memory_order_seq_cst);
     }
 
     /// After the slab was put in doubt (I3): is anything at home?
@@ -161,9 +165,11 @@ struct SlotOps {
     static unsigned generation(const State& state) noexcept {
         return state_generation(state.load(std::memory_order_relaxed));
     }
-    /// Marks a claimed slot of which this is known as handed out.
-    static void hand_out(State& state, unsigned kind, unsigned generation) noexcept {
-        state.store(make_state(kind, generation), std::memory_order_relaxed);
+    /// Takes drop() back, unless somebody has gone on from there.
+    static void take_back(State& state, unsigned kind, unsigned generation) noexcept {
+        std::uint8_t dropped = make_state(0, generation + 1);
+        state.compare_exchange_strong(dropped, make_state(kind, generation), std::memory_order_relaxed,
+                                      std::memory_order_relaxed);
     }
 
     /// Marks a claimed slot as handed out; its generation.

@@ -58,7 +58,8 @@ struct alignas(kCacheLine) SlotView {
         place.entry = &entries[position / kPageBytes];
         place.expected = PageEntry::of_slot(handle, inside / kPageBytes);
         place.state = head / kMinSlotBytes + slot;
-        return head % kPageBytes == 0;
+        // A slab has a chunk at most: from further behind, the distance would reach into the size class.
+        return (head % kPageBytes | inside / kChunkBytes) == 0;
     }
     /// Is the slot in a slab as its token says?
     [[gnu::always_inline]] static bool holds(const Place& place) noexcept {
@@ -75,6 +76,8 @@ struct alignas(kCacheLine) SlotView {
     /// Ends the hold on a slot: true, once. It stays out of reach until it goes home or to a context.
     [[gnu::always_inline]] bool drop(Ops::State& state, SlotHandle handle, unsigned kind) const noexcept {
         if (unchecked(kind)) {
+            // What another kind has got meanwhile is checked as ever.
+            if (state_kind(state.load(std::memory_order_relaxed)) != 0) return false;
             state.store(handle.next().state(0), std::memory_order_relaxed);
             return true;
         }

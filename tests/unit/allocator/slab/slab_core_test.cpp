@@ -74,6 +74,37 @@ TEST(SlabCore, EveryOtherAddressIsRefused) {
     EXPECT_EQ(core.core.free(slot, 1), 0);
 }
 
+// What begins behind the last slot of a slab is none, whatever a token says, in every life of the pages.
+TEST(SlabCore, TheTailOfASlabIsNoSlot) {
+    for (std::uint32_t c = 0; c < kClasses; ++c) {
+        Core core(0, 2 * kMiB);
+        Placement slot;
+        ASSERT_EQ(core.alloc(kSizeClasses[c].bytes, slot), 0);
+        unsigned slots = 1;
+        Placement other = slot;
+        for (std::uint32_t i = 1; i < kMaxSlabSlots; ++i) {
+            other.offset = slot.offset + std::uint64_t{i} * kSizeClasses[c].bytes;
+            other.index = slot_index(c, i);
+            if (other.offset >= 2 * kMiB) break;
+            FoundSlot found;
+            const int code = core.core.check(other, 1, 0);
+            slots += code == 0 ? 1U : 0U;  // a free slot: its state does not say so
+            if (code == 0) continue;
+            EXPECT_EQ(core.core.begin_free(other, 1, 0, found), code) << c << ' ' << i;
+            EXPECT_TRUE(code == EFAULT || code == ESTALE) << code;
+        }
+        EXPECT_LE(slots, kMaxSlabSlots);
+        ASSERT_EQ(core.core.free(slot, 1), 0);
+        // The pages serve another class, and then this one again.
+        Placement run;
+        ASSERT_EQ(core.alloc(kMiB + kMiB / 2, run), 0);
+        ASSERT_EQ(core.core.free(run, 1), 0);
+        std::vector<Placement> small(100);
+        for (Placement& each : small) ASSERT_EQ(core.alloc(64, each), 0);
+        for (const Placement& each : small) ASSERT_EQ(core.core.free(each, 1), 0);
+    }
+}
+
 TEST(SlabCore, AddressesInsideASlotAreFound) {
     Core core(0, 16 * kMiB);
     for (const std::uint64_t bytes :

@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <memory>
+
 #include "allocator/slab/slab_tables.hpp"
 #include "allocator/slab/slot_view.hpp"
 
@@ -68,6 +71,35 @@ TEST(SlotView, NoHandleLeadsAstray) {
             const bool possible = view.place_of(position, SlotHandle(static_cast<std::uint32_t>(bits)), place);
             EXPECT_EQ(place.entry, &entries[position / kPageBytes]);
             EXPECT_FALSE(possible && SlotView::holds(place));  // of no slab that is there
+        }
+    }
+}
+
+// A distance of more than a chunk would look like another size class.
+TEST(SlotView, NoHandleMeansASlabOfAnotherClass) {
+    constexpr std::uint32_t kPages = 2048;
+    const auto entries = std::make_unique<std::atomic<std::uint32_t>[]>(kPages);
+    SlotView view;
+    view.entries = entries.get();
+    for (std::uint32_t real = 0; real < kClasses; ++real) {
+        for (const std::uint32_t first : {0U, 700U}) {
+            for (std::uint32_t i = 0; i < kPagesPerChunk; ++i)
+                entries[first + i].store(PageEntry{PageEntry::kSlab, 1, i, real}.pack());
+            for (std::uint32_t other = 0; other < kClasses; ++other) {
+                for (std::uint32_t slot = 0; slot < kMaxSlabSlots; ++slot) {
+                    const SlotHandle handle(RegionId{}, slot_index(other, slot), token_generation(0, 1));
+                    const std::uint64_t inside = std::uint64_t{slot} * kSlotBytes[other];
+                    // No other page of the slab has such an entry, and no other place in the page is a slot's.
+                    const std::uint64_t page = first + inside / kPageBytes % kPagesPerChunk;
+                    const std::uint64_t position = page * kPageBytes + inside % kPageBytes;
+                    SlotView::Place place;
+                    if (!view.place_of(position, handle, place) || !SlotView::holds(place)) continue;
+                    ASSERT_EQ(other, real);
+                    ASSERT_EQ(position, first * kPageBytes + inside);
+                    ASSERT_EQ(place.state, std::uint64_t{first} * kSlotsPerPage + slot);
+                }
+            }
+            for (std::uint32_t i = 0; i < kPagesPerChunk; ++i) entries[first + i].store(0);
         }
     }
 }
