@@ -436,7 +436,7 @@ BOUNCE_API int bounce_device_map_sg(bounce_device *device, const bounce_sg *sg, 
                                     bounce_mapping *mappings);
 
 /* Unmaps n mappings; written covers all of them in order: each copies back only its part. All are unmapped; the first
- * error is returned. Source: dma_unmap_sg(). */
+ * error is returned (bounce_last_error() is about the last one). Source: dma_unmap_sg(). */
 BOUNCE_API int bounce_device_unmap_sg(bounce_device *device, bounce_mapping *mappings, size_t n, size_t written);
 
 /* Memory of the pool that lives long, by pointer and by the address for the device. The caller's storage. */
