@@ -176,6 +176,32 @@ public:
     /// The GPA of [hva, hva + bytes) when that lies in one live slot of this kind; else EFAULT, EPERM for another kind.
     Result<Gpa> find_in_slot(const void* hva, std::uint64_t bytes, SlotKind kind) const noexcept;
 
+    /// pool_restore.cpp. What is at an address: the slot or run around it, whoever has it. EFAULT when there is none.
+    struct Place {
+        RegionId region;
+        FoundSlot found;
+        Gpa start;
+    };
+    [[nodiscard]] Result<Place> locate(Gpa gpa) const noexcept;
+    /// The token of what is handed out there, as far as the pool knows it: a slot at home has one as well.
+    [[nodiscard]] Slot token_at(const Place& place) const noexcept;
+    /// The next slab or run of a region at or behind an offset; its `pages` are 0 when there is none.
+    [[nodiscard]] SlabCore::Extent next_extent(RegionId id, std::uint64_t offset) const noexcept;
+
+    /// Slabs and runs of another process come into being here, at the same addresses, with slots handed out (kinds[i],
+    /// a SlotKind, is that of slot i; 0: at home). All or nothing. EBUSY: something was handed out before, or such
+    /// pages are not to be had; ENOTSUP: hooks scrubbed the memory. Not while others allocate.
+    struct Restored {
+        RegionId region;
+        SlabCore::Extent extent;
+        const std::uint8_t* kinds;
+    };
+    Result<void> restore(const Restored* extents, std::size_t n) noexcept;
+    /// A streaming slot that restore() handed out is that of a group from now on.
+    void adopt_slot(ContextGroup& group) noexcept { group.allocs.fetch_add(1, std::memory_order_relaxed); }
+    /// One that is no group's goes home.
+    Result<void> release(const Slot& slot, SlotKind kind) noexcept;
+
     /// The index of the new region, or of a removed one that had the same range and node; EINVAL when it overlaps,
     /// there are too many or the node does not exist, or the hook's error when no chunk of it could be shared. Nothing
     /// is handed out of it while the pool is lent, until use_regions().

@@ -78,6 +78,14 @@ std::uint32_t SlabCore::found_slab(std::uint32_t size_class, std::uint32_t pages
     where.pages = pages;
     const std::uint32_t head = take_pages(where);
     if (head == kNoPage) return kNoPage;
+    describe_slab(head, size_class, pages);
+    // What it writes is published by the bits (W3) and by the index (I2).
+    Ops::birth(&tables_.words[head], kSizeClasses[size_class].slots(pages), 1);
+    return head;
+}
+
+// All of it but the bits. The pages are the caller's.
+void SlabCore::describe_slab(std::uint32_t head, std::uint32_t size_class, std::uint32_t pages) noexcept {
     const std::uint32_t slots = kSizeClasses[size_class].slots(pages);
     for (std::uint32_t i = 0; i < pages; ++i) {
         const std::uint32_t birth = (tables_.entry(head + i).birth + 1) & 3;
@@ -88,9 +96,6 @@ std::uint32_t SlabCore::found_slab(std::uint32_t size_class, std::uint32_t pages
     if (Ops::State* const tail = tail_state(head, size_class, slots, pages); tail != nullptr)
         tail->store(tail->load(std::memory_order_relaxed) | kTailMark, std::memory_order_relaxed);
     tables_.classes[size_class].slab_pages.fetch_add(pages, std::memory_order_relaxed);
-    // What is above is published by the bits (W3) and by the index (I2).
-    Ops::birth(&tables_.words[head], slots, 1);
-    return head;
 }
 
 void SlabCore::publish(std::uint32_t head, std::uint32_t size_class) noexcept {

@@ -139,6 +139,13 @@ struct SlotOps {
         }
     }
 
+    /// A slab of which some slots are handed out from the beginning: those with a bit in `held`.
+    static void adopt(Word* words, std::uint32_t slots, const std::uint64_t* held) noexcept {
+        // W3: release, as in birth().
+        for (std::uint32_t i = 0; i < words_of(slots); ++i)
+            words[i].store(full_word(slots, i) & ~held[i], std::memory_order_release);
+    }
+
     /// True when every bit was at home: they are all gone now, and the caller owns the slab. Otherwise back(index,
     /// bits) is called for what was taken of each word, and has to give it home.
     template <class Back>

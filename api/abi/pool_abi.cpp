@@ -4,6 +4,7 @@
 #include "api/abi/handles.hpp"
 #include "api/abi/options.hpp"
 #include "api/abi/region_options.hpp"
+#include "api/abi/watch.hpp"
 
 using namespace bounce;
 using namespace bounce::abi;
@@ -202,6 +203,9 @@ int bounce_pool_gpa_to_hva(bounce_pool* pool, uint64_t gpa, size_t bytes, void**
     if (const auto owner = in_owner(*pool->pool); !owner) return status(owner);
     const auto found = pool->pool->to_hva(Gpa{gpa}, bytes);
     if (!found) return negative(found.error());
+    if (mapped_by_debugged(*pool, gpa, bytes, __builtin_return_address(0)))
+        return negative(
+            fail(EPERM, "GPA 0x%llx is mapped by a device that is debugged: the CPU does not look at it", gpa));
     *hva = *found;
     return 0;
 }

@@ -4,7 +4,9 @@
 #include <cerrno>
 
 #include "api/dma/copy.hpp"
+#include "api/dma/debug.hpp"
 #include "api/dma/device.hpp"
+#include "api/dma/records.hpp"
 #include "api/dma/token.hpp"
 
 namespace bounce {
@@ -35,11 +37,25 @@ Result<void> Device::alloc_block(SlotKind kind, std::size_t bytes, std::size_t a
     block.handle = slot->handle.bits();
     block.kind = static_cast<std::uint8_t>(kind);
     block.state = kLiveBlock;
+    if (records_ != nullptr) {
+        if (auto recorded = record_block(*slot, block); !recorded) {
+            static_cast<void>(pool_.free(*slot, kind));
+            block = bounce_block{};
+            return recorded;
+        }
+    }
     blocks_.fetch_add(1, std::memory_order_relaxed);
+    if (debug_ != nullptr) watch_block(block);
     return {};
 }
 
 Result<void> Device::free_block(SlotKind kind, bounce_block& block) noexcept {
+    const auto freed = free_checked(kind, block);
+    if (!freed && debug_ != nullptr) debug_->refused(block, freed.code());
+    return freed;
+}
+
+Result<void> Device::free_checked(SlotKind kind, bounce_block& block) noexcept {
     if (block.state != kLiveBlock)
         return fail(EALREADY, "the block (address 0x%llx) is not live: never allocated, or freed before", block.addr);
     if (block.device != id_)
@@ -47,7 +63,16 @@ Result<void> Device::free_block(SlotKind kind, bounce_block& block) noexcept {
     if (block.kind != static_cast<std::uint8_t>(kind))
         return fail(EPERM, "the block is of kind %llu, freed as kind %llu (2 coherent, 3 buffer)", block.kind,
                     static_cast<std::uint64_t>(kind));
-    if (const auto freed = pool_.free(slot_of(block), kind); !freed) return freed;
+    if (watched()) {
+        // As Device::end_watched(): it is forgotten while nobody else can get the slot.
+        Pool::Ending ending;
+        if (const auto begun = pool_.begin_free(slot_of(block), kind, 0, ending); !begun) return begun;
+        if (debug_ != nullptr) debug_->freed(block);
+        if (records_ != nullptr) records_->forget(slot_of(block));
+        pool_.finish_free(group_, nullptr, ending);
+    } else if (const auto freed = pool_.free(slot_of(block), kind); !freed) {
+        return freed;
+    }
     block.state = kEnded;
     blocks_.fetch_sub(1, std::memory_order_relaxed);
     return {};

@@ -6,7 +6,9 @@
 
 #include "allocator/base/bits.hpp"
 #include "allocator/slab/slot_ops.hpp"
+#include "api/dma/debug.hpp"
 #include "api/dma/device_fast.hpp"
+#include "api/dma/records.hpp"
 
 namespace bounce {
 namespace {
@@ -28,6 +30,7 @@ Device::Device(Pool& pool, Callbacks& callbacks, const DeviceConfig& config) noe
       dma_mask_(config.dma_mask),
       coherent_dma_mask_(config.coherent_dma_mask),
       max_segment_bytes_(config.max_segment_bytes),
+      map_limit_(config.records != nullptr || config.debug != nullptr ? 0 : config.max_segment_bytes),
       group_(config.dma_mask, {config.numa_policy.value_or(pool.numa_policy()), config.node}) {
     std::snprintf(name_, sizeof name_, "%s", config.name);
     init_policy(config);
@@ -38,10 +41,12 @@ Result<std::unique_ptr<Device>> Device::create(Pool& pool, Callbacks& callbacks,
     if (auto known = pool.check_node(config.node); !known) return known.error();
     std::unique_ptr<Device> device(new (std::nothrow) Device(pool, callbacks, config));
     if (device == nullptr) return fail(ENOMEM, "no memory for a device of %llu bytes", sizeof(Device));
+    if (auto watch = device->init_watch(config); !watch) return watch.error();
     return device;
 }
 
 Device::~Device() {
+    if (records_ != nullptr) records_->leave(enrolled_);
     pool_.close_group(group_);
     pool_.drop_user();
 }
@@ -66,10 +71,8 @@ Context* Device::context() noexcept {
 [[gnu::always_inline]] inline Result<void> Device::map_one(Context* context, void* buf, std::size_t bytes,
                                                            Direction direction, std::uint32_t flags,
                                                            bounce_mapping& mapping, bool& streamed) noexcept {
-    if (!good_map(buf, bytes, flags)) [[unlikely]] {
-        mapping = bounce_mapping{};
-        return why_not_map(buf, bytes, flags);
-    }
+    if (!good_map(buf, bytes, flags, map_limit_)) [[unlikely]]
+        return map_long(context, buf, bytes, direction, flags, mapping, streamed);
     // By value all along: a local whose address is known to others would be written and read back.
     std::byte* slot = nullptr;
     Gpa gpa;
@@ -113,7 +116,8 @@ Result<void> Device::map_unfenced(Context* context, void* buf, std::size_t bytes
 }
 
 Result<void> Device::check_token(const bounce_mapping& mapping) const noexcept {
-    if (load_state(mapping) != kLiveMapping)
+    const std::uint8_t state = load_state(mapping);
+    if (state != kLiveMapping && (state != kWatchedMapping || !watched()))
         return fail(EALREADY, "the token (address 0x%llx) is not live: never mapped, or unmapped before", mapping.addr);
     if (mapping.device != id_)
         return fail(EXDEV, "the token belongs to device %llu, not to this one (%llu)", mapping.device, id_);
@@ -146,7 +150,7 @@ Error Device::lost(const bounce_mapping& mapping) noexcept {
 
 Result<void> Device::discard(Context* context, bounce_mapping& mapping) noexcept {
     if (!good_token(mapping)) [[unlikely]]
-        return check_token(mapping);
+        return end_long(context, mapping, nullptr);
     KeptSlot ended;
     const auto begun = pool_.begin(slot_of(mapping), SlotKind::kStreaming, mapping.bytes, true, ended);
     if (begun != Pool::Begun::kYes) [[unlikely]]
@@ -158,8 +162,6 @@ Result<void> Device::discard(Context* context, bounce_mapping& mapping) noexcept
 
 Result<void> Device::check_sync(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
                                 Direction direction) const noexcept {
-    if (const auto good = check_token(mapping); !good) [[unlikely]]
-        return good;
     if (bytes == 0) return fail(EINVAL, "sync of 0 bytes, expected at least 1");
     if (!fits(offset, bytes, mapping.bytes))
         return fail(EINVAL, "sync of %llu bytes at offset %llu, but the mapping has %llu bytes", bytes, offset,
@@ -183,6 +185,13 @@ Result<void> Device::check_fresh(const Slot& slot) const noexcept {
 
 Result<void> Device::sync_for_cpu(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
                                   Direction direction) noexcept {
+    if (!good_token(mapping)) [[unlikely]]
+        return sync_long(mapping, offset, bytes, direction, true);
+    return sync_out(mapping, offset, bytes, direction);
+}
+
+Result<void> Device::sync_out(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
+                              Direction direction) noexcept {
     if (const auto good = check_sync(mapping, offset, bytes, direction); !good) [[unlikely]]
         return good;
     if (!copies_back(direction)) return {};
@@ -193,6 +202,13 @@ Result<void> Device::sync_for_cpu(const bounce_mapping& mapping, std::size_t off
 
 Result<void> Device::sync_for_device(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
                                      Direction direction) noexcept {
+    if (!good_token(mapping)) [[unlikely]]
+        return sync_long(mapping, offset, bytes, direction, false);
+    return sync_in(mapping, offset, bytes, direction);
+}
+
+Result<void> Device::sync_in(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
+                             Direction direction) noexcept {
     if (const auto good = check_sync(mapping, offset, bytes, direction); !good) [[unlikely]]
         return good;
     if (!copies_in(direction)) return {};

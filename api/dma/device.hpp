@@ -18,10 +18,15 @@
 #include "api/dma/calibration.hpp"
 #include "api/dma/policy.hpp"
 #include "bounce/bounce.h"
+#include "bounce/records.h"
 
 namespace bounce {
 
 class Callbacks;  // api/dma/callbacks.hpp: rate-limited log and violation reports of a pool
+class Debug;      // api/dma/debug.hpp
+class Records;    // api/dma/records.hpp
+struct DebugConfig;
+enum class DebugApi : std::uint8_t;
 
 enum class Direction : std::uint8_t {
     kBidirectional = BOUNCE_BIDIRECTIONAL,
@@ -39,6 +44,8 @@ struct DeviceConfig {
     std::uint64_t reuse_window_bytes = 0;     // with kAuto and kWindow; 0: the default
     NodeId node = kAnyNode;                   // where the device is
     std::optional<NumaPolicy> numa_policy{};  // none: the pool's
+    Records* records = nullptr;               // of the pool, which it has then; outlives the device
+    const DebugConfig* debug = nullptr;       // its use is watched
 };
 
 /// Of all regions of the pool.
@@ -76,6 +83,9 @@ public:
     }
     /// unmap(), inlined. In device_fast.hpp.
     Result<void> end(Context* context, bounce_mapping& mapping, std::size_t written) noexcept;
+    /// Its halves.
+    [[nodiscard]] bool good_token(const bounce_mapping& mapping) const noexcept;
+    Result<void> end_good(Context* context, bounce_mapping& mapping, std::size_t written) noexcept;
     Result<void> unmap(bounce_mapping& mapping, std::size_t written) noexcept {
         return unmap(context(), mapping, written);
     }
@@ -97,6 +107,24 @@ public:
     }
     /// The block is used anew, whatever it holds now.
     void refresh(bounce_block& block) const noexcept { block.epoch = region_of(block).epoch(); }
+
+    /// Of a device with records: by address alone. bytes 0 and no direction: not stated; else EINVAL, EPERM when they
+    /// do not fit. Errors as in bounce/records.h.
+    Result<void> unmap_addr(Gpa addr, std::size_t bytes, std::optional<Direction> direction,
+                            std::size_t written) noexcept;
+    /// The token of a mapping of this device around an address; zeroed, and true, when something else with a record is
+    /// there.
+    Result<void> lookup(Gpa addr, bounce_record& record, bounce_mapping& mapping) noexcept;
+    /// A slot of another life (api/dma/save.hpp) is this device's from now on. The token or block knows its slot.
+    Result<void> adopt(bounce_mapping& mapping, void* buf, std::size_t bytes, Direction direction,
+                       std::uint32_t flags) noexcept;
+    Result<void> adopt(SlotKind kind, std::size_t bytes, bounce_block& block) noexcept;
+    /// The CPU's view of something of the pool that is no mapping.
+    Result<const std::byte*> peek(Gpa addr, std::size_t bytes) noexcept;
+    /// Does it go the long way (watched.cpp), with records or debugging?
+    [[nodiscard]] bool watched() const noexcept { return map_limit_ == 0; }
+    [[nodiscard]] Debug* debug() const noexcept { return debug_.get(); }
+    [[nodiscard]] Records* records() const noexcept { return records_; }
 
     /// The address of [ptr, ptr + bytes) for the device, when that lies in one live buffer of the pool; else EFAULT.
     Result<std::uint64_t> shared_address(const void* ptr, std::size_t bytes) const noexcept;
@@ -121,7 +149,8 @@ private:
         return pool_.region(SlotHandle(block.handle).region());
     }
     Device(Pool& pool, Callbacks& callbacks, const DeviceConfig& config) noexcept;
-    [[nodiscard]] bool good_map(const void* buf, std::size_t bytes, std::uint32_t flags) const noexcept;
+    [[nodiscard]] static bool good_map(const void* buf, std::size_t bytes, std::uint32_t flags,
+                                       std::uint64_t limit) noexcept;
     [[nodiscard]] Error why_not_map(const void* buf, std::size_t bytes, std::uint32_t flags) const noexcept;
     Result<void> map_one(Context* context, void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
                          bounce_mapping& mapping, bool& streamed) noexcept;
@@ -132,12 +161,36 @@ private:
     Result<void> check_token(const bounce_mapping& mapping) const noexcept;
     Result<void> check_sync(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
                             Direction direction) const noexcept;
+    Result<void> sync_out(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
+                          Direction direction) noexcept;
+    Result<void> sync_in(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
+                         Direction direction) noexcept;
     Result<void> check_fresh(const Slot& slot) const noexcept;
-    [[nodiscard]] bool good_token(const bounce_mapping& mapping) const noexcept;
     bool copy_back(const bounce_mapping& mapping, std::size_t written) noexcept;
     Result<void> unmap_slow(Context* context, bounce_mapping& mapping, const std::size_t* written,
                             Pool::Begun why) noexcept;
     static Error lost(const bounce_mapping& mapping) noexcept;
+
+    // watched.cpp: the long way, for what the short one refuses: devices that are watched, and errors
+    Result<void> init_watch(const DeviceConfig& config) noexcept;
+    Result<void> map_long(Context* context, void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
+                          bounce_mapping& mapping, bool& streamed) noexcept;
+    Result<void> map_watched(Context* context, void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
+                             bounce_mapping& mapping, bool& streamed) noexcept;
+    void note_record(const bounce_mapping& mapping) noexcept;
+    Result<void> record_block(const Slot& slot, const bounce_block& block) noexcept;
+    Result<void> free_checked(SlotKind kind, bounce_block& block) noexcept;
+    void watch_mapping(bounce_mapping& mapping, bool turn, std::uint64_t list, std::uint64_t members) noexcept;
+    void watch_block(const bounce_block& block) noexcept;
+    /// written == nullptr: nothing is copied.
+    Result<void> end_long(Context* context, bounce_mapping& mapping, const std::size_t* written) noexcept;
+    Result<void> end_watched(Context* context, bounce_mapping& mapping, const std::size_t* written,
+                             DebugApi api) noexcept;
+    Result<void> map_list_long(std::span<const bounce_sg> sg, Direction direction, std::uint32_t flags,
+                               bounce_mapping* mappings) noexcept;
+    Result<void> unmap_list_long(std::span<bounce_mapping> mappings, std::size_t written) noexcept;
+    Result<void> sync_long(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes, Direction direction,
+                           bool for_cpu) noexcept;
 
     // device_policy.cpp
     void init_policy(const DeviceConfig& config) noexcept;
@@ -166,11 +219,18 @@ private:
     const std::uint64_t dma_mask_;
     const std::uint64_t coherent_dma_mask_;
     const std::uint64_t max_segment_bytes_;
+    // What the short ways of map and of lists take; 0 for a device that is watched, so that all of it goes the long
+    // way and the short ones have nothing to ask.
+    std::uint64_t map_limit_;
+    std::size_t list_limit_ = UINT32_MAX;
     // M1: relaxed everywhere. Any mode that was ever in force is a right way to copy.
     std::atomic<std::uint32_t> mode_{0};
     char name_[64];
     ContextGroup group_;  // of its mappings; its rule is for all that the device takes out of the pool
     std::atomic<std::uint64_t> blocks_{0};
+    Records* records_ = nullptr;
+    std::uint32_t enrolled_ = 0;  // in records_
+    std::unique_ptr<Debug> debug_;
     // M2: relaxed loads and stores, no read-modify-write: what two threads count at once may be lost.
     alignas(kCacheLine) std::atomic<std::uint64_t> until_timing_{kNever};
     // M3: acquire by exchange in begin_timing(), map_timed() and unmapped_timed(), pairs with M4, the release

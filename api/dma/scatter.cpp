@@ -11,7 +11,9 @@ namespace bounce {
 // All or nothing on the way in: every segment is looked at first, then all slots are taken, then all are filled.
 Result<void> Device::map_sg(std::span<const bounce_sg> sg, Direction direction, std::uint32_t flags,
                             bounce_mapping* mappings) noexcept {
-    if (sg.empty()) return fail(EINVAL, "a scatter list of 0 segments, expected at least 1");
+    // One comparison for a list that is empty, one that is too long, and a device that is watched.
+    if (sg.size() - 1 >= list_limit_) [[unlikely]]
+        return map_list_long(sg, direction, flags, mappings);
     auto good = check_sg(sg, flags);
     std::uint32_t done = 0;
     Context* const mine = context();
@@ -42,20 +44,21 @@ Result<void> Device::map_sg(std::span<const bounce_sg> sg, Direction direction, 
 }
 
 Result<void> Device::check_sg(std::span<const bounce_sg> sg, std::uint32_t flags) const noexcept {
-    if (sg.size() > UINT32_MAX) return fail(E2BIG, "a scatter list of %llu segments", sg.size());
     for (std::size_t i = 0; i < sg.size(); ++i) {
         if ((sg[i].flags | sg[i].reserved) != 0) {
             return fail(EINVAL, "segment %llu has flags 0x%llx and reserved 0x%llx, both must be 0", i, sg[i].flags,
                         sg[i].reserved);
         }
-        if (!good_map(sg[i].base, sg[i].bytes, flags)) return why_not_map(sg[i].base, sg[i].bytes, flags);
+        if (!good_map(sg[i].base, sg[i].bytes, flags, max_segment_bytes_))
+            return why_not_map(sg[i].base, sg[i].bytes, flags);
     }
     return {};
 }
 
 // Everything on the way out.
 Result<void> Device::unmap_sg(std::span<bounce_mapping> mappings, std::size_t written) noexcept {
-    if (mappings.empty()) return fail(EINVAL, "a scatter list of 0 mappings, expected at least 1");
+    if (mappings.size() - 1 >= list_limit_) [[unlikely]]  // as above
+        return unmap_list_long(mappings, written);
     Context* const mine = context();
     KeptSlot ended[Pool::kBulk];
     std::uint32_t n = 0;

@@ -14,6 +14,9 @@ namespace bounce {
 inline constexpr std::uint8_t kLiveMapping = 0xb5;
 inline constexpr std::uint8_t kLiveBlock = 0xc7;
 inline constexpr std::uint8_t kEnded = 0x5d;
+// Of devices that are watched: live, but ended and synced the long way; and failed, which debugging knows again.
+inline constexpr std::uint8_t kWatchedMapping = 0xa9;
+inline constexpr std::uint8_t kFailedMapping = 0xe1;
 
 inline Slot slot_of(const bounce_mapping& mapping) noexcept {
     return Slot{Gpa{mapping.addr}, static_cast<std::byte*>(mapping.slot), mapping.epoch, SlotHandle(mapping.handle)};

@@ -301,7 +301,8 @@ typedef struct bounce_pool_stats {
 /* A snapshot; the figures of one snapshot may be some operations apart from each other. Thread-safe. */
 BOUNCE_API int bounce_pool_get_stats(bounce_pool *pool, bounce_pool_stats *stats);
 
-/* Translates between addresses. [gpa, gpa + bytes) must lie in one region, else -EFAULT. Thread-safe, lock-free. */
+/* Translates between addresses. [gpa, gpa + bytes) must lie in one region, else -EFAULT. Thread-safe, lock-free but for a
+ * pool with a device that is debugged: there gpa_to_hva refuses (-EPERM) what such a device has mapped. */
 BOUNCE_API int bounce_pool_gpa_to_hva(bounce_pool *pool, uint64_t gpa, size_t bytes, void **hva);
 BOUNCE_API int bounce_pool_hva_to_gpa(bounce_pool *pool, const void *hva, size_t bytes, uint64_t *gpa);
 
@@ -313,7 +314,12 @@ enum {
     /* The NUMA node in `node` is that of the device. */
     BOUNCE_DEVICE_NODE = 1u << 0,
     /* `numa_policy` is meant (a zeroed struct has the pool's). */
-    BOUNCE_DEVICE_NUMA_POLICY = 1u << 1
+    BOUNCE_DEVICE_NUMA_POLICY = 1u << 1,
+    /* The library keeps a record of each mapping and block: they can be ended by address (bounce/records.h) and saved
+     * (bounce/save.h). */
+    BOUNCE_DEVICE_RECORDS = 1u << 8,
+    /* How mappings are used is watched, and misuse reported: bounce/debug.h. */
+    BOUNCE_DEVICE_DEBUG = 1u << 9
 };
 
 /* How content is copied into slots (copies back are always ordinary ones). */
@@ -357,6 +363,7 @@ typedef struct bounce_device_options {
     uint64_t reuse_window_bytes; /* with AUTO and WINDOW: 4096 to 1/8 of the pool; 0 = 4 MiB, or 1/8 when that is less */
     uint32_t node;               /* NUMA node (operating system index), with BOUNCE_DEVICE_NODE */
     uint32_t numa_policy;        /* enum bounce_numa_policy, with BOUNCE_DEVICE_NUMA_POLICY */
+    const struct bounce_debug_options *debug; /* with BOUNCE_DEVICE_DEBUG; NULL: each mapping, reports to the log */
 } bounce_device_options;
 
 /* Creates a device of the pool: who maps, with which limits, and from which NUMA node all that it takes comes (mappings,
@@ -364,7 +371,8 @@ typedef struct bounce_device_options {
  * Thread-safe. */
 BOUNCE_API int bounce_device_create(bounce_pool *pool, const bounce_device_options *options, bounce_device **device);
 
-/* -EBUSY (and nothing happens) while mappings, coherent memory, buffers or rings of it exist. */
+/* -EBUSY (and nothing happens) while mappings, coherent memory, buffers or rings of it exist; with BOUNCE_DEVICE_DEBUG
+ * each of them is reported. */
 BOUNCE_API int bounce_device_destroy(bounce_device *device);
 
 /* Values as in Linux's enum dma_data_direction. */
