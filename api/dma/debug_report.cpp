@@ -17,7 +17,13 @@ constexpr std::array<const char*, BOUNCE_DEBUG_KINDS> kNames = {
     "wrong-direction", "wrong-function", "sg-count",        "unchecked-error", "sync-range",
     "overlap",         "peek",           "private-write",   "wrong-device"};
 
-constexpr std::array<const char*, 4> kDirections = {"bidirectional", "to_device", "from_device", "block"};
+constexpr std::array<const char*, 3> kDirections = {"bidirectional", "to_device", "from_device"};
+
+/// Kinds whose `expected` and `got` are two values of one thing.
+constexpr bool compares(int kind) noexcept {
+    return kind == BOUNCE_DEBUG_WRONG_SIZE || kind == BOUNCE_DEBUG_WRONG_DIRECTION ||
+           kind == BOUNCE_DEBUG_WRONG_FUNCTION || kind == BOUNCE_DEBUG_SG_COUNT || kind == BOUNCE_DEBUG_SYNC_RANGE;
+}
 
 std::uint64_t now_ns() noexcept {
     timespec now{};
@@ -27,6 +33,39 @@ std::uint64_t now_ns() noexcept {
 
 unsigned long long number(std::uint64_t value) noexcept {
     return static_cast<unsigned long long>(value);
+}
+
+/// Appends, as far as there is room.
+class Text {
+public:
+    Text(char* text, std::size_t room) noexcept : text_(text), room_(room) { text_[0] = '\0'; }
+    template <class... Values>
+    void add(const char* format, Values... values) noexcept {
+        const int length = std::snprintf(text_ + used_, room_ - used_, format, values...);
+        if (length > 0) used_ = std::min(used_ + static_cast<std::size_t>(length), room_ - 1);
+    }
+
+private:
+    char* text_;
+    std::size_t room_;
+    std::size_t used_ = 0;
+};
+
+void write_text(const bounce_debug_report& report, char* at, std::size_t room) noexcept {
+    Text text(at, room);
+    text.add("device %s: %s in %s", report.device, debug_kind_name(report.kind), report.function);
+    if (report.site != nullptr) text.add(" at %p", report.site);
+    text.add(": %llu bytes at 0x%llx", number(report.bytes), number(report.addr));
+    if (report.direction >= 0 && report.direction <= 2)
+        text.add(" (%s)", kDirections[static_cast<std::size_t>(report.direction)]);
+    if (report.map_site != nullptr) text.add(", mapped at %p", report.map_site);
+    if (report.mapped_ns != 0) text.add(" %llu us ago", number(report.age_ns / 1000));
+    if (report.tag[0] != '\0') text.add(" by %s", report.tag);
+    if (report.other_site != nullptr)
+        text.add(report.kind == BOUNCE_DEBUG_DOUBLE_UNMAP ? ", ended at %p" : ", the other at %p", report.other_site);
+    if (compares(report.kind)) text.add("; expected %llu, got %llu", number(report.expected), number(report.got));
+    if (report.kind == BOUNCE_DEBUG_PRIVATE_WRITE) text.add("; byte %llu has changed", number(report.got));
+    if (report.left_out != 0) text.add(" (%llu left out before this)", number(report.left_out));
 }
 
 }  // namespace
@@ -73,17 +112,8 @@ void Debug::tell(Report& report) noexcept {
     report.function = call_site().function;
     report.tag = report.tag_copy;
     if (report.mapped_ns != 0 && now > report.mapped_ns) report.age_ns = now - report.mapped_ns;
-    const std::size_t direction = report.direction >= 0 && report.direction <= 2
-                                      ? static_cast<std::size_t>(report.direction)
-                                      : kDirections.size() - 1;
     char text[512];
-    std::snprintf(text, sizeof text,
-                  "device %s: %s in %s at %p: %llu bytes at 0x%llx (%s), mapped at %p %llu us ago%s%s; expected %llu, "
-                  "got %llu, other site %p",
-                  device_, debug_kind_name(report.kind), report.function, report.site, number(report.bytes),
-                  number(report.addr), kDirections[direction], report.map_site, number(report.age_ns / 1000),
-                  report.tag[0] != '\0' ? " by " : "", report.tag, number(report.expected), number(report.got),
-                  report.other_site);
+    write_text(report, text, sizeof text);
     report.text = text;
     if (config_.report != nullptr) {
         config_.report(config_.user, &report);

@@ -18,7 +18,8 @@
 #include "api/dma/calibration.hpp"
 #include "api/dma/policy.hpp"
 #include "bounce/bounce.h"
-#include "bounce/records.h"
+
+struct bounce_record;  // bounce/records.h
 
 namespace bounce {
 

@@ -11,6 +11,7 @@
 #include "api/dma/debug.hpp"
 #include "api/dma/device_fast.hpp"
 #include "api/dma/records.hpp"
+#include "bounce/records.h"
 
 namespace bounce {
 

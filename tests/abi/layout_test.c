@@ -2,6 +2,9 @@
  * Pins the layout of every public struct (64-bit targets): a change here breaks programs that were built before. That this
  * file compiles is the test; that it is C11 and links is another. */
 #include <bounce/bounce.h>
+#include <bounce/debug.h>
+#include <bounce/records.h>
+#include <bounce/save.h>
 
 #define IS(type, bytes) _Static_assert(sizeof(type) == (bytes), #type)
 #define AT(type, field, offset) _Static_assert(offsetof(type, field) == (offset), #type "." #field)
@@ -75,7 +78,7 @@ AT(bounce_pool_stats, regions, 80);
 AT(bounce_pool_stats, grows, 88);
 AT(bounce_pool_stats, shrinks, 96);
 
-IS(bounce_device_options, 72);
+IS(bounce_device_options, 80);
 AT(bounce_device_options, name, 8);
 AT(bounce_device_options, dma_mask, 16);
 AT(bounce_device_options, coherent_dma_mask, 24);
@@ -87,6 +90,7 @@ AT(bounce_device_options, reuse_policy, 52);
 AT(bounce_device_options, reuse_window_bytes, 56);
 AT(bounce_device_options, node, 64);
 AT(bounce_device_options, numa_policy, 68);
+AT(bounce_device_options, debug, 72);
 
 IS(bounce_mapping, 48);
 AT(bounce_mapping, addr, 0);
@@ -154,6 +158,34 @@ IS(bounce_frontend_info, 48);
 AT(bounce_frontend_info, queues, 24);
 AT(bounce_frontend_info, max_memory_slots, 36);
 AT(bounce_frontend_info, reconnects, 44);
+
+IS(bounce_record, 112);
+AT(bounce_record, orig, 16);
+AT(bounce_record, kind, 32);
+AT(bounce_record, direction, 40);
+AT(bounce_record, device, 48);
+
+IS(bounce_debug_options, 32);
+AT(bounce_debug_options, report, 8);
+AT(bounce_debug_options, sample, 24);
+
+IS(bounce_debug_report, 128);
+AT(bounce_debug_report, device, 8);
+AT(bounce_debug_report, addr, 16);
+AT(bounce_debug_report, map_site, 40);
+AT(bounce_debug_report, function, 64);
+AT(bounce_debug_report, mapped_ns, 80);
+AT(bounce_debug_report, left_out, 112);
+AT(bounce_debug_report, text, 120);
+
+IS(bounce_debug_stats, 152);
+AT(bounce_debug_stats, watched, 128);
+AT(bounce_debug_stats, no_memory, 144);
+
+IS(bounce_saved, 48);
+AT(bounce_saved, orig, 24);
+AT(bounce_saved, kind, 32);
+AT(bounce_saved, state, 44);
 
 int main(void) {
     return bounce_version() ==

@@ -153,6 +153,7 @@ public:
 
 private:
     friend class DeviceRef;
+    friend class Restore;  // save.hpp
     void end() noexcept {
         if (device_ != nullptr) static_cast<void>(unmap());
     }
@@ -190,6 +191,7 @@ public:
 
 private:
     friend class DeviceRef;
+    friend class Restore;
     int end() noexcept {
         bounce_device* device = std::exchange(device_, nullptr);
         return device == nullptr ? 0 : Free(device, &block_);
@@ -356,6 +358,7 @@ struct DeviceOptions {
     std::uint64_t reuse_window_bytes = 0;
     std::uint32_t node = 0;
     bounce_numa_policy numa_policy = BOUNCE_NUMA_LOCAL;
+    const bounce_debug_options* debug = nullptr;  // with BOUNCE_DEVICE_DEBUG
 };
 
 class Device : public DeviceRef {
@@ -577,6 +580,7 @@ public:
         raw.reuse_window_bytes = options.reuse_window_bytes;
         raw.node = options.node;
         raw.numa_policy = options.numa_policy;
+        raw.debug = options.debug;
         bounce_device* device = nullptr;
         if (const int status = bounce_device_create(handle(), &raw, &device); status < 0) return Error(-status);
         return Device(device);

@@ -20,8 +20,10 @@
 extern "C" {
 #endif
 
-/* In place of a direction: it is not stated. */
-#define BOUNCE_ANY_DIRECTION (-1)
+enum {
+    /* In place of a direction: it is not stated. */
+    BOUNCE_ANY_DIRECTION = -1
+};
 
 /* Ends the mapping of the device that begins at `addr`, as bounce_device_unmap() does. `bytes` (0: not stated) and
  * `direction` (or BOUNCE_ANY_DIRECTION) are as in the mapping call; what is stated is checked. An error changes nothing:
