@@ -16,10 +16,10 @@ SlotHandle altered(SlotHandle handle, std::uint32_t bits) {
 
 // What is freed comes back, with another generation.
 TEST(PoolRuns, AreKeptByTheContext) {
-    auto pool = make_pool(16 * kMiB);
-    auto first = pool->alloc(request_of(kMiB - 100));
+    auto pool = make_pool(64 * kMiB);
+    auto first = pool->alloc(request_of(64 * kKiB - 100));
     ASSERT_TRUE(first && pool->free(*first, kStreaming)) << last_error();
-    auto again = pool->alloc(request_of(kMiB));
+    auto again = pool->alloc(request_of(64 * kKiB));
     ASSERT_TRUE(again) << last_error();
     EXPECT_EQ(again->gpa.value, first->gpa.value);
     EXPECT_EQ(again->hva, first->hva);
