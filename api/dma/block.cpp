@@ -51,6 +51,7 @@ Result<void> Device::alloc_block(SlotKind kind, std::size_t bytes, std::size_t a
 
 Result<void> Device::free_block(SlotKind kind, bounce_block& block) noexcept {
     const auto freed = free_checked(kind, block);
+    // In a forked child it is EOWNERDEAD, and no lock is taken.
     if (!freed && debug_ != nullptr) debug_->refused(block, freed.code());
     return freed;
 }

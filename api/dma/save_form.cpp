@@ -205,6 +205,11 @@ Result<void> SaveForm::check_records() const noexcept {
     return {};
 }
 
+void SaveForm::seal(std::span<std::byte> bytes) noexcept {
+    store(bytes.data() + 16, std::uint64_t{bytes.size()});
+    store(bytes.data() + kChecksumAt, checksum(bytes.data(), bytes.size()));
+}
+
 SaveWriter::SaveWriter(std::byte* form, const SaveForm::Counts& counts) noexcept : form_(form), want_(counts) {}
 
 void SaveWriter::add(const SavedRegion& region) noexcept {
@@ -258,13 +263,12 @@ bool SaveWriter::finish() noexcept {
     std::memcpy(form_, kMagic, sizeof kMagic);
     store(form_ + 8, SaveForm::kVersion);
     store(form_ + 12, static_cast<std::uint32_t>(SaveForm::kHeaderBytes));
-    store(form_ + 16, std::uint64_t{bytes});
     store(form_ + 32, want_.regions);
     store(form_ + 36, want_.devices);
     store(form_ + 40, want_.extents);
     store(form_ + 48, want_.records);
     store(form_ + 56, std::uint64_t{0});
-    store(form_ + kChecksumAt, checksum(form_, bytes));
+    SaveForm::seal({form_, bytes});
     return true;
 }
 

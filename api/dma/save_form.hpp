@@ -72,6 +72,9 @@ public:
     /// EINVAL with a sentence that says what is wrong, or ENOTSUP for another version. The bytes must stay as they are.
     static Result<SaveForm> parse(std::span<const std::byte> bytes) noexcept;
 
+    /// Writes length and checksum into a form that has been changed (tests, fuzzers).
+    static void seal(std::span<std::byte> bytes) noexcept;
+
     [[nodiscard]] const Counts& counts() const noexcept { return counts_; }
     [[nodiscard]] SavedRegion region(std::uint32_t i) const noexcept;
     [[nodiscard]] const char* device(std::uint32_t i) const noexcept;

@@ -34,6 +34,11 @@ Result<void> Device::init_watch(const DeviceConfig& config) noexcept {
 
 Result<void> Device::map_long(Context* context, void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
                               bounce_mapping& mapping, bool& streamed) noexcept {
+    // Before any lock: a child may have inherited it locked.
+    if (watched() && !pool_.alive()) {
+        mapping = bounce_mapping{};
+        return fail(EOWNERDEAD, kForked);
+    }
     const bool good = watched() && good_map(buf, bytes, flags, max_segment_bytes_);
     auto mapped = good ? map_watched(context, buf, bytes, direction, flags, mapping, streamed)
                        : Result<void>(why_not_map(buf, bytes, flags));
@@ -101,6 +106,7 @@ Result<void> Device::end_long(Context* context, bounce_mapping& mapping, const s
 
 Result<void> Device::end_watched(Context* context, bounce_mapping& mapping, const std::size_t* written,
                                  DebugApi api) noexcept {
+    if (!pool_.alive()) return fail(EOWNERDEAD, kForked);
     if (debug_ != nullptr) debug_->check_end(mapping, api);
     Pool::Ending ending;
     auto begun = check_token(mapping);
@@ -130,6 +136,7 @@ Result<void> Device::map_list_long(std::span<const bounce_sg> sg, Direction dire
         }
         return error;
     };
+    if (!pool_.alive()) return fail(EOWNERDEAD, kForked);
     if (sg.empty()) return fail(EINVAL, "a scatter list of 0 segments, expected at least 1");
     if (sg.size() > UINT32_MAX) return fail(E2BIG, "a scatter list of %llu segments", sg.size());
     if (auto good = check_sg(sg, flags); !good) return failed(good.error());
@@ -155,6 +162,7 @@ Result<void> Device::map_list_long(std::span<const bounce_sg> sg, Direction dire
 
 Result<void> Device::unmap_list_long(std::span<bounce_mapping> mappings, std::size_t written) noexcept {
     if (mappings.empty()) return fail(EINVAL, "a scatter list of 0 mappings, expected at least 1");
+    if (!pool_.alive()) return fail(EOWNERDEAD, kForked);
     if (debug_ != nullptr) debug_->check_list(mappings);
     Context* const mine = context();
     Result<void> first;
@@ -169,6 +177,7 @@ Result<void> Device::unmap_list_long(std::span<bounce_mapping> mappings, std::si
 
 Result<void> Device::sync_long(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
                                Direction direction, bool for_cpu) noexcept {
+    if (watched() && !pool_.alive()) return fail(EOWNERDEAD, kForked);
     if (debug_ != nullptr) debug_->check_sync(mapping, offset, bytes, static_cast<int>(direction), for_cpu);
     if (const auto good = check_token(mapping); !good) {
         if (debug_ != nullptr) debug_->refused(mapping, good.code());
