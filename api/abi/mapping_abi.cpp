@@ -23,7 +23,7 @@ Result<Direction> read_direction(int direction) noexcept {
     const auto known = read_direction(direction);
     if (!known) return negative(known.error());
     const CallSiteScope site(caller, "bounce_device_map");
-    return status(device.device->map(buf, bytes, *known, flags, mapping));
+    return status(device.device->map_watching(buf, bytes, *known, flags, mapping));
 }
 
 [[gnu::cold, gnu::noinline]] int unmap_long(bounce::Device& device, bounce_mapping& mapping, size_t written,

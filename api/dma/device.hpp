@@ -122,6 +122,9 @@ public:
     Result<void> adopt(SlotKind kind, std::size_t bytes, bounce_block& block) noexcept;
     /// The CPU's view of something of the pool that is no mapping.
     Result<const std::byte*> peek(Gpa addr, std::size_t bytes) noexcept;
+    /// map() of a device that is watched; apart, so that map() has one caller and is inlined there.
+    Result<void> map_watching(void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
+                              bounce_mapping& mapping) noexcept;
     /// Does it go the long way (watched.cpp), with records or debugging?
     [[nodiscard]] bool watched() const noexcept { return map_limit_ == 0; }
     [[nodiscard]] Debug* debug() const noexcept { return debug_.get(); }

@@ -52,6 +52,14 @@ Result<void> Device::map_long(Context* context, void* buf, std::size_t bytes, Di
     return mapped;
 }
 
+Result<void> Device::map_watching(void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
+                                  bounce_mapping& mapping) noexcept {
+    bool streamed = false;
+    auto mapped = map_long(context(), buf, bytes, direction, flags, mapping, streamed);
+    if (streamed) fence_streams();
+    return mapped;
+}
+
 /// A mapping as the short way makes it, and its record. On failure the token is undefined.
 Result<void> Device::map_watched(Context* context, void* buf, std::size_t bytes, Direction direction,
                                  std::uint32_t flags, bounce_mapping& mapping, bool& streamed) noexcept {
