@@ -111,7 +111,7 @@ typedef struct bounce_platform {
     void *user;
 } bounce_platform;
 
-/* bounce_pool_create() for a platform, which is copied. The hooks of `options` (share, unshare, share_user,
+/* bounce_pool_create() for a platform, which is copied. The hooks of `options` (share, unshare,
  * share_granule) must be unset. As with those hooks: the first region is shared before it returns, grown and added ones
  * chunk by chunk, nothing is handed out before it is shared, everything is unshared when the region goes, and such memory
  * cannot be renewed in place. -EINVAL also for a region that cannot be encoded (it has the bit, or is not where the
