@@ -123,8 +123,13 @@ private:
                   Placement& placement) noexcept;
     std::uint32_t claim_from(std::uint32_t size_class, std::uint32_t from, std::uint32_t want, RegionId region,
                              CachedSlot* slots, std::uint32_t& next) noexcept;
-    void put_back(std::uint32_t word, std::uint64_t bits) noexcept;
+    void bring_home(std::uint32_t head, std::uint32_t size_class, std::uint32_t word, std::uint64_t bits) noexcept;
+    void put_back(std::size_t word, Shape taken_for, std::uint64_t bits) noexcept;
     void note_free() noexcept;
+    [[nodiscard]] Ops::State& state_of(const FoundSlot& found) const noexcept {
+        return tables_.state(found.head, found.slot, found.size_class);
+    }
+    [[nodiscard]] bool at_home(std::uint32_t head, std::uint32_t slot) const noexcept;
     [[nodiscard]] int diagnose(const FoundSlot& found, std::uint8_t seen, unsigned kind,
                                std::uint8_t generation) const noexcept;
 
@@ -145,8 +150,7 @@ private:
     // slab_life.cpp: slabs
     std::uint32_t take_pages(const PageWish& where) noexcept;
     std::uint32_t birth(std::uint32_t size_class, const PageWish& where, bool smallest) noexcept;
-    Ops::State* tail_state(std::uint32_t head, std::uint32_t size_class, std::uint32_t slots,
-                           std::uint32_t pages) noexcept;
+    Ops::State* tail_state(std::uint32_t head, Shape slab) noexcept;
     std::uint32_t found_slab(std::uint32_t size_class, std::uint32_t pages, PageWish where) noexcept;
     void publish(std::uint32_t head, std::uint32_t size_class) noexcept;
     bool kill(std::uint32_t head) noexcept;

@@ -3,6 +3,12 @@
 // memory that the owner hands in, zeroed; zero means not yet born, so what is never used is never touched. Pages are
 // numbered from the 2 MiB boundary of the GPA at or below the region, so that alignment of a page number is alignment
 // of the GPA.
+//
+// States and words lie as densely as those who use them. A slot's state is where its position is, divided by the power
+// of two at or below the size of its class, which keeps slots apart; a slab's words are where its first page is,
+// divided likewise (Shape::word_shift()). Divisors do not get into each other's way: what is divided has the size of
+// the region added to it, so that for each divisor there is a part of the table of its own, right behind that of the
+// next larger one.
 #pragma once
 
 #include <atomic>
@@ -13,13 +19,11 @@
 #include "allocator/slab/home_index.hpp"
 #include "allocator/slab/page_map.hpp"
 #include "allocator/slab/size_class.hpp"
+#include "allocator/slab/slab_shape.hpp"
 #include "allocator/slab/slot_handle.hpp"
 #include "allocator/slab/slot_ops.hpp"
 
 namespace bounce {
-
-inline constexpr std::uint32_t kSlotsPerPage = kPageBytes / kMinSlotBytes;
-inline constexpr std::uint32_t kRunClass = 127;  // in place of a size class
 
 /// What a page is part of. `birth` counts, modulo 4, what began its life on this page; a token carries it too, as it
 /// does the size class: in the same bits (slot_handle.hpp).
@@ -47,23 +51,6 @@ struct PageEntry {
     }
 };
 
-/// Size class, slots and pages of the slab or run that begins on a page; zero when nothing does.
-struct Shape {
-    std::uint32_t size_class = 0;
-    std::uint32_t slots = 0;
-    std::uint32_t pages = 0;
-
-    [[nodiscard]] constexpr bool alive() const { return pages != 0; }
-    [[nodiscard]] constexpr bool is_slab() const { return alive() && size_class < kClasses; }
-    [[nodiscard]] constexpr std::uint64_t pack() const {
-        return std::uint64_t{pages} << 32 | std::uint64_t{slots} << 8 | size_class;
-    }
-    static constexpr Shape unpack(std::uint64_t packed) {
-        return {static_cast<std::uint32_t>(packed & 0xff), static_cast<std::uint32_t>(packed >> 8 & 0xffff),
-                static_cast<std::uint32_t>(packed >> 32)};
-    }
-};
-
 /// One size class of a region. All of it hints but `exhausted`.
 struct alignas(kCacheLine) ClassInfo {
     std::atomic<std::uint64_t> exhausted;   // the epoch in which nothing was found, or 0
@@ -80,14 +67,15 @@ struct SlabTables {
 
     std::uint32_t first = 0;  // page number of the region's first page
     std::uint32_t end = 0;
+    std::uint32_t word_base = 0;  // `end`, or some more: what is added to page numbers
     std::byte* alive = nullptr;  // set at creation; a forked child finds it zeroed
     ClassInfo* classes = nullptr;
     Pages::Word* pages = nullptr;
     Home::Word* home = nullptr;
     std::atomic<std::uint32_t>* entries = nullptr;  // of each page
-    Ops::Word* words = nullptr;                     // of each page; a slab has its first ones
-    Ops::State* states = nullptr;                   // kSlotsPerPage for each page; a slab has its first ones
-    std::atomic<std::uint64_t>* shapes = nullptr;   // of each page; of the slab or run that begins there
+    std::atomic<std::uint16_t>* shapes = nullptr;   // of each page; of the slab or run that begins there
+    Ops::Word* words = nullptr;
+    Ops::State* states = nullptr;
 
     SlabTables(Gpa base, std::uint64_t bytes, std::byte* memory) noexcept;
     /// How much memory the tables of such a region take; it must be aligned to a cache line.
@@ -101,11 +89,28 @@ struct SlabTables {
         return PageEntry::unpack(entries[page].load(std::memory_order_relaxed));
     }
     [[nodiscard, gnu::always_inline]] inline Shape shape(std::uint32_t head) const noexcept {
-        return Shape::unpack(shapes[head].load(std::memory_order_relaxed));
+        return Shape(shapes[head].load(std::memory_order_relaxed));
     }
-    [[nodiscard, gnu::always_inline]] Ops::State& state(std::uint32_t head, std::uint32_t slot) const noexcept {
-        return states[std::size_t{head} * kSlotsPerPage + slot];
+    [[nodiscard, gnu::always_inline]] Ops::State& state(std::uint32_t head, std::uint32_t slot,
+                                                        std::uint32_t size_class) const noexcept {
+        const std::uint64_t position = std::uint64_t{head} * kPageBytes + slot * kSlotBytes[size_class];
+        return states[(position + std::uint64_t{end} * kPageBytes) >> kStateShift[size_class]];
     }
+
+    /// The number of the first word of the slab of this shape that begins on this page, and how many there are.
+    [[nodiscard, gnu::always_inline]] std::size_t first_word(std::uint32_t head, Shape slab) const noexcept {
+        return (std::size_t{word_base} + head) >> slab.word_shift();
+    }
+    static constexpr std::uint32_t words_of(Shape slab) noexcept { return Ops::words_of(slab.slots()); }
+    /// A page of whichever slab has this word now, for one that took it for a word of a slab of this shape.
+    [[nodiscard]] std::uint32_t page_of_word(std::size_t word, Shape slab) const noexcept {
+        return static_cast<std::uint32_t>(((word + 1) << slab.word_shift()) - 1 - word_base);
+    }
+
+    // The length of a run, in pages; who holds the run writes it.
+    [[nodiscard]] std::uint32_t run_pages(std::uint32_t head) const noexcept;
+    void set_run(std::uint32_t head, std::uint32_t length) noexcept;
+    void forget_run(std::uint32_t head) noexcept;
 };
 
 }  // namespace bounce

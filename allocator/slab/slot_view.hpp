@@ -37,9 +37,6 @@ struct alignas(kCacheLine) SlotView {
     SlotView(const SlabTables& tables, bool check) noexcept
         : entries(tables.entries), states(tables.states), checked(check) {}
 
-    [[nodiscard]] Ops::State& state(std::uint32_t head, std::uint32_t slot) const noexcept {
-        return states[std::size_t{head} * kSlotsPerPage + slot];
-    }
     [[nodiscard]] bool unchecked(unsigned kind) const noexcept { return !checked && kind == 1; }
 
     /// Where the entry of a slot's page and the slot's state are, by its token.
@@ -49,17 +46,19 @@ struct alignas(kCacheLine) SlotView {
         std::uint64_t state;     // there only then
     };
 
-    /// Can there be a slot with this handle at this position, which is inside the region? Then `place` is where. Not
-    /// for runs, which have no bytes here.
-    [[gnu::always_inline]] bool place_of(std::uint64_t position, SlotHandle handle, Place& place) const noexcept {
+    /// Can there be a slot with this handle at this position, which is inside the region (below `region_end`, its end)?
+    /// Then `place` is where. Not for runs, which have no bytes here.
+    [[gnu::always_inline]] bool place_of(std::uint64_t position, std::uint64_t region_end, SlotHandle handle,
+                                         Place& place) const noexcept {
         const std::uint32_t slot = handle.slot();
         const std::uint32_t inside = slot * kSlotBytes[handle.size_class()];  // its slab
-        const std::uint64_t head = position - inside;
         place.entry = &entries[position / kPageBytes];
         place.expected = PageEntry::of_slot(handle, inside / kPageBytes);
-        place.state = head / kMinSlotBytes + slot;
-        // A slab has a chunk at most: from further behind, the distance would reach into the size class.
-        return (head % kPageBytes | inside / kChunkBytes) == 0;
+        place.state = (position + region_end) >> kStateShift[handle.size_class()];
+        // The slab begins with a page, and has a chunk at most: from further behind, the distance would reach into the
+        // size class.
+        constexpr std::uint32_t kDistance = kChunkBytes - kPageBytes;
+        return (inside & ~kDistance) == position % kPageBytes;
     }
     /// Is the slot in a slab as its token says?
     [[gnu::always_inline]] static bool holds(const Place& place) noexcept {
@@ -85,6 +84,5 @@ struct alignas(kCacheLine) SlotView {
         return Ops::drop(state, seen, handle.next().state(0));
     }
 };
-static_assert(kMinSlotBytes * kSlotsPerPage == kPageBytes);
 
 }  // namespace bounce
