@@ -100,7 +100,7 @@ template <class Sink>
     if (!view.drop(view.states[place.state], handle, static_cast<unsigned>(kind))) [[unlikely]]
         return Begun::kNotHere;
     // Is it still in the slab that was seen? (Then it stays there, for it is held.)
-    if (!SlotView::holds(place)) [[unlikely]]
+    if (!SlotView::still_holds(place)) [[unlikely]]
         return Begun::kMoved;
     ended.gpa = slot.gpa;
     ended.hva = reinterpret_cast<std::byte*>(view.first_hva + position);

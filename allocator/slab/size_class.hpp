@@ -23,8 +23,7 @@ struct SizeClass {
     std::uint16_t first_pages = 0;  // fewest pages with a tail below 1/16
     std::uint16_t later_pages = 0;  // fewest pages with a tail of at most 1/32
     std::uint16_t max_pages = 0;    // a multiple of later_pages: at most kMaxSlabSlots slots and one chunk
-    std::uint8_t state_shift = 0;   // of positions, to where states are (slab_tables.hpp)
-    std::uint8_t word_shift = 0;    // of pages, to where words are, at most
+    std::uint8_t state_shift = 0;   // of positions, to where states and bits are (slab_tables.hpp)
 
     /// offset / bytes, for offsets inside a slab. Exact: offset <= 2^21 and bytes < 2^15, so the error that the rounded
     /// inverse makes, offset * bytes / 2^40, stays below 1.
@@ -82,8 +81,6 @@ constexpr SizeClass make_size_class(std::uint32_t bytes) {
     made.max_pages = static_cast<std::uint16_t>(most - most % pages);
     // Two slots of one class, or of classes with the same shift, are never closer together than 1 << state_shift.
     made.state_shift = static_cast<std::uint8_t>(std::bit_width(bytes < kPageBytes ? bytes : kPageBytes) - 1);
-    // So many pages have at most 32 slots, or (shift 0) at most 64.
-    made.word_shift = made.state_shift < 7 ? 0 : made.state_shift - 7;
     return made;
 }
 

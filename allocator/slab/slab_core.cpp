@@ -83,23 +83,23 @@ std::uint32_t SlabCore::claim_from(std::uint32_t size_class, std::uint32_t from,
     std::uint64_t bits = 0;
     const Shape shape = tables_.shape(head);
     if (!shape.is_slab()) return 0;
-    const std::size_t first = tables_.first_word(head, shape);
-    if (!Ops::claim_from(&tables_.words[first], tables_.words_of(shape), from, want, index, bits)) return 0;
+    const Ops::Bits all = tables_.bits(head, shape);
+    if (!Ops::claim_from(all, from, want, index, bits)) return 0;
     // As in claim_in(): the slab may have died between the two loads.
     if (shape.size_class() != size_class || tables_.shape(head) != shape) [[unlikely]] {
-        put_back(first + index, shape, bits);
+        put_back(all, index, shape.size_class(), bits);
         note_free();
         forget_current(size_class, current);
         return 0;
     }
-    next = index * 64 + 64 - static_cast<std::uint32_t>(std::countl_zero(bits));
+    next = index * 64 + 64 - static_cast<std::uint32_t>(std::countl_zero(bits)) - all.first;
     const std::uint64_t slot_bytes = kSizeClasses[size_class].bytes;
     std::uint32_t count = 0;
     // The lowest is handed out first, so it comes last.
     while (bits != 0) {
-        const auto bit = static_cast<std::uint32_t>(63 - std::countl_zero(bits));
-        bits &= ~(std::uint64_t{1} << bit);
-        const std::uint32_t slot = index * 64 + bit;
+        const std::uint64_t highest = std::bit_floor(bits);
+        bits &= ~highest;
+        const std::uint32_t slot = all.slot(index, highest);
         const PageEntry entry = tables_.entry(head + static_cast<std::uint32_t>(slot * slot_bytes / kPageBytes));
         const unsigned generation = Ops::generation(tables_.state(head, slot, size_class));
         slots[count++] =
@@ -107,6 +107,28 @@ std::uint32_t SlabCore::claim_from(std::uint32_t size_class, std::uint32_t from,
     }
     usage_.add(count * slot_bytes);
     return count;
+}
+
+// Bits that were taken for some of a slab of this class. They may be of others, which live as long as they are out.
+void SlabCore::put_back(const Ops::Bits& taken_for, std::uint32_t index, std::uint32_t size_class,
+                        std::uint64_t bits) noexcept {
+    const auto word = static_cast<std::uint64_t>(taken_for.words - tables_.words) + index;
+    while (bits != 0) {
+        const std::uint64_t lowest = word * 64 + static_cast<std::uint32_t>(std::countr_zero(bits));
+        const std::uint32_t page = tables_.page_of(lowest, size_class);
+        const PageEntry entry = tables_.entry(page);
+        const std::uint32_t head = page - entry.distance;
+        // Those of the same slab go home together.
+        std::uint64_t mine = bits & (0 - bits);
+        for (std::uint64_t rest = bits & ~mine; rest != 0; rest &= rest - 1) {
+            const std::uint64_t next = word * 64 + static_cast<std::uint32_t>(std::countr_zero(rest));
+            const std::uint32_t its = tables_.page_of(next, size_class);
+            if (its - tables_.entry(its).distance != head) break;
+            mine |= rest & (0 - rest);
+        }
+        bits &= ~mine;
+        bring_home(head, entry.size_class, word, mine);
+    }
 }
 
 void SlabCore::give_home(std::uint32_t size_class, const CachedSlot* slots, std::uint32_t count) noexcept {
@@ -117,10 +139,11 @@ void SlabCore::give_home(std::uint32_t size_class, const CachedSlot* slots, std:
         for (std::uint32_t i = 0; i < count;) {
             // Neighbours in a word go home together.
             const std::uint32_t head = slots[i].head();
-            const std::uint32_t word = slots[i].slot() / 64;
+            const std::uint64_t first = tables_.bit(head, 0, size_class);
+            const std::uint64_t word = (first + slots[i].slot()) / 64;
             std::uint64_t bits = 0;
-            for (; i < count && slots[i].head() == head && slots[i].slot() / 64 == word; ++i)
-                bits |= std::uint64_t{1} << (slots[i].slot() % 64);
+            for (; i < count && slots[i].head() == head && (first + slots[i].slot()) / 64 == word; ++i)
+                bits |= std::uint64_t{1} << ((first + slots[i].slot()) % 64);
             bring_home(head, size_class, word, bits);
         }
     }
@@ -220,17 +243,15 @@ int SlabCore::find_inside(std::uint64_t offset, std::uint64_t bytes, unsigned ki
     // Those of kind 1 look like free ones, and may be kept by a context; at home they have their bit.
     unsigned seen = state_kind(tables_.state(page, slot, entry.size_class).load(std::memory_order_relaxed));
     if (seen == 0) {
-        if (entry.kind == PageEntry::kSlab && at_home(page, slot)) return EFAULT;
+        if (entry.kind == PageEntry::kSlab && at_home(page, slot, entry.size_class)) return EFAULT;
         seen = 1;
     }
     return seen == kind ? 0 : EPERM;
 }
 
-bool SlabCore::at_home(std::uint32_t head, std::uint32_t slot) const noexcept {
-    const Shape shape = tables_.shape(head);
-    if (!shape.is_slab()) return false;
-    const std::size_t word = tables_.first_word(head, shape) + slot / 64;
-    return (tables_.words[word].load(std::memory_order_relaxed) >> slot % 64 & 1) != 0;
+bool SlabCore::at_home(std::uint32_t head, std::uint32_t slot, std::uint32_t size_class) const noexcept {
+    const std::uint64_t bit = tables_.bit(head, slot, size_class);
+    return (tables_.words[bit / 64].load(std::memory_order_relaxed) >> bit % 64 & 1) != 0;
 }
 
 bool SlabCore::could_hold(const Request& request) const noexcept {

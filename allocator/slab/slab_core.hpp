@@ -123,13 +123,14 @@ private:
                   Placement& placement) noexcept;
     std::uint32_t claim_from(std::uint32_t size_class, std::uint32_t from, std::uint32_t want, RegionId region,
                              CachedSlot* slots, std::uint32_t& next) noexcept;
-    void bring_home(std::uint32_t head, std::uint32_t size_class, std::uint32_t word, std::uint64_t bits) noexcept;
-    void put_back(std::size_t word, Shape taken_for, std::uint64_t bits) noexcept;
+    void put_back(const Ops::Bits& taken_for, std::uint32_t index, std::uint32_t size_class,
+                  std::uint64_t bits) noexcept;
+    void bring_home(std::uint32_t head, std::uint32_t size_class, std::uint64_t word, std::uint64_t bits) noexcept;
     void note_free() noexcept;
     [[nodiscard]] Ops::State& state_of(const FoundSlot& found) const noexcept {
         return tables_.state(found.head, found.slot, found.size_class);
     }
-    [[nodiscard]] bool at_home(std::uint32_t head, std::uint32_t slot) const noexcept;
+    [[nodiscard]] bool at_home(std::uint32_t head, std::uint32_t slot, std::uint32_t size_class) const noexcept;
     [[nodiscard]] int diagnose(const FoundSlot& found, std::uint8_t seen, unsigned kind,
                                std::uint8_t generation) const noexcept;
 

@@ -11,16 +11,16 @@ namespace bounce {
                                                        Placement& placement) noexcept {
     const Shape shape = tables_.shape(head);
     if (!shape.is_slab()) return Visit::kEmpty;
-    const std::size_t first = tables_.first_word(head, shape);
-    const std::uint32_t slot = Ops::claim(&tables_.words[first], tables_.words_of(shape));
+    const Ops::Bits bits = tables_.bits(head, shape);
+    const std::uint32_t slot = Ops::claim(bits);
     if (slot == kNoSlot) return Visit::kEmpty;
-    // The slab may have died between the two loads; what was claimed keeps its successor as it is. (One with the same
-    // shape has the same words.)
+    // The slab may have died between the two loads; what was claimed keeps its successor as it is.
     if (shape.size_class() == size_class && tables_.shape(head) == shape) [[likely]] {
         hand_out(head, slot, size_class, kind, placement);
         return Visit::kStop;
     }
-    put_back(first + slot / 64, shape, std::uint64_t{1} << (slot % 64));
+    const std::uint32_t at = bits.first + slot;
+    put_back(bits, at / 64, shape.size_class(), std::uint64_t{1} << (at % 64));
     note_free();  // somebody may have looked in vain meanwhile
     return Visit::kKeep;
 }
@@ -53,20 +53,12 @@ inline void SlabCore::forget_current(std::uint32_t size_class, std::uint32_t cur
     usage_.add(bytes);
 }
 
-// Bits of this word of the slab that begins here. It lives as long as they are out; that it is listed when it has died
-// since does no harm.
+// Bits of the slab that begins there, all of one word. It lives as long as they are out; that it is listed when it has
+// died since does no harm.
 [[gnu::always_inline]] inline void SlabCore::bring_home(std::uint32_t head, std::uint32_t size_class,
-                                                        std::uint32_t word, std::uint64_t bits) noexcept {
-    Ops::give(tables_.words[tables_.first_word(head, tables_.shape(head)) + word], bits);
-    home_.list(head, size_class);
-}
-
-// Bits of a word that was taken for one of a slab of this shape. The slab that they are of may be another.
-inline void SlabCore::put_back(std::size_t word, Shape taken_for, std::uint64_t bits) noexcept {
-    const std::uint32_t page = tables_.page_of_word(word, taken_for);
-    const PageEntry entry = tables_.entry(page);
+                                                        std::uint64_t word, std::uint64_t bits) noexcept {
     Ops::give(tables_.words[word], bits);
-    home_.list(page - entry.distance, entry.size_class);
+    home_.list(head, size_class);
 }
 
 [[gnu::always_inline]] inline void SlabCore::note_free() noexcept {
@@ -88,10 +80,9 @@ inline std::uint32_t SlabCore::class_at(std::uint32_t page) const noexcept {
 // The same when something is at home there.
 inline std::uint32_t SlabCore::class_at_home(std::uint32_t page) const noexcept {
     // Seq_cst, after I3, as the look at the words is: a slab that was born here since must not be missed (I2).
-    const Shape shape(tables_.shapes[page].load(std::memory_order_seq_cst));
+    const Shape shape(tables_.entries[page].load(std::memory_order_seq_cst));
     if (!shape.is_slab()) return Home::kNoClass;
-    const Ops::Word* const words = &tables_.words[tables_.first_word(page, shape)];
-    return Ops::any(words, tables_.words_of(shape)) ? shape.size_class() : Home::kNoClass;
+    return Ops::any(tables_.bits(page, shape)) ? shape.size_class() : Home::kNoClass;
 }
 
 template <class Visitor>

@@ -81,16 +81,16 @@ std::uint32_t SlabCore::found_slab(std::uint32_t size_class, std::uint32_t pages
     if (head == kNoPage) return kNoPage;
     for (std::uint32_t i = 0; i < pages; ++i) {
         const std::uint32_t birth = (tables_.entry(head + i).birth + 1) & 3;
-        tables_.entries[head + i].store(PageEntry{PageEntry::kSlab, birth, i, size_class}.pack(),
+        const std::uint32_t length = i == 0 ? pages : 0;
+        tables_.entries[head + i].store(PageEntry{PageEntry::kSlab, birth, i, size_class, length}.pack(),
                                         std::memory_order_relaxed);
     }
-    const Shape shape(size_class, pages);
-    tables_.shapes[head].store(shape.pack(), std::memory_order_relaxed);
+    const Shape shape = tables_.shape(head);
     if (Ops::State* const tail = tail_state(head, shape); tail != nullptr)
         tail->store(tail->load(std::memory_order_relaxed) | kTailMark, std::memory_order_relaxed);
     tables_.classes[size_class].slab_pages.fetch_add(pages, std::memory_order_relaxed);
     // What is above is published by the bits (W3) and by the index (I2).
-    Ops::birth(&tables_.words[tables_.first_word(head, shape)], shape.slots(), 1);
+    Ops::birth(tables_.bits(head, shape));
     return head;
 }
 
@@ -103,18 +103,18 @@ void SlabCore::publish(std::uint32_t head, std::uint32_t size_class) noexcept {
 bool SlabCore::kill(std::uint32_t head) noexcept {
     const Shape shape = tables_.shape(head);
     if (!shape.is_slab()) return false;
-    const std::size_t first = tables_.first_word(head, shape);
+    const Ops::Bits bits = tables_.bits(head, shape);
     const std::uint32_t pages = shape.pages();
     bool taken = false;
-    const auto back = [&](std::uint32_t index, std::uint64_t bits) {
-        put_back(first + index, shape, bits);
+    const auto back = [&](std::uint32_t index, std::uint64_t got) {
+        put_back(bits, index, shape.size_class(), got);
         taken = true;
     };
-    const bool dead = Ops::kill(&tables_.words[first], shape.slots(), back);
+    const bool dead = Ops::kill(bits, back);
     // As after a claim: it may have been another slab.
     const bool same = dead && tables_.shape(head) == shape;
     if (dead && !same) {
-        for (std::uint32_t i = 0; i < tables_.words_of(shape); ++i) back(i, Ops::full_word(shape.slots(), i));
+        for (std::uint32_t i = 0; i < bits.count(); ++i) back(i, bits.mask(i));
     }
     if (!same) {
         if (taken) note_free();
@@ -127,10 +127,10 @@ bool SlabCore::kill(std::uint32_t head) noexcept {
     if (Ops::State* const tail = tail_state(head, shape); tail != nullptr)
         tail->store(tail->load(std::memory_order_relaxed) & static_cast<std::uint8_t>(~kTailMark),
                     std::memory_order_relaxed);
-    tables_.shapes[head].store(0, std::memory_order_relaxed);
     for (std::uint32_t i = 0; i < pages; ++i) {
         PageEntry entry = tables_.entry(head + i);
         entry.kind = PageEntry::kDead;
+        entry.length = 0;
         tables_.entries[head + i].store(entry.pack(), std::memory_order_relaxed);
     }
     info.slab_pages.fetch_sub(pages, std::memory_order_relaxed);
@@ -200,7 +200,8 @@ void SlabCore::next_in_turn(std::uint32_t size_class, std::uint64_t window, std:
         // It begins as one that is at home whole.
         const std::uint32_t head = birth(size_class, {}, false);
         if (head != kNoPage) {
-            bring_home(head, size_class, 0, 1);
+            const std::uint64_t bit = tables_.bit(head, 0, size_class);
+            bring_home(head, size_class, bit / 64, std::uint64_t{1} << bit % 64);
             publish(head, size_class);
         }
     }
@@ -208,7 +209,7 @@ void SlabCore::next_in_turn(std::uint32_t size_class, std::uint64_t window, std:
         const Shape shape = tables_.shape(head);
         if (!shape.is_slab()) return Visit::kEmpty;
         if (have() > pages && have() - shape.pages() >= pages && kill(head)) return Visit::kKeep;
-        if (!Ops::any(&tables_.words[tables_.first_word(head, shape)], tables_.words_of(shape))) return Visit::kEmpty;
+        if (!Ops::any(tables_.bits(head, shape))) return Visit::kEmpty;
         // C2: release, as in make_current(). When somebody was faster, that one is as good.
         std::uint32_t expected = current;
         if (info.current.compare_exchange_strong(expected, head + 1, std::memory_order_release,

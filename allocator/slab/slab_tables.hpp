@@ -4,11 +4,11 @@
 // numbered from the 2 MiB boundary of the GPA at or below the region, so that alignment of a page number is alignment
 // of the GPA.
 //
-// States and words lie as densely as those who use them. A slot's state is where its position is, divided by the power
-// of two at or below the size of its class, which keeps slots apart; a slab's words are where its first page is,
-// divided likewise (Shape::word_shift()). Divisors do not get into each other's way: what is divided has the size of
-// the region added to it, so that for each divisor there is a part of the table of its own, right behind that of the
-// next larger one.
+// States and bits lie as densely as the slots that they are of. The state of a slot is where its position is, divided
+// by the power of two at or below the size of its class, or by that of a page, which keeps slots apart; the bits of a
+// slab begin where its first page is, divided likewise. Divisors do not get into each other's way: what is divided has
+// the size of the region added to it, so that for each divisor there is a part of the table of its own, right behind
+// that of the next larger one.
 #pragma once
 
 #include <atomic>
@@ -17,39 +17,12 @@
 
 #include "allocator/base/types.hpp"
 #include "allocator/slab/home_index.hpp"
+#include "allocator/slab/page_entry.hpp"
 #include "allocator/slab/page_map.hpp"
 #include "allocator/slab/size_class.hpp"
-#include "allocator/slab/slab_shape.hpp"
-#include "allocator/slab/slot_handle.hpp"
 #include "allocator/slab/slot_ops.hpp"
 
 namespace bounce {
-
-/// What a page is part of. `birth` counts, modulo 4, what began its life on this page; a token carries it too, as it
-/// does the size class: in the same bits (slot_handle.hpp).
-struct PageEntry {
-    enum Kind : std::uint32_t { kNone = 0, kSlab = 1, kRun = 2, kRunBody = 3, kDead = 4 };
-    static constexpr std::uint32_t kMaxDistance = 511;
-    static constexpr unsigned kKindShift = SlotHandle::kRegionShift;
-
-    Kind kind = kNone;
-    std::uint32_t birth = 0;
-    std::uint32_t distance = 0;  // to the first page of its slab; of its run, or as far as it goes
-    std::uint32_t size_class = 0;
-
-    [[nodiscard]] constexpr std::uint32_t pack() const {
-        return static_cast<std::uint32_t>(kind) << kKindShift | size_class << SlotHandle::kClassShift |
-               birth << SlotHandle::kBirthShift | distance;
-    }
-    /// Of the page on which this slot begins, packed, that many pages behind its slab's first.
-    static constexpr std::uint32_t of_slot(SlotHandle slot, std::uint32_t distance) {
-        return (slot.bits() & SlotHandle::kOfPage) + (std::uint32_t{kSlab} << kKindShift) + distance;
-    }
-    static constexpr PageEntry unpack(std::uint32_t packed) {
-        return {static_cast<Kind>(packed >> kKindShift & 7), packed >> SlotHandle::kBirthShift & 3,
-                packed & kMaxDistance, packed >> SlotHandle::kClassShift & 127};
-    }
-};
 
 /// One size class of a region. All of it hints but `exhausted`.
 struct alignas(kCacheLine) ClassInfo {
@@ -67,14 +40,12 @@ struct SlabTables {
 
     std::uint32_t first = 0;  // page number of the region's first page
     std::uint32_t end = 0;
-    std::uint32_t word_base = 0;  // `end`, or some more: what is added to page numbers
     std::byte* alive = nullptr;  // set at creation; a forked child finds it zeroed
     ClassInfo* classes = nullptr;
     Pages::Word* pages = nullptr;
     Home::Word* home = nullptr;
     std::atomic<std::uint32_t>* entries = nullptr;  // of each page
-    std::atomic<std::uint16_t>* shapes = nullptr;   // of each page; of the slab or run that begins there
-    Ops::Word* words = nullptr;
+    Ops::Word* words = nullptr;                     // of bits
     Ops::State* states = nullptr;
 
     SlabTables(Gpa base, std::uint64_t bytes, std::byte* memory) noexcept;
@@ -88,29 +59,36 @@ struct SlabTables {
     [[nodiscard, gnu::always_inline]] PageEntry entry(std::uint32_t page) const noexcept {
         return PageEntry::unpack(entries[page].load(std::memory_order_relaxed));
     }
-    [[nodiscard, gnu::always_inline]] inline Shape shape(std::uint32_t head) const noexcept {
-        return Shape(shapes[head].load(std::memory_order_relaxed));
+    [[nodiscard, gnu::always_inline]] Shape shape(std::uint32_t head) const noexcept {
+        return Shape(entries[head].load(std::memory_order_relaxed));
     }
+    /// Of the run that begins there, in pages; as long as somebody holds it.
+    [[nodiscard]] std::uint32_t run_pages(std::uint32_t head) const noexcept;
+
     [[nodiscard, gnu::always_inline]] Ops::State& state(std::uint32_t head, std::uint32_t slot,
                                                         std::uint32_t size_class) const noexcept {
-        const std::uint64_t position = std::uint64_t{head} * kPageBytes + slot * kSlotBytes[size_class];
-        return states[(position + std::uint64_t{end} * kPageBytes) >> kStateShift[size_class]];
+        return states[dense(head, slot * kSlotBytes[size_class], size_class)];
+    }
+    /// The number of a slot's bit.
+    [[nodiscard, gnu::always_inline]] std::uint64_t bit(std::uint32_t head, std::uint32_t slot,
+                                                        std::uint32_t size_class) const noexcept {
+        return dense(head, 0, size_class) + slot;
+    }
+    /// A page of the slab whose bit that is, if it has such slots.
+    [[nodiscard]] std::uint32_t page_of(std::uint64_t of, std::uint32_t size_class) const noexcept {
+        return static_cast<std::uint32_t>((of << kStateShift[size_class]) / kPageBytes) - end;
+    }
+    [[nodiscard, gnu::always_inline]] Ops::Bits bits(std::uint32_t head, Shape slab) const noexcept {
+        const std::uint64_t start = bit(head, 0, slab.size_class());
+        const auto offset = static_cast<std::uint32_t>(start % 64);
+        return {words + start / 64, offset, offset + slab.slots()};
     }
 
-    /// The number of the first word of the slab of this shape that begins on this page, and how many there are.
-    [[nodiscard, gnu::always_inline]] std::size_t first_word(std::uint32_t head, Shape slab) const noexcept {
-        return (std::size_t{word_base} + head) >> slab.word_shift();
+private:
+    [[nodiscard, gnu::always_inline]] std::uint64_t dense(std::uint32_t head, std::uint32_t inside,
+                                                          std::uint32_t size_class) const noexcept {
+        return ((std::uint64_t{end} + head) * kPageBytes + inside) >> kStateShift[size_class];
     }
-    static constexpr std::uint32_t words_of(Shape slab) noexcept { return Ops::words_of(slab.slots()); }
-    /// A page of whichever slab has this word now, for one that took it for a word of a slab of this shape.
-    [[nodiscard]] std::uint32_t page_of_word(std::size_t word, Shape slab) const noexcept {
-        return static_cast<std::uint32_t>(((word + 1) << slab.word_shift()) - 1 - word_base);
-    }
-
-    // The length of a run, in pages; who holds the run writes it.
-    [[nodiscard]] std::uint32_t run_pages(std::uint32_t head) const noexcept;
-    void set_run(std::uint32_t head, std::uint32_t length) noexcept;
-    void forget_run(std::uint32_t head) noexcept;
 };
 
 }  // namespace bounce

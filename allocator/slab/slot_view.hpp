@@ -42,7 +42,7 @@ struct alignas(kCacheLine) SlotView {
     /// Where the entry of a slot's page and the slot's state are, by its token.
     struct Place {
         const std::atomic<std::uint32_t>* entry;
-        std::uint32_t expected;  // what stands there as long as the token is right
+        std::uint32_t expected;  // of what stands there, as long as the token is right
         std::uint64_t state;     // there only then
     };
 
@@ -61,7 +61,14 @@ struct alignas(kCacheLine) SlotView {
         return (inside & ~kDistance) == position % kPageBytes;
     }
     /// Is the slot in a slab as its token says?
-    [[gnu::always_inline]] static bool holds(const Place& place) noexcept {
+    [[gnu::always_inline]] static bool holds(Place& place) noexcept {
+        const std::uint32_t seen = place.entry->load(std::memory_order_relaxed);
+        const std::uint32_t other = (seen ^ place.expected) & PageEntry::kOfSlot;
+        place.expected = seen;
+        return other == 0;
+    }
+    /// Still, after holds()?
+    [[gnu::always_inline]] static bool still_holds(const Place& place) noexcept {
         return place.entry->load(std::memory_order_relaxed) == place.expected;
     }
     [[nodiscard]] static std::uint64_t position_of(std::uint32_t head, SlotHandle handle) noexcept {
