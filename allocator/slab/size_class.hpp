@@ -97,11 +97,15 @@ inline constexpr auto kSlotBytes = [] {
     return table;
 }();
 
-/// SizeClass::state_shift, by what 7 bits can hold; for what is no size class, that of a run.
-inline constexpr auto kStateShift = [] {
-    std::array<std::uint8_t, 128> table{};
-    for (std::uint32_t i = 0; i < table.size(); ++i)
-        table[i] = i < kClasses ? kSizeClasses[i].state_shift : std::countr_zero(kPageBytes);
+/// What the hot path knows of a size class.
+struct SlotSize {
+    std::uint32_t bytes = 0;
+    std::uint32_t state_shift = std::countr_zero(kPageBytes);
+};
+/// By what 7 bits can hold; what is no size class has no bytes, and the shift of a run.
+inline constexpr auto kSlotSizes = [] {
+    std::array<SlotSize, 128> table{};
+    for (std::uint32_t i = 0; i < kClasses; ++i) table[i] = {class_bytes(i), kSizeClasses[i].state_shift};
     return table;
 }();
 

@@ -76,7 +76,7 @@ struct SlabTables {
     }
     /// A page of the slab whose bit that is, if it has such slots.
     [[nodiscard]] std::uint32_t page_of(std::uint64_t of, std::uint32_t size_class) const noexcept {
-        return static_cast<std::uint32_t>((of << kStateShift[size_class]) / kPageBytes) - end;
+        return static_cast<std::uint32_t>((of << kSlotSizes[size_class].state_shift) / kPageBytes) - end;
     }
     [[nodiscard, gnu::always_inline]] Ops::Bits bits(std::uint32_t head, Shape slab) const noexcept {
         const std::uint64_t start = bit(head, 0, slab.size_class());
@@ -87,7 +87,7 @@ struct SlabTables {
 private:
     [[nodiscard, gnu::always_inline]] std::uint64_t dense(std::uint32_t head, std::uint32_t inside,
                                                           std::uint32_t size_class) const noexcept {
-        return ((std::uint64_t{end} + head) * kPageBytes + inside) >> kStateShift[size_class];
+        return ((std::uint64_t{end} + head) * kPageBytes + inside) >> kSlotSizes[size_class].state_shift;
     }
 };
 

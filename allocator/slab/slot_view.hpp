@@ -50,11 +50,11 @@ struct alignas(kCacheLine) SlotView {
     /// Then `place` is where. Not for runs, which have no bytes here.
     [[gnu::always_inline]] bool place_of(std::uint64_t position, std::uint64_t region_end, SlotHandle handle,
                                          Place& place) const noexcept {
-        const std::uint32_t slot = handle.slot();
-        const std::uint32_t inside = slot * kSlotBytes[handle.size_class()];  // its slab
+        const SlotSize& size = kSlotSizes[handle.size_class()];
+        const std::uint32_t inside = handle.slot() * size.bytes;  // its slab
         place.entry = &entries[position / kPageBytes];
         place.expected = PageEntry::of_slot(handle, inside / kPageBytes);
-        place.state = (position + region_end) >> kStateShift[handle.size_class()];
+        place.state = (position + region_end) >> size.state_shift;
         // The slab begins with a page, and has a chunk at most: from further behind, the distance would reach into the
         // size class.
         constexpr std::uint32_t kDistance = kChunkBytes - kPageBytes;
