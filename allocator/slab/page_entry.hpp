@@ -21,8 +21,8 @@ struct PageEntry {
     static constexpr std::uint32_t kMaxDistance = 511;
     static constexpr unsigned kKindShift = SlotHandle::kRegionShift;
     static constexpr unsigned kLengthShift = kKindShift + 3;
-    /// Where the entry of a slot's page may not differ from of_slot().
-    static constexpr std::uint32_t kOfSlot = (std::uint32_t{1} << kLengthShift) - 1;
+    /// Where an entry may not differ from of_slot() and of_run().
+    static constexpr std::uint32_t kOfToken = (std::uint32_t{1} << kLengthShift) - 1;
     /// A run that is longer has this length, and its own in the entries of its next kLengthParts pages, lowest first.
     static constexpr std::uint32_t kLongRun = ~std::uint32_t{0} >> kLengthShift;
     static constexpr unsigned kLengthBits = 32 - kLengthShift;
@@ -41,6 +41,10 @@ struct PageEntry {
     /// Of the page on which this slot begins, packed, that many pages behind its slab's first.
     static constexpr std::uint32_t of_slot(SlotHandle slot, std::uint32_t distance) {
         return (slot.bits() & SlotHandle::kOfPage) + (std::uint32_t{kSlab} << kKindShift) + distance;
+    }
+    /// Of the page on which this run begins, packed.
+    static constexpr std::uint32_t of_run(SlotHandle run) {
+        return (run.bits() & SlotHandle::kOfPage) + (std::uint32_t{kRun} << kKindShift);
     }
     static constexpr PageEntry unpack(std::uint32_t packed) {
         return {static_cast<Kind>(packed >> kKindShift & 7), packed >> SlotHandle::kBirthShift & 3,

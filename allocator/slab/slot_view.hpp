@@ -37,6 +37,9 @@ struct alignas(kCacheLine) SlotView {
     SlotView(const SlabTables& tables, bool check) noexcept
         : entries(tables.entries), states(tables.states), checked(check) {}
 
+    [[nodiscard]] Ops::State& state_of_run(std::uint64_t position, std::uint64_t region_end) const noexcept {
+        return states[(position + region_end) >> kSlotSizes[kRunClass].state_shift];
+    }
     [[nodiscard]] bool unchecked(unsigned kind) const noexcept { return !checked && kind == 1; }
 
     /// Where the entry of a slot's page and the slot's state are, by its token.
@@ -63,7 +66,7 @@ struct alignas(kCacheLine) SlotView {
     /// Is the slot in a slab as its token says?
     [[gnu::always_inline]] static bool holds(Place& place) noexcept {
         const std::uint32_t seen = place.entry->load(std::memory_order_relaxed);
-        const std::uint32_t other = (seen ^ place.expected) & PageEntry::kOfSlot;
+        const std::uint32_t other = (seen ^ place.expected) & PageEntry::kOfToken;
         place.expected = seen;
         return other == 0;
     }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 // Slabs and runs under Relacy, which runs every interleaving that its scheduler picks and every value that the memory
 // model allows a load to return. Two size classes and a run fight for two pages: a small slab has one of them, a large
-// one both. Their bits are in a word for each page, or all in one word. SlotOps and HomeIndex are the code that ships; the lines around them
-// follow slab_fast.hpp, slab_life.cpp and slab_slow.cpp call by call. The page map has a model of its own
-// (page_map_model.cpp); here it is one word.
+// one both. Their bits are in a word for each page, or all in one word. SlotOps and HomeIndex are the code that ships;
+// the lines around them follow slab_fast.hpp, slab_life.cpp and slab_slow.cpp call by call. The page map has a model of
+// its own (page_map_model.cpp); here it is one word.
 //
 // Shown for all schedules tried: a slot or page has one holder at a time, who sees what the one before wrote; when all
 // is home, every slab is found and can be killed, also after a thread has stopped for ever in the middle of a doubt;

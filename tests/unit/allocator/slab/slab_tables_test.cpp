@@ -44,7 +44,7 @@ protected:
     static constexpr std::uint32_t kPages = 1200;
     static constexpr Gpa kBase{3 * kPageBytes};
     std::vector<std::byte> memory_ = std::vector<std::byte>(bytes() + kCacheLine);
-    SlabTables tables_{kBase, kPages * kPageBytes, aligned()};
+    SlabTables tables_{kBase, kPages* kPageBytes, aligned()};
 
     static std::size_t bytes() { return SlabTables::bytes_needed(kBase, kPages * kPageBytes); }
     std::byte* aligned() {
