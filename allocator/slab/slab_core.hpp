@@ -8,7 +8,7 @@
 //   page_map.hpp    the pages that slabs and runs are made of
 // Here: what is looked for where, in which order, and what is remembered.
 //
-// Slabs. Who has a slab's pages from the page map writes what it is (entries, shape), then its bits, then lists it in
+// Slabs. Who has a slab's pages from the page map writes what it is (entries), then its bits, then lists it in
 // the index. Who has all of its bits owns it, unlists it, marks its pages dead and gives them back. In between, anybody
 // may list or unlist it by what he finds. Of a class one slab is the *current* one, a hint: where all claim first.
 // Empty slabs keep their pages until somebody needs pages: reap() kills them all.
