@@ -12,21 +12,21 @@ Result<Pool::Place> Pool::locate(Gpa gpa) const noexcept {
     for (RegionMask rest = present(); rest != 0; rest &= rest - 1) {
         const auto i = static_cast<std::uint32_t>(std::countr_zero(rest));
         const Part& part = *parts_[i];
-        const std::uint64_t offset = gpa - part.region.base();
+        const std::uint64_t offset = gpa - part.region.address();
         if (offset >= part.region.bytes()) continue;
         Place place{.region = RegionId{i}, .found = {}, .start = {}};
         std::uint64_t start = 0;
         if (!part.core.locate(offset, place.found, start)) break;
-        place.start = part.region.base() + start;
+        place.start = part.region.address() + start;
         return place;
     }
-    return fail(EFAULT, "GPA 0x%llx is not in any slot of the pool", gpa.value);
+    return fail(EFAULT, "address 0x%llx is not in any slot of the pool", gpa.value);
 }
 
 Slot Pool::token_at(const Place& place) const noexcept {
     const Part& part = *parts_[place.region.value];
     const Placement placement = part.core.placement_of(place.found);
-    return Slot{part.region.base() + placement.offset, part.region.hva() + placement.offset, part.region.epoch(),
+    return Slot{part.region.address() + placement.offset, part.region.hva() + placement.offset, part.region.epoch(),
                 SlotHandle(place.region, placement.index, placement.generation)};
 }
 

@@ -22,14 +22,14 @@ bool SlabCore::locate(std::uint64_t offset, FoundSlot& found, std::uint64_t& sta
     found.size_class = entry.size_class;
     if (entry.kind == PageEntry::kRun) {
         found.head = page;
-        found.bytes = std::uint64_t{tables_.shape(page).pages} * kPageBytes;
+        found.bytes = std::uint64_t{tables_.run_pages(page)} * kPageBytes;
         start = std::uint64_t{page} * kPageBytes;
     } else if (entry.kind == PageEntry::kSlab) {
         const SizeClass& size_class = kSizeClasses[entry.size_class];
         found.head = page - entry.distance;
         const std::uint64_t first = std::uint64_t{found.head} * kPageBytes;
         found.slot = size_class.slot_of(position - first);
-        found.bytes = found.slot < tables_.shape(found.head).slots ? size_class.bytes : 0;
+        found.bytes = found.slot < tables_.shape(found.head).slots() ? size_class.bytes : 0;
         start = first + std::uint64_t{found.slot} * size_class.bytes;
     } else {
         return false;
@@ -43,23 +43,23 @@ bool SlabCore::locate(std::uint64_t offset, FoundSlot& found, std::uint64_t& sta
 SlabCore::Extent SlabCore::next_extent(std::uint64_t offset) const noexcept {
     auto page = static_cast<std::uint32_t>((offset + phase_ + kPageBytes - 1) / kPageBytes);
     for (const std::uint32_t end = pages_.born_end(); page < end; ++page) {
-        const PageEntry entry = tables_.entry(page);
-        const bool head = entry.kind == PageEntry::kRun || (entry.kind == PageEntry::kSlab && entry.distance == 0);
         const Shape shape = tables_.shape(page);
-        if (head && shape.alive())
-            return {std::uint64_t{page} * kPageBytes - phase_, shape.pages, shape.size_class, shape.slots};
+        const std::uint64_t at = std::uint64_t{page} * kPageBytes - phase_;
+        if (shape.is_slab()) return {at, shape.pages(), shape.size_class(), shape.slots()};
+        if (tables_.entry(page).kind != PageEntry::kRun) continue;
+        if (const std::uint32_t pages = tables_.run_pages(page); pages != 0) return {at, pages, kRunClass, 1};
     }
     return {};
 }
 
 unsigned SlabCore::kind_of(const FoundSlot& found) const noexcept {
-    return state_kind(tables_.state(found.head, found.slot).load(std::memory_order_relaxed));
+    return state_kind(tables_.state(found.head, found.slot, found.size_class).load(std::memory_order_relaxed));
 }
 
 Placement SlabCore::placement_of(const FoundSlot& found) const noexcept {
     const std::uint64_t inside = found.run() ? 0 : std::uint64_t{found.slot} * kSizeClasses[found.size_class].bytes;
     const std::uint64_t position = std::uint64_t{found.head} * kPageBytes + inside;
-    const unsigned generation = Ops::generation(tables_.state(found.head, found.slot));
+    const unsigned generation = Ops::generation(tables_.state(found.head, found.slot, found.size_class));
     const std::uint32_t birth = tables_.entry(static_cast<std::uint32_t>(position / kPageBytes)).birth;
     return {position - phase_, token_generation(generation, birth), slot_index(found.size_class, found.slot)};
 }
@@ -83,17 +83,14 @@ void SlabCore::found_extent(const Extent& extent, const std::uint8_t* kinds) noe
         found_run(head, extent.pages, kinds[0], placement);
         return;
     }
-    describe_slab(head, extent.size_class, extent.pages);
-    const std::uint32_t slots = kSizeClasses[extent.size_class].slots(extent.pages);
-    std::uint64_t held[kMaxSlabWords] = {};
+    const Shape shape = describe_slab(head, extent.size_class, extent.pages);
     std::uint64_t count = 0;
-    for (std::uint32_t slot = 0; slot < slots; ++slot) {
+    for (std::uint32_t slot = 0; slot < shape.slots(); ++slot) {
         if (kinds[slot] == 0) continue;
-        held[slot / 64] |= std::uint64_t{1} << (slot % 64);
-        Ops::take(tables_.state(head, slot), kinds[slot]);
+        Ops::take(tables_.state(head, slot, extent.size_class), kinds[slot]);
         ++count;
     }
-    Ops::adopt(&tables_.words[head], slots, held);
+    Ops::adopt(tables_.bits(head, shape), [kinds](std::uint32_t slot) { return kinds[slot] != 0; });
     usage_.add(count * kSizeClasses[extent.size_class].bytes);
     publish(head, extent.size_class);
 }

@@ -13,7 +13,7 @@ Result<void> read_watch_options(bounce_pool& pool, const bounce_device_options& 
 void begin_watch(bounce_pool& pool, bounce_device& device) noexcept;
 void end_watch(bounce_device& device) noexcept;
 /// Is any of [gpa, gpa + bytes) mapped by a device that is debugged? Then that is reported.
-bool mapped_by_debugged(bounce_pool& pool, std::uint64_t gpa, std::uint64_t bytes, const void* caller) noexcept;
+bool mapped_by_debugged(bounce_pool& pool, Gpa gpa, std::uint64_t bytes, const void* caller) noexcept;
 /// The pool's records, made when there are none. ENOMEM.
 Result<Records*> records_of(bounce_pool& pool) noexcept;
 

@@ -61,13 +61,15 @@ void end_watch(bounce_device& device) noexcept {
     device.pool->n_debugged.fetch_sub(1, std::memory_order_relaxed);
 }
 
-bool mapped_by_debugged(bounce_pool& pool, std::uint64_t gpa, std::uint64_t bytes, const void* caller) noexcept {
+bool mapped_by_debugged(bounce_pool& pool, Gpa gpa, std::uint64_t bytes, const void* caller) noexcept {
     // Relaxed: whoever has mapped with such a device in this thread, or told it, sees that there is one.
     if (pool.n_debugged.load(std::memory_order_relaxed) == 0) return false;
+    const auto address = pool.pool->to_address(gpa, bytes);
+    if (!address) return false;
     const CallSiteScope site(caller, "bounce_pool_gpa_to_hva");
     const std::lock_guard lock(pool.watch_lock);
     for (Debug* debug = pool.debugged; debug != nullptr; debug = debug->next) {
-        if (debug->peeked(gpa, bytes)) return true;
+        if (debug->peeked(address->value, bytes)) return true;
     }
     return false;
 }

@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "allocator/base/bits.hpp"
+#include "allocator/base/mutation.hpp"
 #include "allocator/slab/slot_ops.hpp"
 #include "api/dma/debug.hpp"
 #include "api/dma/device_fast.hpp"
@@ -27,11 +28,11 @@ Device::Device(Pool& pool, Callbacks& callbacks, const DeviceConfig& config) noe
     : pool_(pool),
       callbacks_(callbacks),
       id_(next_device_id()),
-      dma_mask_(config.dma_mask),
-      coherent_dma_mask_(config.coherent_dma_mask),
+      dma_mask_(BOUNCE_MUTATED(kMaskCheck) ? ~std::uint64_t{0} : config.dma_mask),
+      coherent_dma_mask_(BOUNCE_MUTATED(kMaskCheck) ? ~std::uint64_t{0} : config.coherent_dma_mask),
       max_segment_bytes_(config.max_segment_bytes),
       map_limit_(config.records != nullptr || config.debug != nullptr ? 0 : config.max_segment_bytes),
-      group_(config.dma_mask, {config.numa_policy.value_or(pool.numa_policy()), config.node}) {
+      group_(dma_mask_, {config.numa_policy.value_or(pool.numa_policy()), config.node}) {
     std::snprintf(name_, sizeof name_, "%s", config.name);
     init_policy(config);
     pool_.add_user();
@@ -71,8 +72,12 @@ Context* Device::context() noexcept {
 [[gnu::always_inline]] inline Result<void> Device::map_one(Context* context, void* buf, std::size_t bytes,
                                                            Direction direction, std::uint32_t flags,
                                                            bounce_mapping& mapping, bool& streamed) noexcept {
-    if (!good_map(buf, bytes, flags, map_limit_)) [[unlikely]]
-        return map_long(context, buf, bytes, direction, flags, mapping, streamed);
+    if (!good_map(buf, bytes, flags, map_limit_)) [[unlikely]] {
+        bool late = false;  // as below: the address of `streamed` stays unknown
+        auto mapped = map_long(context, buf, bytes, direction, flags, mapping, late);
+        streamed |= late;
+        return mapped;
+    }
     // By value all along: a local whose address is known to others would be written and read back.
     std::byte* slot = nullptr;
     Gpa gpa;

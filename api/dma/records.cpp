@@ -31,6 +31,9 @@ std::uint64_t pack(const Records::Record& record) noexcept {
            std::uint64_t{record.slot.handle.generation()} << kGenerationShift | kValid;
 }
 
+// Records lie as their slots do: that of a slot is so many behind that of its slab's first page.
+constexpr std::size_t kSlotsPerPage = kPageBytes / kMinSlotBytes;
+
 constexpr std::uint64_t field(std::uint64_t word, unsigned shift, unsigned bits) noexcept {
     return word >> shift & ((std::uint64_t{1} << bits) - 1);
 }
@@ -94,7 +97,7 @@ Result<void> Records::prepare(const Slot& slot) noexcept {
     if (table.load(std::memory_order_acquire) != nullptr) [[likely]]
         return {};
     const Region& region = pool_.region(slot.region());
-    const std::uint64_t pages = div_up(region.base().value % kChunkBytes + region.bytes(), kPageBytes);
+    const std::uint64_t pages = div_up(region.address().value % kChunkBytes + region.bytes(), kPageBytes);
     auto memory = PrivateMemory::create(pages * kSlotsPerPage * kWords * sizeof(Word));
     if (!memory) return memory.error();
     std::unique_ptr<PrivateMemory> made(new (std::nothrow) PrivateMemory(std::move(*memory)));
@@ -115,8 +118,8 @@ Records::Word* Records::words_at(RegionId region, std::uint32_t head, std::uint3
 }
 
 Records::Word* Records::words_of(const Slot& slot) const noexcept {
-    const std::uint64_t base = pool_.region(slot.region()).base().value;
-    const std::uint64_t position = slot.gpa.value - round_down(base, kChunkBytes);
+    const std::uint64_t first = pool_.region(slot.region()).address().value;
+    const std::uint64_t position = slot.gpa.value - round_down(first, kChunkBytes);
     const SlotHandle handle = slot.handle;
     return words_at(handle.region(), SlotView::head_of(position, handle), handle.slot());
 }
@@ -159,7 +162,7 @@ bool Records::read(const Pool::Place& place, Record& record) const noexcept {
     record.age_ms = (now_ms() - field(who, kTimeShift, 32)) & 0xffff'ffffU;
     const std::uint32_t epoch = region.epoch();
     record.slot.gpa = place.start;
-    record.slot.hva = region.hva() + (place.start - region.base());
+    record.slot.hva = region.hva() + (place.start - region.address());
     record.slot.epoch = epoch - ((epoch - static_cast<std::uint32_t>(field(who, kEpochShift, 16))) & 0xffffU);
     record.slot.handle = SlotHandle(place.region, slot_index(place.found.size_class, place.found.slot),
                                     static_cast<std::uint8_t>(field(what, kGenerationShift, 8)));

@@ -99,7 +99,7 @@ void Records::visit(RegionId region, Visit&& visit) const noexcept {
         const bool run = extent.size_class == kRunClass;
         const std::uint64_t slot_bytes = run ? extent.pages * kPageBytes : kSizeClasses[extent.size_class].bytes;
         for (std::uint32_t slot = 0; slot < extent.slots; ++slot) {
-            const auto place = pool_.locate(pool_.region(region).base() + (extent.offset + slot * slot_bytes));
+            const auto place = pool_.locate(pool_.region(region).address() + (extent.offset + slot * slot_bytes));
             Record record;
             if (place && place->found.slot == slot && read(*place, record)) visit(record, extent);
         }

@@ -36,7 +36,7 @@ Result<std::unique_ptr<Restore>> Restore::create(Pool& pool, Callbacks& callback
 Result<RegionId> Restore::region_of(const SavedRegion& saved) const noexcept {
     for (std::uint32_t i = 0; i < pool_.regions(); ++i) {
         const Region& region = pool_.region(RegionId{i});
-        if (region.base().value != saved.base || region.bytes() != saved.bytes) continue;
+        if (region.address().value != saved.base || region.bytes() != saved.bytes) continue;
         if (pool_.status(RegionId{i}).stage != RegionStage::kActive) continue;
         if (!region.imported())
             return fail(EINVAL, "the region at GPA 0x%llx is fresh memory, expected a mapping of what was saved",

@@ -26,7 +26,7 @@ struct Regions {
             if (pool.status(RegionId{i}).stage != RegionStage::kGone) ids[n++] = RegionId{i};
         }
         std::sort(ids.begin(), ids.begin() + n,
-                  [&pool](RegionId a, RegionId b) { return pool.region(a).base() < pool.region(b).base(); });
+                  [&pool](RegionId a, RegionId b) { return pool.region(a).address() < pool.region(b).address(); });
     }
     std::array<RegionId, Pool::kMaxRegions> ids;
     std::uint32_t n = 0;
@@ -116,13 +116,13 @@ Result<std::size_t> save(const Pool& pool, const Records* records, std::span<std
     SaveWriter writer(form.data(), counts);
     for (std::uint32_t i = 0; i < regions.n; ++i) {
         const Region& region = pool.region(regions.ids[i]);
-        writer.add(SavedRegion{region.base().value, region.bytes()});
+        writer.add(SavedRegion{region.address().value, region.bytes()});
     }
     for (std::uint32_t i = 0; i < owners.n(); ++i) writer.add(owners.name(i));
     walk(
         pool, records,
         [&](const SlabCore::Extent& extent, const Region& region) {
-            writer.add(SavedExtent{region.base().value + extent.offset, extent.pages, extent.size_class});
+            writer.add(SavedExtent{region.address().value + extent.offset, extent.pages, extent.size_class});
         },
         [&](const Records::Record& record) {
             writer.add(SavedRecord{.addr = record.slot.gpa.value,

@@ -294,7 +294,9 @@ Result<void> Device::adopt(SlotKind kind, std::size_t bytes, bounce_block& block
 
 Result<const std::byte*> Device::peek(Gpa addr, std::size_t bytes) noexcept {
     if (bytes == 0) return fail(EINVAL, "a view of 0 bytes, expected at least 1");
-    const auto hva = pool_.to_hva(addr, bytes);
+    const auto gpa = pool_.from_address(addr, bytes);
+    if (!gpa) return gpa.error();
+    const auto hva = pool_.to_hva(*gpa, bytes);
     if (!hva) return hva.error();
     if (debug_ != nullptr && debug_->peeked(addr.value, bytes))
         return fail(EPERM, "GPA 0x%llx is mapped: the CPU looks at the private buffer, after a sync", addr.value);
