@@ -157,9 +157,11 @@ constexpr std::uint32_t kClasses = 2;
 constexpr std::uint32_t kPages = 2;
 
 enum class Scene {
-    kMixed,  // all of it
-    kLeft,   // one page only, which is still listed from a slab that has died, as its chunk is; a slot is kept
-    kHeld,   // a large slab is there, and somebody keeps a slot of one
+    kMixed,   // all of it
+    kLeft,    // one page only, which is still listed from a slab that has died, as its chunk is; a slot is kept
+    kHeld,    // a large slab is there, and somebody keeps a slot of one
+    kJoined,  // small slabs on both pages go for a large one, of which a slot is kept
+    kSplit,   // a large slab goes for two small ones
 };
 
 /// kSmallSlots 1: a small slab is soon without a bit at home. 2: it has bits at home right after its birth, and shows
@@ -189,7 +191,8 @@ public:
         pages_.store(0, std::memory_order_relaxed);
         epoch_.store(2, std::memory_order_relaxed);
         held_ = {};
-        if (kScene == Scene::kHeld) use(kLarge);
+        if (kScene == Scene::kHeld || kScene == Scene::kSplit) use(kLarge);
+        if (kScene == Scene::kJoined) use_two();
         if (kScene != Scene::kLeft) return;
         use(kSmall);
         reap();
@@ -210,6 +213,17 @@ public:
             if (index == 0) alloc(kLarge, held_);
             if (index == 1) use(kLarge);
             if (index == 2) half_kill();
+        } else if (kScene == Scene::kJoined) {
+            if (index == 0) use(kSmall);
+            if (index == 1) alloc(kLarge, held_);
+            if (index == 2) use(kLarge);
+        } else if (kScene == Scene::kSplit) {
+            if (index == 0) reap();
+            if (index == 1) {
+                reap();
+                use_two();
+            }
+            if (index == 2) use(kSmall);
         } else if (index == 0) {
             use(kSmall);
             use(kLarge);
@@ -269,6 +283,15 @@ private:
         RL_ASSERT(!Ops::drop(states_[got.head][cell], 1, generation, seen));
         bring_home(got, size_class);
         if (g_broken != Broken::kFreedUnnoted) note_free();
+    }
+    // Of two small slabs.
+    void use_two() {
+        Claimed got[2];
+        const bool both = alloc(kSmall, got[0]) && alloc(kSmall, got[1]);
+        for (const Claimed& held : got) {
+            if (held.slot != kNoSlot) bring_home(held, kSmall);
+        }
+        if (both || got[0].slot != kNoSlot) note_free();
     }
     void use_run() {
         const std::uint32_t head = take_pages(2);
@@ -520,7 +543,9 @@ bool all_hold(rl::iteration_t iterations, bool quiet) {
             !holds_in_random<SlabModel<1, Scene::kHeld>>(iterations, quiet) ||
             !holds_in_random<SlabModel<1, Scene::kMixed, 1, 2>>(iterations, quiet) ||
             !holds_in_random<SlabModel<2, Scene::kMixed, 2, 3>>(iterations, quiet) ||
-            !holds_in_random<SlabModel<2, Scene::kHeld, 2, 3>>(iterations, quiet)) {
+            !holds_in_random<SlabModel<2, Scene::kHeld, 2, 3>>(iterations, quiet) ||
+            !holds_in_random<SlabModel<1, Scene::kJoined, 1, 2>>(iterations, quiet) ||
+            !holds_in_random<SlabModel<1, Scene::kSplit, 1, 2>>(iterations, quiet)) {
             return false;
         }
     }
