@@ -352,7 +352,8 @@ Result<void> Pool::begin_free(const Slot& slot, SlotKind kind, std::uint64_t byt
 Error Pool::begin_moved(const Slot& slot, SlotKind kind) noexcept {
     const View& view = view_of(slot.handle);
     SlotView::Place place;
-    view.place_of(slot.gpa - view.first_gpa, slot.handle, place);
+    // V1: relaxed, as begin() has seen it.
+    view.place_of(slot.gpa - view.first_gpa, view.end.load(std::memory_order_relaxed), slot.handle, place);
     View::Ops::take_back(view.states[place.state], static_cast<unsigned>(kind), slot.handle.generation());
     return refuse(ESTALE, slot);
 }
