@@ -21,6 +21,7 @@
 #include "allocator/base/private_memory.hpp"
 #include "allocator/base/types.hpp"
 #include "allocator/pool/contexts.hpp"
+#include "allocator/pool/domains.hpp"
 #include "allocator/pool/growth.hpp"
 #include "allocator/pool/placement.hpp"
 #include "allocator/pool/pool_nodes.hpp"
@@ -53,6 +54,7 @@ struct AllocRequest {
     SlotKind kind = SlotKind::kStreaming;
     std::uint64_t boundary = 0;  // power of two >= bytes whose multiples (as GPA) are not crossed; 0: none
     NumaRule rule{};
+    RegionMask domain = 0;  // domains.hpp
 };
 
 struct PoolStats {
@@ -76,10 +78,8 @@ struct RegionStatus {
     bool usable;                  // slots are taken from it, or were until it was drained
     std::uint64_t bytes_in_use;   // pages of slabs and runs
     std::uint64_t refused_bytes;  // chunks that could not be shared or unshared
+    bool restricted;
 };
-
-/// A set of regions, a bit each.
-using RegionMask = std::uint64_t;
 
 class Pool {
     struct Part;
@@ -174,7 +174,9 @@ public:
     Result<void> check(const Slot& slot, SlotKind kind, std::uint64_t bytes = 0) const noexcept;
 
     /// The GPA of [hva, hva + bytes) when that lies in one live slot of this kind; else EFAULT, EPERM for another kind.
-    Result<Gpa> find_in_slot(const void* hva, std::uint64_t bytes, SlotKind kind) const noexcept;
+    /// EXDEV when it is not in a region of the domain.
+    Result<Gpa> find_in_slot(const void* hva, std::uint64_t bytes, SlotKind kind,
+                             RegionMask domain = 0) const noexcept;
 
     /// The index of the new region, or of a removed one that had the same range and node; EINVAL when it overlaps,
     /// there are too many or the node does not exist, or the hook's error when no chunk of it could be shared. Nothing
@@ -185,6 +187,8 @@ public:
     /// How many of them the pool uses, and which. While it is lent: those that the peer was shown.
     [[nodiscard]] std::uint32_t usable_regions() const noexcept;
     [[nodiscard]] RegionMask usable() const noexcept;
+    /// Of these those that are not restricted: what a peer sees while the pool is lent.
+    [[nodiscard]] RegionMask shown() const noexcept { return usable() & ~domains_.restricted(); }
     [[nodiscard]] RegionStatus status(RegionId id) const noexcept;
 
     /// pool_regions.cpp. No new slots from it; frees go on. EINVAL: there is no such region, or it is removed.
@@ -206,6 +210,8 @@ public:
 
     /// Renews every region; ENOTSUP, and nothing changes, when one is imported.
     Result<void> renew() noexcept;
+    /// Those that a peer may have been shown.
+    Result<void> renew_open() noexcept;
     /// Renews what can be renewed if there may be old content of somebody's in it and nothing that lives: no device,
     /// and something was handed out since the last time. Imported regions stay as they are.
     Result<void> forget() noexcept;
@@ -221,8 +227,13 @@ public:
     void drop_user() noexcept;
     [[nodiscard]] std::uint32_t users() const noexcept;
 
+    /// pool_domains.cpp. A device that names regions comes, and goes. EINVAL, EBUSY (domains.hpp). What devices before
+    /// left in the regions of a domain without one is renewed away, or zeroed where that cannot be done.
+    Result<void> join_domain(RegionMask domain) noexcept;
+    void leave_domain(RegionMask domain) noexcept;
+
     /// The memory is lent to one process peer at a time (a trust domain each): EBUSY while it is. What a peer sees are
-    /// the usable regions; it may be shown more, and then use_regions() makes them usable.
+    /// the usable regions that are not restricted; it may be shown more, and then use_regions() makes them usable.
     Result<void> lend() noexcept;
     void use_regions(RegionMask shown) noexcept;
     /// What may be shown. None of it is removed before use_regions() says what was.
@@ -299,6 +310,7 @@ private:
     struct Tried {
         int code = ENOSPC;
         RegionMask regions = ~RegionMask{0};  // that the request may be served from
+        bool by_node = false;                 // because of its NUMA rule
         NodeId home = kAnyNode;               // which kStrict does not leave
     };
 
@@ -357,7 +369,8 @@ private:
     /// lock.
     void empty_contexts() noexcept;
 
-    Result<void> renew_locked() noexcept;
+    Result<void> renew_locked(RegionMask regions) noexcept;
+    Result<void> freshen(Part& part) noexcept;
     [[nodiscard]] std::uint64_t ever_allocated() const noexcept;
 
     // pool_fast.hpp
@@ -458,8 +471,10 @@ private:
     std::atomic<std::uint64_t> full_{0};
     std::atomic<std::uint32_t> turn_{0};  // of NumaPolicy::kInterleave
     PoolNodes nodes_;
+    Domains domains_;
     Counts counts_;
     Usage usage_;
+    Usage restricted_usage_;  // of restricted regions, which no growing relieves
 };
 
 }  // namespace bounce

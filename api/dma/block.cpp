@@ -23,7 +23,12 @@ Result<void> Device::alloc_block(SlotKind kind, std::size_t bytes, std::size_t a
         return fail(EINVAL, "alignment %llu, expected a power of two up to %llu", align, kMaxAlign);
     const std::uint64_t mask = kind == SlotKind::kCoherent ? coherent_dma_mask_ : dma_mask_;
     const auto slot =
-        pool_.alloc({.bytes = bytes, .align = align, .max_address = mask, .kind = kind, .rule = group_.rule});
+        pool_.alloc({.bytes = bytes,
+                                   .align = align,
+                                   .max_address = mask,
+                                   .kind = kind,
+                                   .rule = group_.rule,
+                                   .domain = group_.domain});
     if (!slot) return slot.error();
     // The slot holds what was there before. A buffer's content is this pool's own and the caller overwrites it.
     if (kind == SlotKind::kCoherent) zero_slot(slot->hva, bytes);
@@ -59,7 +64,7 @@ Result<std::uint64_t> Device::shared_address(const void* ptr, std::size_t bytes)
     if (bytes > max_segment_bytes_)
         return fail(E2BIG, "a shared segment of %llu bytes, but the device's max_segment_bytes is %llu", bytes,
                     max_segment_bytes_);
-    const auto gpa = pool_.find_in_slot(ptr, bytes, SlotKind::kBuffer);
+    const auto gpa = pool_.find_in_slot(ptr, bytes, SlotKind::kBuffer, group_.domain);
     if (!gpa) return gpa.error();
     if (gpa->value > dma_mask_ || bytes - 1 > dma_mask_ - gpa->value)
         return fail(ERANGE, "the shared segment ends at 0x%llx, above the device's mask 0x%llx", gpa->value + bytes - 1,

@@ -28,7 +28,7 @@ Device::Device(Pool& pool, Callbacks& callbacks, const DeviceConfig& config) noe
       dma_mask_(config.dma_mask),
       coherent_dma_mask_(config.coherent_dma_mask),
       max_segment_bytes_(config.max_segment_bytes),
-      group_(config.dma_mask, {config.numa_policy.value_or(pool.numa_policy()), config.node}) {
+      group_(config.dma_mask, {config.numa_policy.value_or(pool.numa_policy()), config.node}, config.regions) {
     std::snprintf(name_, sizeof name_, "%s", config.name);
     init_policy(config);
     pool_.add_user();
@@ -36,13 +36,16 @@ Device::Device(Pool& pool, Callbacks& callbacks, const DeviceConfig& config) noe
 
 Result<std::unique_ptr<Device>> Device::create(Pool& pool, Callbacks& callbacks, const DeviceConfig& config) noexcept {
     if (auto known = pool.check_node(config.node); !known) return known.error();
+    if (auto joined = pool.join_domain(config.regions); !joined) return joined.error();
     std::unique_ptr<Device> device(new (std::nothrow) Device(pool, callbacks, config));
-    if (device == nullptr) return fail(ENOMEM, "no memory for a device of %llu bytes", sizeof(Device));
-    return device;
+    if (device != nullptr) return device;
+    pool.leave_domain(config.regions);
+    return fail(ENOMEM, "no memory for a device of %llu bytes", sizeof(Device));
 }
 
 Device::~Device() {
     pool_.close_group(group_);
+    pool_.leave_domain(group_.domain);
     pool_.drop_user();
 }
 

@@ -39,6 +39,7 @@ struct DeviceConfig {
     std::uint64_t reuse_window_bytes = 0;     // with kAuto and kWindow; 0: the default
     NodeId node = kAnyNode;                   // where the device is
     std::optional<NumaPolicy> numa_policy{};  // none: the pool's
+    RegionMask regions = 0;                   // its trust domain: restricted regions; 0: all that are open
 };
 
 /// Of all regions of the pool.
@@ -46,7 +47,7 @@ std::uint64_t shared_bytes(const Pool& pool) noexcept;
 
 class Device {
 public:
-    /// pool and callbacks must outlive the device. EINVAL when the machine has no such node.
+    /// pool and callbacks must outlive the device. EINVAL when the machine has no such node; as Pool::join_domain().
     static Result<std::unique_ptr<Device>> create(Pool& pool, Callbacks& callbacks,
                                                   const DeviceConfig& config) noexcept;
     ~Device();

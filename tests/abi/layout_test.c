@@ -59,7 +59,7 @@ AT(bounce_region_info, refused_bytes, 56);
 AT(bounce_region_info, state, 64);
 AT(bounce_region_info, usable, 68);
 AT(bounce_region_info, node, 72);
-AT(bounce_region_info, reserved, 76);
+AT(bounce_region_info, restricted, 76);
 
 IS(bounce_pool_stats, 104);
 AT(bounce_pool_stats, used_bytes, 8);
@@ -75,7 +75,7 @@ AT(bounce_pool_stats, regions, 80);
 AT(bounce_pool_stats, grows, 88);
 AT(bounce_pool_stats, shrinks, 96);
 
-IS(bounce_device_options, 72);
+IS(bounce_device_options, 80);
 AT(bounce_device_options, name, 8);
 AT(bounce_device_options, dma_mask, 16);
 AT(bounce_device_options, coherent_dma_mask, 24);
@@ -87,6 +87,7 @@ AT(bounce_device_options, reuse_policy, 52);
 AT(bounce_device_options, reuse_window_bytes, 56);
 AT(bounce_device_options, node, 64);
 AT(bounce_device_options, numa_policy, 68);
+AT(bounce_device_options, regions, 72);
 
 IS(bounce_mapping, 48);
 AT(bounce_mapping, addr, 0);

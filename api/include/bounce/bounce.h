@@ -111,7 +111,10 @@ enum {
     /* Touch every page at creation. */
     BOUNCE_REGION_PREFAULT = 1u << 1,
     /* The NUMA node in `node` is meant (a zeroed struct leaves placement to the kernel). */
-    BOUNCE_REGION_NODE = 1u << 2
+    BOUNCE_REGION_NODE = 1u << 2,
+    /* Serves only devices that name the region (`regions` in bounce_device_options), and is never lent to a back-end by
+     * bounce_frontend_connect(). Source: the reserved-memory binding restricted-dma-pool of the device tree. */
+    BOUNCE_REGION_RESTRICTED = 1u << 3
 };
 
 /* From which NUMA node memory is taken when the pool has regions on several. The home of a mapping is the node of the
@@ -227,7 +230,7 @@ typedef struct bounce_region_info {
     uint32_t state;      /* enum bounce_region_state */
     uint32_t usable;     /* 0: waits for bounce_frontend_sync_regions(), or is taken from the back-end */
     int32_t node;        /* NUMA node that was asked for (operating system index); -1: the kernel places it */
-    uint32_t reserved;
+    uint32_t restricted; /* 1: with BOUNCE_REGION_RESTRICTED */
 } bounce_region_info;
 
 /* Describes region `index`; -EINVAL when there is none. */
@@ -357,11 +360,16 @@ typedef struct bounce_device_options {
     uint64_t reuse_window_bytes; /* with AUTO and WINDOW: 4096 to 1/8 of the pool; 0 = 4 MiB, or 1/8 when that is less */
     uint32_t node;               /* NUMA node (operating system index), with BOUNCE_DEVICE_NODE */
     uint32_t numa_policy;        /* enum bounce_numa_policy, with BOUNCE_DEVICE_NUMA_POLICY */
+    uint64_t regions;            /* its trust domain: bit i is region i, all of them BOUNCE_REGION_RESTRICTED; 0 = all
+                                  * regions, also those to come, that are not */
 } bounce_device_options;
 
 /* Creates a device of the pool: who maps, with which limits, and from which NUMA node all that it takes comes (mappings,
  * coherent memory, buffers). -EINVAL also when there is no such node; the pool need not have a region there.
- * Thread-safe. */
+ * A device with `regions` takes memory from these alone, streaming and coherent, and the pool does not grow for it. Devices
+ * of one pool name the same regions or none in common (-EBUSY), so no page ever serves two trust domains. The first device
+ * of a domain finds fresh memory: what devices before left there is renewed away, or zeroed where the memory is the
+ * caller's or was converted by hooks. Thread-safe. */
 BOUNCE_API int bounce_device_create(bounce_pool *pool, const bounce_device_options *options, bounce_device **device);
 
 /* -EBUSY (and nothing happens) while mappings, coherent memory, buffers or rings of it exist. */

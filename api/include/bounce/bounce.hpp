@@ -356,6 +356,7 @@ struct DeviceOptions {
     std::uint64_t reuse_window_bytes = 0;
     std::uint32_t node = 0;
     bounce_numa_policy numa_policy = BOUNCE_NUMA_LOCAL;
+    std::uint64_t regions = 0;  // restricted ones, a bit each
 };
 
 class Device : public DeviceRef {
@@ -577,6 +578,7 @@ public:
         raw.reuse_window_bytes = options.reuse_window_bytes;
         raw.node = options.node;
         raw.numa_policy = options.numa_policy;
+        raw.regions = options.regions;
         bounce_device* device = nullptr;
         if (const int status = bounce_device_create(handle(), &raw, &device); status < 0) return Error(-status);
         return Device(device);
