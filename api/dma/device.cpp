@@ -70,6 +70,7 @@ Context* Device::context() noexcept {
                                                            Direction direction, std::uint32_t flags,
                                                            bounce_mapping& mapping, bool& streamed) noexcept {
     if (!good_map(buf, bytes, flags)) [[unlikely]] {
+        if (asks_for_shared(flags)) return map_shared(buf, bytes, direction, flags, mapping);
         mapping = bounce_mapping{};
         return why_not_map(buf, bytes, flags);
     }
@@ -118,12 +119,15 @@ Result<void> Device::map_unfenced(Context* context, void* buf, std::size_t bytes
 Result<void> Device::check_token(const bounce_mapping& mapping) const noexcept {
     if (load_state(mapping) != kLiveMapping)
         return fail(EALREADY, "the token (address 0x%llx) is not live: never mapped, or unmapped before", mapping.addr);
-    if (mapping.device != id_)
-        return fail(EXDEV, "the token belongs to device %llu, not to this one (%llu)", mapping.device, id_);
+    if (mapping.device != id_) return not_mine(mapping);
     if (mapping.direction > BOUNCE_FROM_DEVICE || mapping.orig == nullptr)
         return fail(EINVAL, "the token is damaged: direction %llu, private buffer 0x%llx", mapping.direction,
                     reinterpret_cast<std::uintptr_t>(mapping.orig));
     return {};
+}
+
+Error Device::not_mine(const bounce_mapping& mapping) const noexcept {
+    return fail(EXDEV, "the token belongs to device %llu, not to this one (%llu)", mapping.device, id_);
 }
 
 Result<void> Device::unmap(Context* context, bounce_mapping& mapping, std::size_t written) noexcept {
@@ -149,7 +153,7 @@ Error Device::lost(const bounce_mapping& mapping) noexcept {
 
 Result<void> Device::discard(Context* context, bounce_mapping& mapping) noexcept {
     if (!good_token(mapping)) [[unlikely]]
-        return check_token(mapping);
+        return end_other(mapping);
     KeptSlot ended;
     const auto begun = pool_.begin(slot_of(mapping), SlotKind::kStreaming, mapping.bytes, true, ended);
     if (begun != Pool::Begun::kYes) [[unlikely]]
@@ -161,8 +165,19 @@ Result<void> Device::discard(Context* context, bounce_mapping& mapping) noexcept
 
 Result<void> Device::check_sync(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
                                 Direction direction) const noexcept {
+    if (load_state(mapping) == kLiveShared) return check_shared_sync(mapping, offset, bytes, direction);
     if (const auto good = check_token(mapping); !good) [[unlikely]]
         return good;
+    if (const auto good = check_sync_range(mapping, offset, bytes, direction); !good) [[unlikely]]
+        return good;
+    const Slot slot = slot_of(mapping);
+    if (const auto live = pool_.check(slot, SlotKind::kStreaming, mapping.bytes); !live) [[unlikely]]
+        return live;
+    return check_fresh(slot);
+}
+
+Result<void> Device::check_sync_range(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
+                                      Direction direction) noexcept {
     if (bytes == 0) return fail(EINVAL, "sync of 0 bytes, expected at least 1");
     if (!fits(offset, bytes, mapping.bytes))
         return fail(EINVAL, "sync of %llu bytes at offset %llu, but the mapping has %llu bytes", bytes, offset,
@@ -172,10 +187,7 @@ Result<void> Device::check_sync(const bounce_mapping& mapping, std::size_t offse
     if (mapped != Direction::kBidirectional && mapped != direction)
         return fail(EPERM, "sync in direction %llu of a mapping with direction %llu",
                     static_cast<std::uint64_t>(direction), mapping.direction);
-    const Slot slot = slot_of(mapping);
-    if (const auto live = pool_.check(slot, SlotKind::kStreaming, mapping.bytes); !live) [[unlikely]]
-        return live;
-    return check_fresh(slot);
+    return {};
 }
 
 Result<void> Device::check_fresh(const Slot& slot) const noexcept {
@@ -188,7 +200,7 @@ Result<void> Device::sync_for_cpu(const bounce_mapping& mapping, std::size_t off
                                   Direction direction) noexcept {
     if (const auto good = check_sync(mapping, offset, bytes, direction); !good) [[unlikely]]
         return good;
-    if (!copies_back(direction)) return {};
+    if (!copies_back(direction) || load_state(mapping) == kLiveShared) return {};
     copy_from_slot(static_cast<std::byte*>(mapping.orig) + offset, static_cast<std::byte*>(mapping.slot) + offset,
                    bytes);
     return check_fresh(slot_of(mapping));  // it may have been renewed under the copy
@@ -198,7 +210,7 @@ Result<void> Device::sync_for_device(const bounce_mapping& mapping, std::size_t 
                                      Direction direction) noexcept {
     if (const auto good = check_sync(mapping, offset, bytes, direction); !good) [[unlikely]]
         return good;
-    if (!copies_in(direction)) return {};
+    if (!copies_in(direction) || load_state(mapping) == kLiveShared) return {};
     const std::uint32_t mode = mode_.load(std::memory_order_relaxed);  // M1
     if (copy_in(mode, static_cast<std::byte*>(mapping.slot) + offset, static_cast<std::byte*>(mapping.orig) + offset,
                 bytes))
@@ -209,7 +221,7 @@ Result<void> Device::sync_for_device(const bounce_mapping& mapping, std::size_t 
 std::uint64_t Device::outstanding_mappings() const noexcept {
     // Exact when nothing maps or unmaps at the moment, which is when it decides anything; otherwise a snapshot.
     const Pool::GroupCounts counts = pool_.count(group_);
-    return counts.allocs > counts.frees ? counts.allocs - counts.frees : 0;
+    return (counts.allocs > counts.frees ? counts.allocs - counts.frees : 0) + shared_maps_.count();
 }
 
 std::uint64_t Device::outstanding_blocks() const noexcept {

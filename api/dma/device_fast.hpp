@@ -104,7 +104,7 @@ inline bool Device::good_token(const bounce_mapping& mapping) const noexcept {
 [[gnu::always_inline]] inline Result<void> Device::end(Context* context, bounce_mapping& mapping,
                                                        std::size_t written) noexcept {
     if (!good_token(mapping)) [[unlikely]]
-        return check_token(mapping);
+        return end_other(mapping);
     KeptSlot ended;
     const auto begun = pool_.begin(slot_of(mapping), SlotKind::kStreaming, mapping.bytes, true, ended);
     if (begun != Pool::Begun::kYes) [[unlikely]]

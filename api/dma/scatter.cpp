@@ -12,6 +12,8 @@ namespace bounce {
 Result<void> Device::map_sg(std::span<const bounce_sg> sg, Direction direction, std::uint32_t flags,
                             bounce_mapping* mappings) noexcept {
     if (sg.empty()) return fail(EINVAL, "a scatter list of 0 segments, expected at least 1");
+    if (asks_for_shared(flags)) [[unlikely]]
+        return map_sg_shared(sg, direction, flags, mappings);
     auto good = check_sg(sg, flags);
     std::uint32_t done = 0;
     Context* const mine = context();
@@ -63,8 +65,10 @@ Result<void> Device::unmap_sg(std::span<bounce_mapping> mappings, std::size_t wr
     for (bounce_mapping& mapping : mappings) {
         const std::size_t part = std::min<std::size_t>(written, mapping.bytes);
         written -= part;
-        Result<void> one = good_token(mapping) ? Result<void>() : check_token(mapping);
-        if (one) [[likely]] {
+        Result<void> one;
+        if (!good_token(mapping)) [[unlikely]] {
+            one = end_other(mapping);
+        } else {
             const auto begun = pool_.begin(slot_of(mapping), SlotKind::kStreaming, mapping.bytes, true, ended[n]);
             if (begun == Pool::Begun::kYes) [[likely]] {
                 store_ended(mapping);

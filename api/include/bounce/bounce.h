@@ -383,7 +383,14 @@ enum {
      * value at unmap. Shows the device that content. */
     BOUNCE_MAP_PRESERVE = 1u << 0,
     /* Do not copy: not at map, not at unmap (DMA_ATTR_SKIP_CPU_SYNC). The caller syncs. Not together with PRESERVE. */
-    BOUNCE_MAP_SKIP_SYNC = 1u << 1
+    BOUNCE_MAP_SKIP_SYNC = 1u << 1,
+    /* The memory lies inside a born-shared buffer of this pool: no slot and no copy, at map, unmap and sync. The buffer is
+     * not freed before (-EBUSY, of the device that has it mapped). Not together with PRESERVE. Without this flag such
+     * memory is bounced as any other: right, but copied for nothing. */
+    BOUNCE_MAP_SHARED = 1u << 2,
+    /* With SHARED, and needed (-EPERM) for from_device and bidirectional: the caller knows that the device may change what
+     * it wrote at any time, also while it is being read, and reads it once before it checks it. */
+    BOUNCE_MAP_SHARED_IN = 1u << 3
 };
 
 /* The token of a mapping: the caller's storage, private memory. Read `addr` and `bytes`; the rest is the library's. A
@@ -403,7 +410,8 @@ typedef struct bounce_mapping {
 
 /* Maps bytes > 0 at buf. to_device and bidirectional copy in, from_device copies nothing in (but see PRESERVE; what the
  * device then could read is old content of this pool, never memory from outside of it). Contiguous in GPA. Any size that
- * the pool holds. Errors: -EINVAL, -ENOSPC, -E2BIG, -ERANGE. Thread-safe.
+ * the pool holds. Errors: -EINVAL, -ENOSPC, -E2BIG, -ERANGE; of SHARED also -EFAULT (not
+ * inside one buffer), -EXDEV (in a region that the device does not see), -EPERM and -ENOMEM. Thread-safe.
  * Source: Documentation/core-api/dma-api.rst, dma_map_single(). */
 BOUNCE_API int bounce_device_map(bounce_device *device, void *buf, size_t bytes, int direction, uint32_t flags,
                                  bounce_mapping *mapping);
@@ -428,7 +436,9 @@ BOUNCE_API int bounce_device_sync_for_device(bounce_device *device, const bounce
 enum {
     /* The segment lies inside a born-shared buffer of this pool, which must live until the completion: no slot, no
      * copy. */
-    BOUNCE_SG_SHARED = 1u << 0
+    BOUNCE_SG_SHARED = 1u << 0,
+    /* With SHARED, and needed (-EPERM) where the device writes: as BOUNCE_MAP_SHARED_IN. */
+    BOUNCE_SG_SHARED_IN = 1u << 1
 };
 
 /* One piece of a scatter list. */
@@ -465,10 +475,22 @@ typedef struct bounce_block {
 BOUNCE_API int bounce_coherent_alloc(bounce_device *device, size_t bytes, size_t align, bounce_block *block);
 BOUNCE_API int bounce_coherent_free(bounce_device *device, bounce_block *block);
 
-/* A born-shared buffer: payload that is made in the pool and handed to the device without a copy (BOUNCE_SG_SHARED).
- * Not zeroed. The device sees and may change it at any moment while it exists. */
+/* n > 0 blocks alike, all or nothing: on failure all of `blocks` are zeroed. Freeing: each one that can be is freed; the
+ * first error is returned (bounce_last_error() is about the last one). Thread-safe. */
+BOUNCE_API int bounce_coherent_alloc_bulk(bounce_device *device, size_t bytes, size_t align, bounce_block *blocks,
+                                          size_t n);
+BOUNCE_API int bounce_coherent_free_bulk(bounce_device *device, bounce_block *blocks, size_t n);
+
+/* A born-shared buffer: payload that is made in the pool and handed to the device without a copy (BOUNCE_MAP_SHARED,
+ * BOUNCE_SG_SHARED), as often as one likes. Not zeroed. The device sees and may change it at any moment while it exists.
+ * -EBUSY: the device has mappings of it. */
 BOUNCE_API int bounce_buffer_alloc(bounce_device *device, size_t bytes, size_t align, bounce_block *block);
 BOUNCE_API int bounce_buffer_free(bounce_device *device, bounce_block *block);
+
+/* As bounce_coherent_alloc_bulk() and bounce_coherent_free_bulk(). */
+BOUNCE_API int bounce_buffer_alloc_bulk(bounce_device *device, size_t bytes, size_t align, bounce_block *blocks,
+                                        size_t n);
+BOUNCE_API int bounce_buffer_free_bulk(bounce_device *device, bounce_block *blocks, size_t n);
 
 /* ---- Split virtqueue, driver side --------------------------------------------------------------------------- */
 

@@ -211,6 +211,10 @@ inline bounce_sg segment(const void* base, std::size_t bytes) noexcept {
 inline bounce_sg shared_segment(const Buffer& buffer, std::size_t offset, std::size_t bytes) noexcept {
     return {static_cast<std::byte*>(buffer.data()) + offset, bytes, BOUNCE_SG_SHARED, 0};
 }
+/// The same for the device to write: it may change while it is read.
+inline bounce_sg shared_incoming_segment(const Buffer& buffer, std::size_t offset, std::size_t bytes) noexcept {
+    return {static_cast<std::byte*>(buffer.data()) + offset, bytes, BOUNCE_SG_SHARED | BOUNCE_SG_SHARED_IN, 0};
+}
 
 /// A ring that something else owns.
 class RingRef {
