@@ -3,7 +3,7 @@
 # The public headers compile by themselves, in every language they are for, with every compiler there is here.
 cmake_minimum_required(VERSION 3.25)
 file(MAKE_DIRECTORY ${SCRATCH})
-set(c_headers bounce dma_pool platform tbb)
+set(c_headers bounce dma_pool jemalloc platform tbb)
 foreach(header ${c_headers})
   file(WRITE ${SCRATCH}/${header}.c "#include <bounce/${header}.h>\nint main(void) { return bounce_version() == 0; }\n")
   file(WRITE ${SCRATCH}/${header}.cpp "#include <bounce/${header}.h>\nint main() { return bounce_version() == 0; }\n")
@@ -11,6 +11,7 @@ endforeach()
 # Every member of every class, so that what nobody calls is compiled too.
 file(WRITE ${SCRATCH}/wrapper.cpp "#include <bounce/bounce.hpp>
 #include <bounce/dma_pool.hpp>
+#include <bounce/jemalloc.hpp>
 template class bounce::Result<int>;
 template class bounce::Block<bounce_coherent_free>;
 template class bounce::Block<bounce_buffer_free>;

@@ -8,11 +8,11 @@
 
 namespace {
 
-// What is not used goes back at once (decay), as it came (retain). No thread of its own. What it thinks of private memory
-// does not matter: it takes none but for what it knows. Page-aligned blocks are asked for as such, not with a page more.
+// What is not used goes back at once (decay), as it came (retain). No thread of its own. Only what all versions 5 know:
+// it writes to stderr about what it does not.
 constexpr char kOptions[] =
     "background_thread:false,retain:false,tcache:false,tcache_max:4096,narenas:1,dss:disabled,"
-    "dirty_decay_ms:0,muzzy_decay_ms:0,cache_oblivious:false,abort_conf:false";
+    "dirty_decay_ms:0,muzzy_decay_ms:0";
 
 }  // namespace
 

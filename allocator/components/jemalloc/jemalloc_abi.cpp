@@ -41,17 +41,16 @@ int read_options(const bounce_jemalloc_options* given, bounce_jemalloc_options& 
     return 0;
 }
 
-/// Is the device one of the pool? Asked by a block of it, which goes back at once.
-int check_device(bounce_pool* pool, bounce_device* device, bool buffers) noexcept {
+/// Is the device one of the pool? Asked by a buffer of it, which nobody touches and which goes back at once.
+int check_device(bounce_pool* pool, bounce_device* device) noexcept {
     bounce_block block;
-    const int taken =
-        buffers ? bounce_buffer_alloc(device, 1, 0, &block) : bounce_coherent_alloc(device, 1, 0, &block);
-    // A pool without room for it says so when the heap is used.
-    if (taken == -ENOSPC) return 0;
-    if (taken != 0) return hand_on(taken);
+    const int taken = bounce_buffer_alloc(device, 1, 0, &block);
+    if (taken == -EOWNERDEAD) return hand_on(taken);
+    // That there is no room, or none below the mask, is said when the heap is used.
+    if (taken != 0) return 0;
     void* hva = nullptr;
     const bool inside = bounce_pool_gpa_to_hva(pool, block.addr, 1, &hva) == 0 && hva == block.ptr;
-    static_cast<void>(buffers ? bounce_buffer_free(device, &block) : bounce_coherent_free(device, &block));
+    static_cast<void>(bounce_buffer_free(device, &block));
     return inside ? 0 : fail(EXDEV, "the device is not one of the pool");
 }
 
@@ -77,15 +76,16 @@ void* no_memory(std::size_t bytes) noexcept {
     return with_errno(fail(code, "%zu bytes: %s", bytes, bounce_error_text(-code)));
 }
 
-void* alloc(bounce_jemalloc_heap* heap, std::size_t bytes, std::size_t align, bool zeroed, std::uint64_t* addr) noexcept {
+void* alloc(bounce_jemalloc_heap* heap, std::size_t bytes, std::size_t align, bool zeroed,
+            std::uint64_t* addr) noexcept {
     if (const int status = check_heap(heap); status != 0) return with_errno(status);
     void* const ptr = heap->heap->alloc(bytes, align, zeroed);
     if (ptr == nullptr) return no_memory(bytes);
     const std::uint64_t address = heap->heap->extents().address(ptr);
     if (address % align != 0) {
         heap->heap->free(ptr);
-        return with_errno(fail(ENOTSUP, "%zu bytes aligned to %zu: the region's pointer is not as aligned as its GPA",
-                               bytes, align));
+        return with_errno(
+            fail(ENOTSUP, "%zu bytes aligned to %zu: the region's pointer is not as aligned as its GPA", bytes, align));
     }
     if (addr != nullptr) *addr = address;
     return ptr;
@@ -106,7 +106,7 @@ int bounce_jemalloc_create(bounce_pool* pool, bounce_device* device, const bounc
     bounce_jemalloc_options ours;
     if (const int status = read_options(options, ours); status != 0) return status;
     const bool buffers = (ours.flags & BOUNCE_JEMALLOC_BUFFERS) != 0;
-    if (const int status = check_device(pool, device, buffers); status != 0) return status;
+    if (const int status = check_device(pool, device); status != 0) return status;
     int code = 0;
     auto inner = Heap::create({pool, device, !buffers, ours.limit_bytes}, code);
     if (inner == nullptr) return fail(code, "no arena for a heap: %s", std::strerror(code));
