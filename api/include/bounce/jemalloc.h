@@ -57,7 +57,8 @@ BOUNCE_API int bounce_jemalloc_create(bounce_pool *pool, bounce_device *device, 
                                       bounce_jemalloc_heap **heap);
 
 /* Gives all memory back. -EBUSY, and nothing happens: allocations exist; the sentence has their number. Nobody else may use
- * the heap at that time. Destroying NULL does nothing. */
+ * the heap at that time, and mappings of its buffers must have ended: what is mapped stays the device's for ever.
+ * Destroying NULL does nothing. */
 BOUNCE_API int bounce_jemalloc_destroy(bounce_jemalloc_heap *heap);
 
 /* `bytes` (0 counts as 1), aligned to 16. *addr: for the device; addr may be NULL. Not zeroed (calloc is, of n times bytes).
