@@ -4,6 +4,7 @@
 #include <bit>
 #include <cerrno>
 
+#include "allocator/base/mutation.hpp"
 #include "api/dma/copy.hpp"
 #include "api/dma/device.hpp"
 #include "api/dma/token.hpp"
@@ -59,7 +60,7 @@ Result<void> Device::take_block(SlotKind kind, const BlockRequest& request, boun
                                    .domain = group_.domain});
     if (!slot) return slot.error();
     // The slot holds what was there before. A buffer's content is this pool's own and the caller overwrites it.
-    if (kind == SlotKind::kCoherent) zero_slot(slot->hva, request.bytes);
+    if (kind == SlotKind::kCoherent && !BOUNCE_MUTATED(kScrubAtAlloc)) zero_slot(slot->hva, request.bytes);
     block.ptr = slot->hva;
     block.addr = slot->gpa.value;
     block.bytes = request.bytes;

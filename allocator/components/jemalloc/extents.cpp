@@ -171,14 +171,13 @@ const Extents::Range* Extents::learn(const bounce_block& memory) noexcept {
     if (count == kMostRanges) return nullptr;
     bounce_region_info info;
     for (std::uint32_t i = 0; bounce_pool_region(pool_, i, &info) == 0; ++i) {
-        if (address_of(memory.ptr) - address_of(info.hva) >= info.bytes || memory.addr - info.base_gpa >= info.bytes)
-            continue;
+        if (address_of(memory.ptr) - address_of(info.hva) >= info.bytes) continue;
         const std::uint64_t pages = (info.bytes + kPageBytes - 1) / kPageBytes;
         // Sparse: what no block is in costs nothing. Zeroes are empty pages.
         void* const table = ::mmap(nullptr, pages * sizeof(Page), PROT_READ | PROT_WRITE,
                                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (table == MAP_FAILED) return nullptr;
-        ranges_[count] = {static_cast<std::byte*>(info.hva), info.bytes, info.base_gpa, static_cast<Page*>(table)};
+        ranges_[count] = {static_cast<std::byte*>(info.hva), info.bytes, static_cast<Page*>(table)};
         count_.store(count + 1, std::memory_order_release);  // X3
         return &ranges_[count];
     }
@@ -214,8 +213,8 @@ int Extents::check(const void* ptr) const noexcept {
 }
 
 std::uint64_t Extents::address(const void* ptr) const noexcept {
-    const Range& range = *range_of(ptr);
-    return range.gpa + (address_of(ptr) - address_of(range.hva));
+    const bounce_block& around = page_of(ptr)->block.load(std::memory_order_acquire)->memory;  // X1
+    return around.addr + (address_of(ptr) - address_of(around.ptr));
 }
 
 }  // namespace bounce::jemalloc_component

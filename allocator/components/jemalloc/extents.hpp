@@ -61,7 +61,6 @@ private:
     struct Range {
         std::byte* hva = nullptr;
         std::uint64_t bytes = 0;
-        std::uint64_t gpa = 0;
         Page* pages = nullptr;
     };
     /// jemalloc hands the address of its table back.

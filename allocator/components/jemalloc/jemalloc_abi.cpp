@@ -48,8 +48,8 @@ int check_device(bounce_pool* pool, bounce_device* device) noexcept {
     if (taken == -EOWNERDEAD) return hand_on(taken);
     // That there is no room, or none below the mask, is said when the heap is used.
     if (taken != 0) return 0;
-    void* hva = nullptr;
-    const bool inside = bounce_pool_gpa_to_hva(pool, block.addr, 1, &hva) == 0 && hva == block.ptr;
+    std::uint64_t gpa = 0;
+    const bool inside = bounce_pool_hva_to_gpa(pool, block.ptr, 1, &gpa) == 0;
     static_cast<void>(bounce_buffer_free(device, &block));
     return inside ? 0 : fail(EXDEV, "the device is not one of the pool");
 }
