@@ -22,6 +22,7 @@
 #include "allocator/base/private_memory.hpp"
 #include "allocator/base/types.hpp"
 #include "allocator/pool/contexts.hpp"
+#include "allocator/pool/domains.hpp"
 #include "allocator/pool/growth.hpp"
 #include "allocator/pool/placement.hpp"
 #include "allocator/pool/pool_nodes.hpp"
@@ -54,6 +55,7 @@ struct AllocRequest {
     SlotKind kind = SlotKind::kStreaming;
     std::uint64_t boundary = 0;  // power of two >= bytes whose multiples (as GPA) are not crossed; 0: none
     NumaRule rule{};
+    RegionMask domain = 0;  // domains.hpp
 };
 
 struct PoolStats {
@@ -77,10 +79,8 @@ struct RegionStatus {
     bool usable;                  // slots are taken from it, or were until it was drained
     std::uint64_t bytes_in_use;   // pages of slabs and runs
     std::uint64_t refused_bytes;  // chunks that could not be shared or unshared
+    bool restricted;
 };
-
-/// A set of regions, a bit each.
-using RegionMask = std::uint64_t;
 
 class Pool {
     struct Part;
@@ -175,9 +175,10 @@ public:
     /// Is this slot live, with this kind and generation, and has it `bytes`? Errors as begin_free().
     Result<void> check(const Slot& slot, SlotKind kind, std::uint64_t bytes = 0) const noexcept;
 
-    /// The address for the device of [hva, hva + bytes) when that lies in one live slot of this kind; else EFAULT,
-    /// EPERM for another kind.
-    Result<Gpa> find_in_slot(const void* hva, std::uint64_t bytes, SlotKind kind) const noexcept;
+    /// The address for the device of [hva, hva + bytes) when that lies in one live slot of this kind; else EFAULT, EPERM
+    /// for another kind, EXDEV when it is not in a region of the domain.
+    Result<Gpa> find_in_slot(const void* hva, std::uint64_t bytes, SlotKind kind,
+                             RegionMask domain = 0) const noexcept;
 
     /// pool_restore.cpp. What is at an address (as the device says it): the slot or run around it, whoever has it.
     /// EFAULT when there is none.
@@ -215,6 +216,8 @@ public:
     /// How many of them the pool uses, and which. While it is lent: those that the peer was shown.
     [[nodiscard]] std::uint32_t usable_regions() const noexcept;
     [[nodiscard]] RegionMask usable() const noexcept;
+    /// Of these those that are not restricted: what a peer sees while the pool is lent.
+    [[nodiscard]] RegionMask shown() const noexcept { return usable() & ~domains_.restricted(); }
     [[nodiscard]] RegionStatus status(RegionId id) const noexcept;
 
     /// pool_regions.cpp. No new slots from it; frees go on. EINVAL: there is no such region, or it is removed.
@@ -236,6 +239,8 @@ public:
 
     /// Renews every region; ENOTSUP, and nothing changes, when one is imported.
     Result<void> renew() noexcept;
+    /// Those that a peer may have been shown.
+    Result<void> renew_open() noexcept;
     /// Renews what can be renewed if there may be old content of somebody's in it and nothing that lives: no device,
     /// and something was handed out since the last time. Imported regions stay as they are.
     Result<void> forget() noexcept;
@@ -254,8 +259,13 @@ public:
     void drop_user() noexcept;
     [[nodiscard]] std::uint32_t users() const noexcept;
 
+    /// pool_domains.cpp. A device that names regions comes, and goes. EINVAL, EBUSY (domains.hpp). What devices before
+    /// left in the regions of a domain without one is renewed away, or zeroed where that cannot be done.
+    Result<void> join_domain(RegionMask domain) noexcept;
+    void leave_domain(RegionMask domain) noexcept;
+
     /// The memory is lent to one process peer at a time (a trust domain each): EBUSY while it is. What a peer sees are
-    /// the usable regions; it may be shown more, and then use_regions() makes them usable.
+    /// the usable regions that are not restricted; it may be shown more, and then use_regions() makes them usable.
     Result<void> lend() noexcept;
     void use_regions(RegionMask shown) noexcept;
     /// What may be shown. None of it is removed before use_regions() says what was.
@@ -332,6 +342,7 @@ private:
     struct Tried {
         int code = ENOSPC;
         RegionMask regions = ~RegionMask{0};  // that the request may be served from
+        bool by_node = false;                 // because of its NUMA rule
         NodeId home = kAnyNode;               // which kStrict does not leave
     };
 
@@ -391,7 +402,8 @@ private:
     /// lock.
     void empty_contexts() noexcept;
 
-    Result<void> renew_locked() noexcept;
+    Result<void> renew_locked(RegionMask regions) noexcept;
+    Result<void> freshen(Part& part) noexcept;
     [[nodiscard]] std::uint64_t ever_allocated() const noexcept;
 
     // pool_fast.hpp
@@ -499,8 +511,10 @@ private:
     std::atomic<std::uint64_t> full_{0};
     std::atomic<std::uint32_t> turn_{0};  // of NumaPolicy::kInterleave
     PoolNodes nodes_;
+    Domains domains_;
     Counts counts_;
     Usage usage_;
+    Usage restricted_usage_;  // of restricted regions, which no growing relieves
 };
 
 }  // namespace bounce

@@ -10,7 +10,13 @@ namespace bounce {
 Result<void> Pool::renew() noexcept {
     if (!alive()) return fail(EOWNERDEAD, kForked);
     const std::lock_guard lock(lock_);
-    return renew_locked();
+    return renew_locked(present());
+}
+
+Result<void> Pool::renew_open() noexcept {
+    if (!alive()) return fail(EOWNERDEAD, kForked);
+    const std::lock_guard lock(lock_);
+    return renew_locked(present() & ~domains_.restricted());
 }
 
 Result<void> Pool::forget() noexcept {
@@ -18,8 +24,9 @@ Result<void> Pool::forget() noexcept {
     const std::lock_guard lock(lock_);
     const std::uint64_t allocs = ever_allocated();
     // No device can come while the lock is held, so nobody writes while this goes on.
-    if (users() != 0 || allocs == allocs_forgotten_) return {};
-    for (RegionMask rest = present(); rest != 0; rest &= rest - 1) {
+    // Those of restricted regions have nothing in the others.
+    if (users() != domains_.users() || allocs == allocs_forgotten_) return {};
+    for (RegionMask rest = present() & ~domains_.restricted(); rest != 0; rest &= rest - 1) {
         Region& region = parts_[static_cast<std::size_t>(std::countr_zero(rest))]->region;
         if (!region.renewable()) continue;
         if (auto renewed = region.renew(); !renewed) return renewed;
@@ -28,8 +35,8 @@ Result<void> Pool::forget() noexcept {
     return {};
 }
 
-Result<void> Pool::renew_locked() noexcept {
-    for (RegionMask rest = present(); rest != 0; rest &= rest - 1) {
+Result<void> Pool::renew_locked(RegionMask regions) noexcept {
+    for (RegionMask rest = regions; rest != 0; rest &= rest - 1) {
         const auto i = static_cast<std::uint32_t>(std::countr_zero(rest));
         const Region& region = parts_[i]->region;
         if (region.imported()) {
@@ -37,11 +44,11 @@ Result<void> Pool::renew_locked() noexcept {
         }
         if (!region.renewable()) return fail(ENOTSUP, "region %llu is shared by hooks: it cannot be renewed", i);
     }
-    for (RegionMask rest = present(); rest != 0; rest &= rest - 1) {
+    for (RegionMask rest = regions; rest != 0; rest &= rest - 1) {
         const auto i = static_cast<std::uint32_t>(std::countr_zero(rest));
         if (auto renewed = parts_[i]->region.renew(); !renewed) {
             return fail(renewed.code(), "no fresh memory for region %llu; of %llu regions, those before it are renewed",
-                        i, regions());
+                        i, this->regions());
         }
     }
     return {};
@@ -69,7 +76,7 @@ Result<void> Pool::lend() noexcept {
         case Lending::kFree: break;
         case Lending::kLent: return fail(EBUSY, "the pool is lent to another back-end");
         case Lending::kWrittenOff:
-            if (auto renewed = renew_locked(); !renewed) {
+            if (auto renewed = renew_locked(present() & ~domains_.restricted()); !renewed) {
                 char why[200];
                 std::snprintf(why, sizeof why, "%s", last_error());
                 return fail_text(
@@ -80,7 +87,7 @@ Result<void> Pool::lend() noexcept {
             }
     }
     lending_.store(Lending::kLent, std::memory_order_relaxed);
-    held_ = usable();
+    held_ = shown();
     peer_regions_ = kMaxRegions;
     return {};
 }
@@ -94,11 +101,12 @@ void Pool::use_regions(RegionMask shown) noexcept {
 
 RegionMask Pool::hold_regions() noexcept {
     const std::lock_guard lock(lock_);
-    RegionMask held = usable();
+    RegionMask held = shown();
     // What is being drained, and has not been shown, is on its way out.
     for_parts([&](const Part& part) {
         if (part.stage.load(std::memory_order_relaxed) == RegionStage::kActive) held |= bit_of(part);
     });
+    held &= ~domains_.restricted();
     held_ |= held;
     return held;
 }
@@ -111,7 +119,7 @@ RegionMask Pool::leave_regions() noexcept {
             leaving |= bit_of(part);
         }
     });
-    leaving &= usable();
+    leaving &= shown();
     usable_.store(usable() & ~leaving, std::memory_order_relaxed);
     update();
     return leaving;

@@ -72,7 +72,8 @@ Result<DeviceConfig> read_device_options(const bounce_device_options* given, std
                         .max_segment_bytes = limit_or_none(options.max_segment_bytes),
                         .copy = static_cast<CopyPolicy>(options.copy_policy),
                         .reuse = static_cast<ReusePolicy>(options.reuse_policy),
-                        .reuse_window_bytes = options.reuse_window_bytes};
+                        .reuse_window_bytes = options.reuse_window_bytes,
+                        .regions = options.regions};
     if (const auto good = read_numa_options(options, config); !good) return good.error();
     return config;
 }

@@ -192,6 +192,7 @@ int bounce_pool_region(bounce_pool* pool, uint32_t index, bounce_region_info* in
     info->refused_bytes = now.refused_bytes;
     info->state = static_cast<std::uint32_t>(now.stage);
     info->usable = now.usable ? 1 : 0;
+    info->restricted = now.restricted ? 1 : 0;
     return 0;
 }
 

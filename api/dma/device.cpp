@@ -32,7 +32,7 @@ Device::Device(Pool& pool, Callbacks& callbacks, const DeviceConfig& config) noe
       coherent_dma_mask_(BOUNCE_MUTATED(kMaskCheck) ? ~std::uint64_t{0} : config.coherent_dma_mask),
       max_segment_bytes_(config.max_segment_bytes),
       map_limit_(config.records != nullptr || config.debug != nullptr ? 0 : config.max_segment_bytes),
-      group_(dma_mask_, {config.numa_policy.value_or(pool.numa_policy()), config.node}) {
+      group_(dma_mask_, {config.numa_policy.value_or(pool.numa_policy()), config.node}, config.regions) {
     std::snprintf(name_, sizeof name_, "%s", config.name);
     init_policy(config);
     pool_.add_user();
@@ -40,8 +40,12 @@ Device::Device(Pool& pool, Callbacks& callbacks, const DeviceConfig& config) noe
 
 Result<std::unique_ptr<Device>> Device::create(Pool& pool, Callbacks& callbacks, const DeviceConfig& config) noexcept {
     if (auto known = pool.check_node(config.node); !known) return known.error();
+    if (auto joined = pool.join_domain(config.regions); !joined) return joined.error();
     std::unique_ptr<Device> device(new (std::nothrow) Device(pool, callbacks, config));
-    if (device == nullptr) return fail(ENOMEM, "no memory for a device of %llu bytes", sizeof(Device));
+    if (device == nullptr) {
+        pool.leave_domain(config.regions);
+        return fail(ENOMEM, "no memory for a device of %llu bytes", sizeof(Device));
+    }
     if (auto watch = device->init_watch(config); !watch) return watch.error();
     return device;
 }
@@ -49,6 +53,7 @@ Result<std::unique_ptr<Device>> Device::create(Pool& pool, Callbacks& callbacks,
 Device::~Device() {
     if (records_ != nullptr) records_->leave(enrolled_);
     pool_.close_group(group_);
+    pool_.leave_domain(group_.domain);
     pool_.drop_user();
 }
 
@@ -124,12 +129,15 @@ Result<void> Device::check_token(const bounce_mapping& mapping) const noexcept {
     const std::uint8_t state = load_state(mapping);
     if (state != kLiveMapping && (state != kWatchedMapping || !watched()))
         return fail(EALREADY, "the token (address 0x%llx) is not live: never mapped, or unmapped before", mapping.addr);
-    if (mapping.device != id_)
-        return fail(EXDEV, "the token belongs to device %llu, not to this one (%llu)", mapping.device, id_);
+    if (mapping.device != id_) return not_mine(mapping);
     if (mapping.direction > BOUNCE_FROM_DEVICE || mapping.orig == nullptr)
         return fail(EINVAL, "the token is damaged: direction %llu, private buffer 0x%llx", mapping.direction,
                     reinterpret_cast<std::uintptr_t>(mapping.orig));
     return {};
+}
+
+Error Device::not_mine(const bounce_mapping& mapping) const noexcept {
+    return fail(EXDEV, "the token belongs to device %llu, not to this one (%llu)", mapping.device, id_);
 }
 
 Result<void> Device::unmap(Context* context, bounce_mapping& mapping, std::size_t written) noexcept {
@@ -167,6 +175,16 @@ Result<void> Device::discard(Context* context, bounce_mapping& mapping) noexcept
 
 Result<void> Device::check_sync(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
                                 Direction direction) const noexcept {
+    if (const auto good = check_sync_range(mapping, offset, bytes, direction); !good) [[unlikely]]
+        return good;
+    const Slot slot = slot_of(mapping);
+    if (const auto live = pool_.check(slot, SlotKind::kStreaming, mapping.bytes); !live) [[unlikely]]
+        return live;
+    return check_fresh(slot);
+}
+
+Result<void> Device::check_sync_range(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
+                                      Direction direction) noexcept {
     if (bytes == 0) return fail(EINVAL, "sync of 0 bytes, expected at least 1");
     if (!fits(offset, bytes, mapping.bytes))
         return fail(EINVAL, "sync of %llu bytes at offset %llu, but the mapping has %llu bytes", bytes, offset,
@@ -176,10 +194,7 @@ Result<void> Device::check_sync(const bounce_mapping& mapping, std::size_t offse
     if (mapped != Direction::kBidirectional && mapped != direction)
         return fail(EPERM, "sync in direction %llu of a mapping with direction %llu",
                     static_cast<std::uint64_t>(direction), mapping.direction);
-    const Slot slot = slot_of(mapping);
-    if (const auto live = pool_.check(slot, SlotKind::kStreaming, mapping.bytes); !live) [[unlikely]]
-        return live;
-    return check_fresh(slot);
+    return {};
 }
 
 Result<void> Device::check_fresh(const Slot& slot) const noexcept {
@@ -227,7 +242,7 @@ Result<void> Device::sync_in(const bounce_mapping& mapping, std::size_t offset, 
 std::uint64_t Device::outstanding_mappings() const noexcept {
     // Exact when nothing maps or unmaps at the moment, which is when it decides anything; otherwise a snapshot.
     const Pool::GroupCounts counts = pool_.count(group_);
-    return counts.allocs > counts.frees ? counts.allocs - counts.frees : 0;
+    return (counts.allocs > counts.frees ? counts.allocs - counts.frees : 0) + shared_maps_.count();
 }
 
 std::uint64_t Device::outstanding_blocks() const noexcept {

@@ -17,6 +17,7 @@
 #include "allocator/pool/pool.hpp"
 #include "api/dma/calibration.hpp"
 #include "api/dma/policy.hpp"
+#include "api/dma/shared_maps.hpp"
 #include "bounce/bounce.h"
 
 struct bounce_record;  // bounce/records.h
@@ -47,14 +48,25 @@ struct DeviceConfig {
     std::optional<NumaPolicy> numa_policy{};  // none: the pool's
     Records* records = nullptr;               // of the pool, which it has then; outlives the device
     const DebugConfig* debug = nullptr;       // its use is watched
+    RegionMask regions = 0;                   // its trust domain: restricted regions; 0: all that are open
 };
+
+/// Memory that lives long.
+struct BlockRequest {
+    std::uint64_t bytes = 0;     // > 0
+    std::uint64_t align = 0;     // power of two up to 2 MiB; 0: 64
+    std::uint64_t boundary = 0;  // as in AllocRequest
+};
+
+/// Are these the flags of a mapping without a slot?
+bool asks_for_shared(std::uint32_t flags) noexcept;
 
 /// Of all regions of the pool.
 std::uint64_t shared_bytes(const Pool& pool) noexcept;
 
 class Device {
 public:
-    /// pool and callbacks must outlive the device. EINVAL when the machine has no such node.
+    /// pool and callbacks must outlive the device. EINVAL when the machine has no such node; as Pool::join_domain().
     static Result<std::unique_ptr<Device>> create(Pool& pool, Callbacks& callbacks,
                                                   const DeviceConfig& config) noexcept;
     ~Device();
@@ -99,9 +111,16 @@ public:
                         bounce_mapping* mappings) noexcept;
     Result<void> unmap_sg(std::span<bounce_mapping> mappings, std::size_t written) noexcept;
 
-    /// kind: kCoherent (zeroed) or kBuffer.
-    Result<void> alloc_block(SlotKind kind, std::size_t bytes, std::size_t align, bounce_block& block) noexcept;
+    /// kind: kCoherent (zeroed) or kBuffer. EBUSY: a buffer that this device has mapped is not freed.
+    Result<void> alloc_block(SlotKind kind, const BlockRequest& request, bounce_block& block) noexcept;
+    Result<void> alloc_block(SlotKind kind, std::size_t bytes, std::size_t align, bounce_block& block) noexcept {
+        return alloc_block(kind, BlockRequest{.bytes = bytes, .align = align}, block);
+    }
     Result<void> free_block(SlotKind kind, bounce_block& block) noexcept;
+    /// All or nothing; on failure all blocks are zeroed.
+    Result<void> alloc_blocks(SlotKind kind, const BlockRequest& request, std::span<bounce_block> blocks) noexcept;
+    /// All that can be freed are; the first error.
+    Result<void> free_blocks(SlotKind kind, std::span<bounce_block> blocks) noexcept;
     /// Has other memory taken the place of this live block's?
     [[nodiscard]] bool renewed(const bounce_block& block) const noexcept {
         return region_of(block).renewed_under_copy(block.epoch);
@@ -130,7 +149,8 @@ public:
     [[nodiscard]] Debug* debug() const noexcept { return debug_.get(); }
     [[nodiscard]] Records* records() const noexcept { return records_; }
 
-    /// The address of [ptr, ptr + bytes) for the device, when that lies in one live buffer of the pool; else EFAULT.
+    /// The address of [ptr, ptr + bytes) for the device, when that lies in one live buffer of the pool; else EFAULT, or
+    /// EXDEV when the device does not see it.
     Result<std::uint64_t> shared_address(const void* ptr, std::size_t bytes) const noexcept;
 
     /// Mappings, blocks that exist now: a device with any cannot be destroyed.
@@ -169,6 +189,8 @@ private:
                           Direction direction) noexcept;
     Result<void> sync_in(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
                          Direction direction) noexcept;
+    static Result<void> check_sync_range(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
+                                         Direction direction) noexcept;
     Result<void> check_fresh(const Slot& slot) const noexcept;
     bool copy_out(const bounce_mapping& mapping, std::size_t written, bool& copied) noexcept;
     bool copy_back(const bounce_mapping& mapping, std::size_t written) noexcept;
@@ -197,6 +219,20 @@ private:
     Result<void> unmap_list_long(std::span<bounce_mapping> mappings, std::size_t written) noexcept;
     Result<void> sync_long(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes, Direction direction,
                            bool for_cpu) noexcept;
+    // block.cpp
+    Result<void> take_block(SlotKind kind, const BlockRequest& request, bounce_block& block) noexcept;
+    Result<void> give_block(SlotKind kind, bounce_block& block) noexcept;
+
+    // device_shared.cpp
+    Result<void> map_shared(void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
+                            bounce_mapping& mapping) noexcept;
+    Result<void> map_sg_shared(std::span<const bounce_sg> sg, Direction direction, std::uint32_t flags,
+                               bounce_mapping* mappings) noexcept;
+    Result<void> end_shared(bounce_mapping& mapping) noexcept;
+    Result<void> check_shared_sync(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
+                                   Direction direction) const noexcept;
+    [[nodiscard]] Error not_mine(const bounce_mapping& mapping) const noexcept;
+    static Error why_not_shared(int code, const bounce_mapping& mapping) noexcept;
 
     // device_policy.cpp
     void init_policy(const DeviceConfig& config) noexcept;
@@ -236,6 +272,7 @@ private:
     Records* records_ = nullptr;
     std::uint32_t enrolled_ = 0;  // in records_
     std::unique_ptr<Debug> debug_;
+    SharedMaps shared_maps_;
     // M2: relaxed loads and stores, no read-modify-write: what two threads count at once may be lost.
     alignas(kCacheLine) std::atomic<std::uint64_t> until_timing_{kNever};
     // M3: acquire by exchange in begin_timing(), map_timed() and copy_back_timed(), pairs with M4, the release

@@ -14,6 +14,8 @@ Result<void> Device::map_sg(std::span<const bounce_sg> sg, Direction direction, 
     // One comparison for a list that is empty, one that is too long, and a device that is watched.
     if (sg.size() - 1 >= list_limit_) [[unlikely]]
         return map_list_long(sg, direction, flags, mappings);
+    if (asks_for_shared(flags)) [[unlikely]]
+        return map_sg_shared(sg, direction, flags, mappings);
     auto good = check_sg(sg, flags);
     std::uint32_t done = 0;
     Context* const mine = context();
@@ -66,8 +68,10 @@ Result<void> Device::unmap_sg(std::span<bounce_mapping> mappings, std::size_t wr
     for (bounce_mapping& mapping : mappings) {
         const std::size_t part = std::min<std::size_t>(written, mapping.bytes);
         written -= part;
-        Result<void> one = good_token(mapping) ? Result<void>() : check_token(mapping);
-        if (one) [[likely]] {
+        Result<void> one;
+        if (!good_token(mapping)) [[unlikely]] {
+            one = load_state(mapping) == kLiveShared ? end_shared(mapping) : check_token(mapping);
+        } else {
             const auto begun = pool_.begin(slot_of(mapping), SlotKind::kStreaming, mapping.bytes, true, ended[n]);
             if (begun == Pool::Begun::kYes) [[likely]] {
                 store_ended(mapping);

@@ -39,6 +39,7 @@ Result<void> Device::map_long(Context* context, void* buf, std::size_t bytes, Di
         mapping = bounce_mapping{};
         return fail(EOWNERDEAD, kForked);
     }
+    if (asks_for_shared(flags)) return map_shared(buf, bytes, direction, flags, mapping);
     const bool good = watched() && good_map(buf, bytes, flags, max_segment_bytes_);
     auto mapped = good ? map_watched(context, buf, bytes, direction, flags, mapping, streamed)
                        : Result<void>(why_not_map(buf, bytes, flags));
@@ -108,6 +109,7 @@ void Device::watch_block(const bounce_block& block) noexcept {
 }
 
 Result<void> Device::end_long(Context* context, bounce_mapping& mapping, const std::size_t* written) noexcept {
+    if (load_state(mapping) == kLiveShared) return end_shared(mapping);
     if (watched()) return end_watched(context, mapping, written, DebugApi::kSingle);
     return check_token(mapping);
 }
@@ -147,6 +149,7 @@ Result<void> Device::map_list_long(std::span<const bounce_sg> sg, Direction dire
     if (!pool_.alive()) return fail(EOWNERDEAD, kForked);
     if (sg.empty()) return fail(EINVAL, "a scatter list of 0 segments, expected at least 1");
     if (sg.size() > UINT32_MAX) return fail(E2BIG, "a scatter list of %llu segments", sg.size());
+    if (asks_for_shared(flags)) return map_sg_shared(sg, direction, flags, mappings);
     if (auto good = check_sg(sg, flags); !good) return failed(good.error());
     Context* const mine = context();
     bool streamed = false;
@@ -177,7 +180,8 @@ Result<void> Device::unmap_list_long(std::span<bounce_mapping> mappings, std::si
     for (bounce_mapping& mapping : mappings) {
         const std::size_t part = std::min<std::size_t>(written, mapping.bytes);
         written -= part;
-        const auto one = end_watched(mine, mapping, &part, DebugApi::kList);
+        const auto one = load_state(mapping) == kLiveShared ? end_shared(mapping)
+                                                            : end_watched(mine, mapping, &part, DebugApi::kList);
         if (first && !one) first = one;
     }
     return first;
@@ -186,6 +190,7 @@ Result<void> Device::unmap_list_long(std::span<bounce_mapping> mappings, std::si
 Result<void> Device::sync_long(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
                                Direction direction, bool for_cpu) noexcept {
     if (watched() && !pool_.alive()) return fail(EOWNERDEAD, kForked);
+    if (load_state(mapping) == kLiveShared) return check_shared_sync(mapping, offset, bytes, direction);
     if (debug_ != nullptr) debug_->check_sync(mapping, offset, bytes, static_cast<int>(direction), for_cpu);
     if (const auto good = check_token(mapping); !good) {
         if (debug_ != nullptr) debug_->refused(mapping, good.code());

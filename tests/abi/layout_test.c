@@ -62,7 +62,7 @@ AT(bounce_region_info, refused_bytes, 56);
 AT(bounce_region_info, state, 64);
 AT(bounce_region_info, usable, 68);
 AT(bounce_region_info, node, 72);
-AT(bounce_region_info, reserved, 76);
+AT(bounce_region_info, restricted, 76);
 
 IS(bounce_pool_stats, 104);
 AT(bounce_pool_stats, used_bytes, 8);
@@ -91,6 +91,7 @@ AT(bounce_device_options, reuse_window_bytes, 56);
 AT(bounce_device_options, node, 64);
 AT(bounce_device_options, numa_policy, 68);
 AT(bounce_device_options, debug, 72);
+AT(bounce_device_options, regions, 80);
 
 IS(bounce_mapping, 48);
 AT(bounce_mapping, addr, 0);

@@ -213,6 +213,10 @@ inline bounce_sg segment(const void* base, std::size_t bytes) noexcept {
 inline bounce_sg shared_segment(const Buffer& buffer, std::size_t offset, std::size_t bytes) noexcept {
     return {static_cast<std::byte*>(buffer.data()) + offset, bytes, BOUNCE_SG_SHARED, 0};
 }
+/// The same for the device to write: it may change while it is read.
+inline bounce_sg shared_incoming_segment(const Buffer& buffer, std::size_t offset, std::size_t bytes) noexcept {
+    return {static_cast<std::byte*>(buffer.data()) + offset, bytes, BOUNCE_SG_SHARED | BOUNCE_SG_SHARED_IN, 0};
+}
 
 /// A ring that something else owns.
 class RingRef {
@@ -359,6 +363,7 @@ struct DeviceOptions {
     std::uint32_t node = 0;
     bounce_numa_policy numa_policy = BOUNCE_NUMA_LOCAL;
     const bounce_debug_options* debug = nullptr;  // with BOUNCE_DEVICE_DEBUG
+    std::uint64_t regions = 0;  // restricted ones, a bit each
 };
 
 class Device : public DeviceRef {
@@ -586,6 +591,7 @@ public:
         raw.node = options.node;
         raw.numa_policy = options.numa_policy;
         raw.debug = options.debug;
+        raw.regions = options.regions;
         bounce_device* device = nullptr;
         if (const int status = bounce_device_create(handle(), &raw, &device); status < 0) return Error(-status);
         return Device(device);
