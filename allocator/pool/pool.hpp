@@ -96,7 +96,8 @@ public:
         SlotKind kind{};
     };
 
-    /// All regions of the pool are shared by the hooks of the first, and have its address form. Node errors as add_region().
+    /// All regions of the pool are shared by the hooks of the first, and have its address form. Node errors as
+    /// add_region().
     static Result<std::unique_ptr<Pool>> create(const RegionConfig& first, const GrowthConfig& growth = {},
                                                 const PoolConfig& config = {}) noexcept;
     ~Pool();
@@ -174,10 +175,9 @@ public:
     /// Is this slot live, with this kind and generation, and has it `bytes`? Errors as begin_free().
     Result<void> check(const Slot& slot, SlotKind kind, std::uint64_t bytes = 0) const noexcept;
 
-    /// The address for the device of [hva, hva + bytes) when that lies in one live slot of this kind; else EFAULT, EPERM
-    /// for another kind, EXDEV when it is not in a region of the domain.
-    Result<Gpa> find_in_slot(const void* hva, std::uint64_t bytes, SlotKind kind,
-                             RegionMask domain = 0) const noexcept;
+    /// The address for the device of [hva, hva + bytes) when that lies in one live slot of this kind; else EFAULT,
+    /// EPERM for another kind, EXDEV when it is not in a region of the domain.
+    Result<Gpa> find_in_slot(const void* hva, std::uint64_t bytes, SlotKind kind, RegionMask domain = 0) const noexcept;
 
     /// The index of the new region, or of a removed one that had the same range and node; EINVAL when it overlaps,
     /// there are too many or the node does not exist, or the hook's error when no chunk of it could be shared. Nothing
@@ -463,7 +463,7 @@ private:
     std::uint64_t allocs_forgotten_ = 0;            // allocations before the last forget()
     RegionMask held_ = 0;                           // the peer sees them, or is about to
     std::uint32_t peer_regions_ = kMaxRegions;      // that it can see
-    ShareHooks hooks_;   // of all regions, as form_
+    ShareHooks hooks_;                              // of all regions, as form_
     AddressForm form_;
     GrowthPolicy policy_{GrowthConfig{}};
     RegionConfig grown_region_;      // what grown regions are like

@@ -97,8 +97,7 @@ void log_page_size(bounce_pool& pool, RegionId id) noexcept {
 
 // Hooks come with the platform or with the options.
 Result<void> check_platform(const bounce_platform& platform, const bounce_pool_options& options) noexcept {
-    if (options.share != nullptr)
-        return fail(EINVAL, "options.share is set, but the hooks are those of the platform");
+    if (options.share != nullptr) return fail(EINVAL, "options.share is set, but the hooks are those of the platform");
     if (platform.encoding == BOUNCE_ENCODING_REGION_OFFSET && options.limit_bytes != 0)
         return fail(EINVAL,
                     "options.limit_bytes is %llu, must be 0: addresses are offsets in the region, so there is only one",
