@@ -26,7 +26,7 @@ public:
     const std::uint64_t id;           // never 0, never used again
     const std::uint64_t max_address;  // of the last byte of what its contexts keep
     const NumaRule rule;
-    const RegionMask domain;          // domains.hpp
+    const RegionMask domain;  // domains.hpp
     // 0: the slot that was freed last is reused first. Else slots are reused in turn, over so many bytes of each class.
     // Relaxed: what is kept already goes the way it came.
     std::atomic<std::uint64_t> window{0};

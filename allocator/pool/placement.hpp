@@ -81,8 +81,8 @@ private:
     using Candidates = std::array<Candidate, kMaxRegions>;
 
     void take_in_turn(std::span<const NodeId> regions, std::uint64_t among) noexcept;
-    void take_by_distance(const NodeMap& map, std::span<const NodeId> regions, const NumaRule& rule,
-                          NodeId thread, std::uint64_t among) noexcept;
+    void take_by_distance(const NodeMap& map, std::span<const NodeId> regions, const NumaRule& rule, NodeId thread,
+                          std::uint64_t among) noexcept;
     void sort(Candidates& candidates) noexcept;
 
     std::array<std::uint8_t, 2 * kMaxRegions> order_{};  // twice the same: a circle is a span of it

@@ -26,8 +26,7 @@ Result<void> Pool::check(const Slot& slot, SlotKind kind, std::uint64_t bytes) c
     return {};
 }
 
-Result<Gpa> Pool::find_in_slot(const void* hva, std::uint64_t bytes, SlotKind kind,
-                               RegionMask domain) const noexcept {
+Result<Gpa> Pool::find_in_slot(const void* hva, std::uint64_t bytes, SlotKind kind, RegionMask domain) const noexcept {
     const auto gpa = to_gpa(hva, bytes);
     if (!gpa) return gpa.error();
     Gpa address;

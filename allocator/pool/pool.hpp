@@ -175,10 +175,9 @@ public:
     /// Is this slot live, with this kind and generation, and has it `bytes`? Errors as begin_free().
     Result<void> check(const Slot& slot, SlotKind kind, std::uint64_t bytes = 0) const noexcept;
 
-    /// The address for the device of [hva, hva + bytes) when that lies in one live slot of this kind; else EFAULT, EPERM
-    /// for another kind, EXDEV when it is not in a region of the domain.
-    Result<Gpa> find_in_slot(const void* hva, std::uint64_t bytes, SlotKind kind,
-                             RegionMask domain = 0) const noexcept;
+    /// The address for the device of [hva, hva + bytes) when that lies in one live slot of this kind; else EFAULT,
+    /// EPERM for another kind, EXDEV when it is not in a region of the domain.
+    Result<Gpa> find_in_slot(const void* hva, std::uint64_t bytes, SlotKind kind, RegionMask domain = 0) const noexcept;
 
     /// pool_restore.cpp. What is at an address (as the device says it): the slot or run around it, whoever has it.
     /// EFAULT when there is none.

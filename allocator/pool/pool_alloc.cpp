@@ -42,8 +42,7 @@ Result<Slot> Pool::alloc(const AllocRequest& request) noexcept {
     };
     Slot slot;
     const bool plain = request.align <= SlabCore::kNaturalAlign && request.max_address == ~std::uint64_t{0} &&
-                       request.domain == 0 &&
-                       request.boundary == 0 && request.kind == SlotKind::kStreaming &&
+                       request.domain == 0 && request.boundary == 0 && request.kind == SlotKind::kStreaming &&
                        (!nodes_.matter(request.rule) || request.rule == direct_.rule);
     if (plain) [[likely]]
         return taken(alloc(direct_, context(direct_), request.bytes, slot), slot);

@@ -97,8 +97,7 @@ Pool::Part* Pool::find_gone(const RegionConfig& config) const noexcept {
     return last_part([&](const Part& part) {
         return part.stage.load(std::memory_order_relaxed) == RegionStage::kGone && !part.region.imported() &&
                part.region.base() == config.base_gpa && part.region.bytes() == config.bytes &&
-               part.region.node() == config.node &&
-               ((domains_.restricted() & bit_of(part)) != 0) == config.restricted;
+               part.region.node() == config.node && ((domains_.restricted() & bit_of(part)) != 0) == config.restricted;
     });
 }
 
@@ -157,7 +156,7 @@ Result<RegionId> Pool::make_part(const RegionConfig& config) noexcept {
     auto tables = PrivateMemory::create(SlabTables::bytes_needed(config.base_gpa, config.bytes));
     if (!tables) return tables.error();
     parts_[count].reset(new (std::nothrow) Part(std::move(*region), std::move(*tables),
-                                                    config.restricted ? restricted_usage_ : usage_, checked_));
+                                                config.restricted ? restricted_usage_ : usage_, checked_));
     if (parts_[count] == nullptr) return fail(ENOMEM, "no private memory for a region");
     Part& part = *parts_[count];
     views_[count].open(part);

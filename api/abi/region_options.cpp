@@ -9,8 +9,8 @@ namespace bounce::abi {
 namespace {
 
 constexpr std::size_t kFirstVersion = offsetof(bounce_region_options, fd_offset) + sizeof(std::uint64_t);
-constexpr std::uint32_t kFlags = BOUNCE_REGION_HUGEPAGES | BOUNCE_REGION_PREFAULT | BOUNCE_REGION_NODE |
-                                 BOUNCE_REGION_RESTRICTED;
+constexpr std::uint32_t kFlags =
+    BOUNCE_REGION_HUGEPAGES | BOUNCE_REGION_PREFAULT | BOUNCE_REGION_NODE | BOUNCE_REGION_RESTRICTED;
 
 Result<void> check(const bounce_region_options& options) noexcept {
     if (const auto good = known_flags(options.flags, kFlags, "region.flags"); !good) return good;

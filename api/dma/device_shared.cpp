@@ -25,10 +25,11 @@ Result<void> Device::map_shared(void* buf, std::size_t bytes, Direction directio
                                 bounce_mapping& mapping) noexcept {
     mapping = bounce_mapping{};
     if ((flags & ~kSharedFlags) != 0 || (flags & BOUNCE_MAP_SHARED) == 0)
-        return fail(EINVAL,
-                    "map flags 0x%llx, expected of a shared mapping BOUNCE_MAP_SHARED, and besides it at most SHARED_IN "
-                    "and SKIP_SYNC",
-                    flags);
+        return fail(
+            EINVAL,
+            "map flags 0x%llx, expected of a shared mapping BOUNCE_MAP_SHARED, and besides it at most SHARED_IN "
+            "and SKIP_SYNC",
+            flags);
     if (direction != Direction::kToDevice && (flags & BOUNCE_MAP_SHARED_IN) == 0)
         return fail(EPERM,
                     "a born-shared buffer is mapped for incoming data (direction %llu), which the device may change "

@@ -14,7 +14,7 @@ namespace bounce {
 namespace {
 
 constexpr std::uint64_t kDefaultAlign = 8;
-constexpr std::uint64_t kFewest = 8;                 // blocks of a piece, if they are not large
+constexpr std::uint64_t kFewest = 8;                     // blocks of a piece, if they are not large
 constexpr std::uint64_t kLarge = kChunkBytes / kFewest;  // larger ones have pieces of their own
 constexpr std::uint64_t kFirstPlaces = 16;
 constexpr std::uint32_t kWord = 64;
@@ -175,7 +175,8 @@ Result<DmaPool::Piece*> DmaPool::add_piece(std::uint64_t seen) noexcept {
     const std::lock_guard lock(lock_);
     if (n_pieces_.load(std::memory_order_relaxed) != seen) return first_.load(std::memory_order_relaxed);
     std::unique_ptr<Piece> piece(new (std::nothrow) Piece);
-    if (piece != nullptr) piece->words.reset(new (std::nothrow) std::atomic<std::uint64_t>[div_up(per_piece_, kWord)]());
+    if (piece != nullptr)
+        piece->words.reset(new (std::nothrow) std::atomic<std::uint64_t>[div_up(per_piece_, kWord)]());
     if (piece == nullptr || piece->words == nullptr) return fail(ENOMEM, "no private memory for a piece of a pool");
     if (auto room = make_room(); !room) return room.error();
     const std::uint64_t of_piece = std::uint64_t{1} << shift_;
@@ -196,8 +197,7 @@ std::uint64_t DmaPool::blocks_out() const noexcept {
     std::uint64_t out = 0;
     for (const Piece* piece = first_.load(std::memory_order_acquire); piece != nullptr; piece = piece->next) {
         for (std::uint32_t at = 0; at < per_piece_; at += kWord)
-            out += static_cast<std::uint64_t>(
-                std::popcount(piece->words[at / kWord].load(std::memory_order_relaxed)));
+            out += static_cast<std::uint64_t>(std::popcount(piece->words[at / kWord].load(std::memory_order_relaxed)));
     }
     return out;
 }

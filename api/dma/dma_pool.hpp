@@ -4,8 +4,8 @@
 // what the device writes confuses nobody.
 //
 // Protocol. A piece is filled in, then found by its address (B1), then allocated from (B2). A block is out when its bit
-// is set: alloc() sets it (B3), free() clears it (B4), and of two that free one block one finds it set. Pieces are added
-// under the lock, and stay until the pool ends; nothing else waits.
+// is set: alloc() sets it (B3), free() clears it (B4), and of two that free one block one finds it set. Pieces are
+// added under the lock, and stay until the pool ends; nothing else waits.
 #pragma once
 
 #include <atomic>
@@ -81,10 +81,10 @@ private:
     const std::uint64_t boundary_;
     const std::uint64_t stride_;  // from one block to the next
     std::uint64_t piece_bytes_;
-    std::uint64_t window_;            // so many bytes have per_window_ blocks, and what is left over
+    std::uint64_t window_;  // so many bytes have per_window_ blocks, and what is left over
     std::uint32_t per_window_;
     std::uint32_t per_piece_;
-    unsigned shift_;                  // pieces have different addresses above it
+    unsigned shift_;  // pieces have different addresses above it
     std::atomic<Piece*> first_{nullptr};
     std::atomic<Piece*> hint_{nullptr};  // a piece that had a block
     std::atomic<Table*> table_{nullptr};

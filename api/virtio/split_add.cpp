@@ -32,8 +32,7 @@ Result<std::uint32_t> check(std::span<const bounce_sg> sg, std::size_t n_out, st
                         one.bytes, reinterpret_cast<std::uintptr_t>(one.base));
         }
         constexpr std::uint32_t kFlags = BOUNCE_SG_SHARED | BOUNCE_SG_SHARED_IN;
-        if ((one.flags & ~kFlags) != 0 || one.flags == BOUNCE_SG_SHARED_IN ||
-            one.reserved != 0) {
+        if ((one.flags & ~kFlags) != 0 || one.flags == BOUNCE_SG_SHARED_IN || one.reserved != 0) {
             return fail(EINVAL,
                         "segment %llu has flags 0x%llx and reserved 0x%llx, expected 0, BOUNCE_SG_SHARED or that with "
                         "SHARED_IN, and 0",

@@ -138,7 +138,8 @@ bool Extents::give(std::byte* begin, std::size_t bytes) noexcept {
     if (block->present.fetch_sub(bytes, std::memory_order_acq_rel) != bytes) return true;
     const bounce_block memory = block->memory;
     const Range& range = *range_of(begin);
-    Page* const first = range.pages + static_cast<std::size_t>(static_cast<std::byte*>(memory.ptr) - range.hva) / kPageBytes;
+    Page* const first =
+        range.pages + static_cast<std::size_t>(static_cast<std::byte*>(memory.ptr) - range.hva) / kPageBytes;
     // Before it is freed: then it may be another heap's, or ours again.
     for (std::size_t i = 0; i < memory.bytes / kPageBytes; ++i) first[i].block.store(nullptr, kRelaxed);
     if (free_block(block->memory) != 0) {

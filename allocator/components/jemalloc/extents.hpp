@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-// The memory of a heap: blocks of a device, handed to jemalloc as extents, and taken back when jemalloc has given all of
-// a block back. And which allocations are out: a bit for each 16 bytes, in private memory, so that an address that was
-// not handed out never reaches jemalloc.
+// The memory of a heap: blocks of a device, handed to jemalloc as extents, and taken back when jemalloc has given all
+// of a block back. And which allocations are out: a bit for each 16 bytes, in private memory, so that an address that
+// was not handed out never reaches jemalloc.
 //
 // jemalloc may cut an extent in two and give the pieces back one by one: a block counts its bytes that are still there.
 // It joins pieces of one block only.

@@ -30,8 +30,8 @@ std::unique_ptr<Heap> Heap::create(const Config& config, int& code) noexcept {
     if (heap == nullptr || !heap->make_guard()) return nullptr;
     ArenaConfig of_arena{heap->extents_.hooks(), false};
     std::size_t bytes = sizeof heap->arena_;
-    const int made = bounce_je_mallctl("experimental.arenas_create_ext", &heap->arena_, &bytes, &of_arena,
-                                       sizeof of_arena);
+    const int made =
+        bounce_je_mallctl("experimental.arenas_create_ext", &heap->arena_, &bytes, &of_arena, sizeof of_arena);
     if (made != 0) {
         code = made == EAGAIN ? ENOMEM : made;
         return nullptr;

@@ -34,8 +34,7 @@ public:
     /// Flags of a call of jemalloc's that uses the arena and the cache of a lane, if there is one to be had.
     class Use {
     public:
-        explicit Use(Lanes& lanes) noexcept
-            : lane_(lanes.take()), rest_(lanes.rest_), flags_(lanes.flags_of(lane_)) {}
+        explicit Use(Lanes& lanes) noexcept : lane_(lanes.take()), rest_(lanes.rest_), flags_(lanes.flags_of(lane_)) {}
         ~Use() {
             if (lane_ != nullptr) give(*lane_);
         }
@@ -48,8 +47,10 @@ public:
     private:
         void count(std::atomic<std::uint64_t>& counter) noexcept {
             // Relaxed: a count, exact when nobody counts.
-            if (lane_ == nullptr) counter.fetch_add(1, std::memory_order_relaxed);
-            else counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+            if (lane_ == nullptr)
+                counter.fetch_add(1, std::memory_order_relaxed);
+            else
+                counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
         }
         Lane* lane_;
         Lane& rest_;

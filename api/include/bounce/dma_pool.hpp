@@ -3,8 +3,8 @@
 #ifndef BOUNCE_DMA_POOL_HPP
 #define BOUNCE_DMA_POOL_HPP
 
-#include <bounce/bounce.hpp>
 #include <bounce/dma_pool.h>
+#include <bounce/bounce.hpp>
 
 #include <cstddef>
 #include <cstdint>

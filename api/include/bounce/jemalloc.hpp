@@ -3,8 +3,8 @@
 #ifndef BOUNCE_JEMALLOC_HPP
 #define BOUNCE_JEMALLOC_HPP
 
-#include <bounce/bounce.hpp>
 #include <bounce/jemalloc.h>
+#include <bounce/bounce.hpp>
 
 #include <cerrno>
 #include <cstddef>
@@ -15,7 +15,8 @@
 namespace bounce {
 inline namespace v0 {
 
-/// A heap; with allocations out it refuses to be destroyed, and would be leaked. The pool and the device must outlive it.
+/// A heap; with allocations out it refuses to be destroyed, and would be leaked. The pool and the device must outlive
+/// it.
 class Heap {
 public:
     struct Free {

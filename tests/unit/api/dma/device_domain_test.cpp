@@ -59,9 +59,7 @@ protected:
             EXPECT_TRUE(device.free_block(static_cast<SlotKind>(block.kind), block)) << last_error();
         return regions;
     }
-    int create_error(RegionMask regions) {
-        return Device::create(*pool_, callbacks_, {.regions = regions}).code();
-    }
+    int create_error(RegionMask regions) { return Device::create(*pool_, callbacks_, {.regions = regions}).code(); }
 };
 
 using Regions = std::set<std::uint32_t>;
@@ -133,8 +131,7 @@ TEST_F(DomainTest, TheNextOfADomainFindsFreshMemory) {
     auto same = make({.regions = 0b0010});
     EXPECT_EQ(pool_->region(RegionId{1}).epoch(), epoch + 1) << "but not under one that is there";
 
-    void* const memory =
-        ::mmap(nullptr, 2 * kMiB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* const memory = ::mmap(nullptr, 2 * kMiB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     ASSERT_NE(memory, MAP_FAILED);
     add(true, memory);
     addr = leave(0b10000);

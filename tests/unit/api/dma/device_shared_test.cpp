@@ -11,9 +11,7 @@ constexpr std::uint32_t kSharedIn = BOUNCE_MAP_SHARED | BOUNCE_MAP_SHARED_IN;
 class SharedTest : public DeviceTest {
 protected:
     void SetUp() override { ASSERT_TRUE(device_->alloc_block(SlotKind::kBuffer, 10000, 0, buffer_)); }
-    void TearDown() override {
-        EXPECT_TRUE(device_->free_block(SlotKind::kBuffer, buffer_)) << last_error();
-    }
+    void TearDown() override { EXPECT_TRUE(device_->free_block(SlotKind::kBuffer, buffer_)) << last_error(); }
     [[nodiscard]] char* data(std::size_t offset = 0) const { return static_cast<char*>(buffer_.ptr) + offset; }
 
     bounce_block buffer_{};

@@ -26,8 +26,8 @@ protected:
 TEST_F(DmaPoolTest, BlocksAreAlignedKeepTheBoundaryAndDoNotOverlap) {
     for (const std::uint64_t bytes : {1u, 8u, 24u, 100u, 500u, 3000u, 4096u, 5000u, 300000u}) {
         for (const std::uint64_t align : {0u, 1u, 64u, 4096u}) {
-            const std::uint64_t stride = (bytes + std::max<std::uint64_t>(align, 8) - 1) / std::max<std::uint64_t>(align, 8) *
-                                         std::max<std::uint64_t>(align, 8);
+            const std::uint64_t stride = (bytes + std::max<std::uint64_t>(align, 8) - 1) /
+                                         std::max<std::uint64_t>(align, 8) * std::max<std::uint64_t>(align, 8);
             for (const std::uint64_t boundary : {std::uint64_t{0}, std::bit_ceil(stride), 4 * std::bit_ceil(stride)}) {
                 SCOPED_TRACE(testing::Message() << bytes << " " << align << " " << boundary);
                 auto pool = pool_of({.bytes = bytes, .align = align, .boundary = boundary});

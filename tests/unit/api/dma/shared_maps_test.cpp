@@ -32,8 +32,8 @@ TEST(SharedMaps, ForgedTicketsEndNothing) {
     const auto ticket = maps.open(Gpa{0x1000}, 64);
     ASSERT_TRUE(ticket);
     for (const SharedMaps::Ticket forged :
-         {SharedMaps::Ticket{UINT32_MAX, 1}, SharedMaps::Ticket{ticket->index + 1, 1},
-          SharedMaps::Ticket{1u << 20, 1}, SharedMaps::Ticket{ticket->index, ticket->generation + 1},
+         {SharedMaps::Ticket{UINT32_MAX, 1}, SharedMaps::Ticket{ticket->index + 1, 1}, SharedMaps::Ticket{1u << 20, 1},
+          SharedMaps::Ticket{ticket->index, ticket->generation + 1},
           SharedMaps::Ticket{ticket->index, ticket->generation + 2}, SharedMaps::Ticket{ticket->index, 0}})
         EXPECT_NE(maps.close(forged), 0);
     EXPECT_EQ(maps.count(), 1u);
