@@ -47,6 +47,7 @@ Pool::~Pool() {
 
 Result<RegionId> Pool::add_region(const RegionConfig& config) noexcept {
     if (!alive()) return fail(EOWNERDEAD, kForked);
+    const LookAfter look_after{*this};
     const std::lock_guard lock(lock_);
     const bool mattered = nodes_.matter({});
     auto added = add_region_locked(config, false);
@@ -226,6 +227,7 @@ Result<void> Pool::check_region(RegionId id) const noexcept {
 
 Result<void> Pool::drain_region(RegionId id) noexcept {
     if (auto good = check_region(id); !good) return good;
+    const LookAfter look_after{*this};
     const std::lock_guard lock(lock_);
     Part& part = *parts_[id.value];
     switch (part.stage.load(std::memory_order_relaxed)) {
@@ -252,6 +254,7 @@ bool Pool::is_empty(Part& part) noexcept {
 
 Result<void> Pool::remove_region(RegionId id) noexcept {
     if (auto good = check_region(id); !good) return good;
+    const LookAfter look_after{*this};
     const std::lock_guard lock(lock_);
     Part& part = *parts_[id.value];
     switch (part.stage.load(std::memory_order_relaxed)) {

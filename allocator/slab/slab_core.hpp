@@ -63,6 +63,14 @@ public:
 
     /// 0, ENOSPC, or EOWNERDEAD in a forked child.
     int alloc(const Request& request, Placement& placement) noexcept;
+    /// The same from slabs that are there; never a run.
+    int alloc_from_slabs(const Request& request, Placement& placement) noexcept;
+    /// In pages that are in no slab and no run. Acquire: what those did who gave them back was before.
+    [[nodiscard]] std::uint64_t free_bytes() const noexcept {
+        return std::uint64_t{pages_.free_pages(std::memory_order_acquire)} * kPageBytes;
+    }
+    /// Takes empty slabs apart, all of them; false: there are none. In vain only once until something comes home.
+    bool free_slabs() noexcept;
 
     /// Up to `want` slots of the slab that is allocated from now, for a context: they have left home, but are not
     /// handed out. 0 does not mean that there are none.
@@ -173,6 +181,7 @@ private:
     alignas(kCacheLine) std::atomic<std::uint64_t> epoch_{2};
     std::atomic<std::uint32_t> untidy_pages_{0};  // handed out since empty slabs were looked for
     std::atomic<std::uint32_t> tidied_{0};        // the chunk where that ended
+    std::atomic<std::uint64_t> no_empty_slab_{0};  // the epoch of which that is known
     Refusals refusals_;
 };
 

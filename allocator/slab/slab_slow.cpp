@@ -59,6 +59,29 @@ int SlabCore::alloc_special(std::uint64_t rounded, const Request& request, Place
     return ENOSPC;
 }
 
+// No failure is remembered: it says nothing about the pages.
+int SlabCore::alloc_from_slabs(const Request& request, Placement& placement) noexcept {
+    const std::uint64_t rounded = std::max(request.bytes, request.align);
+    if (!alive()) return EOWNERDEAD;
+    if (rounded > kMaxSlotBytes || request.align > kPageBytes || request.end < request.bytes) return ENOSPC;
+    const bool whole_class = request.align <= kNaturalAlign && request.boundary == 0 && request.end == region_bytes_;
+    const std::uint32_t size_class = class_of(rounded);
+    const bool taken = whole_class ? claim_current(size_class, request.kind, placement) ||
+                                         claim_listed(size_class, request.kind, placement)
+                                   : search_picky(size_class, kClasses, request, placement);
+    return taken ? 0 : ENOSPC;
+}
+
+bool SlabCore::free_slabs() noexcept {
+    if (!alive()) return false;
+    // As in alloc_slot(): the epoch is marked before the look that is remembered.
+    if (no_empty_slab_.load(std::memory_order_relaxed) == epoch_.load(std::memory_order_seq_cst)) return false;
+    const std::uint64_t epoch = epoch_.fetch_or(1, std::memory_order_seq_cst) | 1;  // E2
+    if (reap()) return true;
+    no_empty_slab_.store(epoch, std::memory_order_relaxed);
+    return false;
+}
+
 bool SlabCore::search_slot(std::uint32_t size_class, const Request& request, Placement& placement) noexcept {
     if (claim_listed(size_class, request.kind, placement)) return true;
     tidy(kSizeClasses[size_class].min_pages);

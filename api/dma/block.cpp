@@ -23,7 +23,7 @@ Result<void> Device::alloc_block(SlotKind kind, std::size_t bytes, std::size_t a
         return fail(EINVAL, "alignment %llu, expected a power of two up to %llu", align, kMaxAlign);
     const std::uint64_t mask = kind == SlotKind::kCoherent ? coherent_dma_mask_ : dma_mask_;
     const auto slot =
-        pool_.alloc({.bytes = bytes, .align = align, .max_address = mask, .kind = kind, .rule = group_.rule});
+        pool_.alloc({.bytes = bytes, .align = align, .max_address = mask, .kind = kind, .rule = group_.rule}, &group_);
     if (!slot) return slot.error();
     // The slot holds what was there before. A buffer's content is this pool's own and the caller overwrites it.
     if (kind == SlotKind::kCoherent) zero_slot(slot->hva, bytes);
@@ -47,7 +47,7 @@ Result<void> Device::free_block(SlotKind kind, bounce_block& block) noexcept {
     if (block.kind != static_cast<std::uint8_t>(kind))
         return fail(EPERM, "the block is of kind %llu, freed as kind %llu (2 coherent, 3 buffer)", block.kind,
                     static_cast<std::uint64_t>(kind));
-    if (const auto freed = pool_.free(slot_of(block), kind); !freed) return freed;
+    if (const auto freed = pool_.free(slot_of(block), kind, &group_); !freed) return freed;
     block.state = kEnded;
     blocks_.fetch_sub(1, std::memory_order_relaxed);
     return {};
