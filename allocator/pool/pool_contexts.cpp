@@ -173,7 +173,9 @@ Pool::GroupCounts Pool::count(const ContextGroup& group) const noexcept {
 // Inside. Doubles what the context may keep in a stack, within its share of the budget; when that is used up, another
 // one gives its part back.
 void Pool::raise_limit(Context& context, std::uint32_t index) noexcept {
-    if (context.group.load(kRelaxed)->tight_below.load(kRelaxed) != 0) return;
+    // nullptr: in a forked child, where the context was wiped.
+    const ContextGroup* const group = context.group.load(kRelaxed);
+    if (group == nullptr || group->tight_below.load(kRelaxed) != 0) return;
     SlotStack& stack = context.stacks[index];
     const std::uint32_t size_class = index % kClasses;
     const std::uint32_t more =
