@@ -58,6 +58,7 @@ struct AllocRequest {
     // The pool's own: nothing that is promised to others, or reserved; and from slabs that are there.
     bool spare_only = false;
     bool from_slabs = false;
+    bool marked = false;  // of these, those that others beyond their floors have something of
 };
 
 /// Of a group, in bytes of slots and pages.
@@ -437,7 +438,7 @@ private:
     void hand_out(const KeptSlot& kept, Slot& slot) const noexcept;
     bool keep_run(Context& context, const Ending& ending) noexcept;
     std::uint32_t fetch(const ContextGroup& group, const Context& context, std::uint32_t size_class, std::uint32_t want,
-                        bool no_pages, CachedSlot* slots) noexcept;
+                        bool limited, CachedSlot* slots) noexcept;
     [[nodiscard]] bool could_hold(const AllocRequest& request, RegionMask regions) const noexcept;
     bool make_room(Context& context, std::uint32_t stack) noexcept;
     void put_home(const Ending& ending) noexcept;
@@ -453,6 +454,7 @@ private:
     Result<void> alloc_paid(ContextGroup& group, AllocRequest request, const Context* own, Slot& slot) noexcept;
     bool take_paid(ContextGroup& group, AllocRequest request, Slot& slot, int& code) noexcept;
     bool take_spare(AllocRequest request, Slot& slot, Tried& tried) noexcept;
+    [[nodiscard]] bool pay_pages(SlabCore& core, std::uint32_t head, bool priority) noexcept;
     [[nodiscard]] bool spare(std::uint64_t needed, bool priority) const noexcept;
     bool free_slabs() noexcept;
     [[nodiscard]] bool limited(const Credit::Step& step, bool priority) const noexcept;
@@ -461,6 +463,7 @@ private:
     void refund(ContextGroup& group, std::uint64_t bytes) noexcept;
     [[nodiscard]] bool give_up_kept(ContextGroup& group) noexcept;
     [[nodiscard]] std::uint64_t ready_bytes() const noexcept;
+    void begin_promises(bool wanted) noexcept;
     [[nodiscard]] Result<void> check_promises(std::uint64_t floors, std::uint64_t reserve) const noexcept;
     [[nodiscard]] bool can_spare_region(std::uint64_t bytes) const noexcept;
     [[nodiscard]] static std::uint64_t bytes_of(const Ending& ending) noexcept {
@@ -538,7 +541,8 @@ private:
     alignas(kCacheLine) std::atomic<std::int64_t> promised_{0};
     std::atomic<std::uint64_t> reserve_{0};  // written under the lock
     std::atomic<std::uint64_t> intents_{0};
-    std::uint64_t floors_ = 0;  // under the lock
+    std::atomic<std::uint64_t> floors_{0};  // all of them; written under the lock
+    std::atomic<std::uint64_t> ready_{0};   // bytes that slots are taken from
     std::atomic<HomeWatch*> watch_{nullptr};
     std::unique_ptr<HomeWatch> own_watch_;  // the same; last, so that it goes first
 };

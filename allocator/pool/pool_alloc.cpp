@@ -82,9 +82,13 @@ inline int Pool::take_from(std::uint32_t index, const AllocRequest& request, Slo
     const SlabCore::Request wanted = request_of(request, part.region);
     if (wanted.end < wanted.bytes) return ENOSPC;
     Placement placement;
-    const int code = request.from_slabs ? part.core.alloc_from_slabs(wanted, placement)
+    const int code = request.from_slabs ? part.core.alloc_from_slabs(wanted, request.marked, placement)
                                         : part.core.alloc(wanted, placement);
     if (code != 0) return code;
+    if (request.spare_only && !pay_pages(part.core, part.core.head_of(placement), request.priority)) [[unlikely]] {
+        static_cast<void>(part.core.free(placement, wanted.kind));
+        return ENOSPC;
+    }
     slot = Slot{part.region.base() + placement.offset, part.region.hva() + placement.offset, part.region.epoch(),
                 SlotHandle(RegionId{index}, placement.index, placement.generation)};
     counts_.allocs[static_cast<unsigned>(request.kind)].fetch_add(1, std::memory_order_relaxed);
@@ -190,7 +194,7 @@ bool Pool::refill(ContextGroup& group, Context& context, std::uint64_t bytes, Sl
     Credit::Step step;
     std::uint32_t n = 0;
     if (want != 0 && group.credit.take(want * slot_bytes, step)) [[likely]] {
-        n = fetch(group, context, size_class, want, limited(step, false), got);
+        n = fetch(group, context, size_class, want, limited(step, group.priority.load(std::memory_order_relaxed)), got);
         settle(step);
         if (n < want) refund(group, (want - n) * slot_bytes);
     }
@@ -219,16 +223,21 @@ bool Pool::refill(ContextGroup& group, Context& context, std::uint64_t bytes, Sl
 
 // Up to `want` slots of one region; one only where it is not a region whose slots the context may keep.
 std::uint32_t Pool::fetch(const ContextGroup& group, const Context& context, std::uint32_t size_class,
-                          std::uint32_t want, bool no_pages, CachedSlot* slots) noexcept {
+                          std::uint32_t want, bool limited, CachedSlot* slots) noexcept {
     const RegionMask accepts = accepted();  // before regions(), as in take_by_node()
     // To take slots in turn may take pages.
-    const std::uint64_t window = no_pages ? 0 : group.window.load(std::memory_order_relaxed);
+    const std::uint64_t window = limited ? 0 : group.window.load(std::memory_order_relaxed);
     const auto from = [&](std::uint32_t i) -> std::uint32_t {
         Part& part = *parts_[i];
         if (part.region.base().value + (part.region.bytes() - 1) > group.max_address) return 0;
         const std::uint32_t most = (context.accepts >> i & 1) != 0 ? want : 1;
-        return window == 0 ? part.core.claim(size_class, most, RegionId{i}, slots)
-                           : part.core.claim_in_turn(size_class, most, window, RegionId{i}, slots);
+        const std::uint32_t got = window == 0
+                                      ? part.core.claim(size_class, most, RegionId{i}, slots)
+                                      : part.core.claim_in_turn(size_class, most, window, RegionId{i}, slots);
+        if (got == 0 || !limited || pay_pages(part.core, slots[0].head(), group.priority.load(std::memory_order_relaxed)))
+            return got;
+        part.core.give_home(size_class, slots, got);
+        return 0;
     };
     std::uint32_t n = 0;
     if (nodes_.matter(group.rule)) [[unlikely]] {

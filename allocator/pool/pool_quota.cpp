@@ -2,9 +2,13 @@
 // Floors, ceilings, and a reserve for requests with priority. Quotas are of slots and pages that are away from home, so
 // what a context keeps is paid for, and the hot path pays nothing.
 //
-// Floors are kept by pages: who is beyond its floor (or has none) may have slots of slabs that are there, but new pages
-// only as long as those that are free after that are enough for all that floors promise and have not given yet, and an
-// eighth more for the tails of slabs. Who takes within its floor asks nobody.
+// Floors are kept by pages, not by slots: a page of which somebody else has one slot is of no use for another size. While
+// there are floors, or a reserve, a slab or run of which somebody beyond its floor (or without one) takes something is
+// marked, and all that is marked together is at most what the pool has beyond the floors, an eighth more for the tails of
+// slabs, and the reserve. So at any time the rest, with nothing in it but what others have within their floors, is enough
+// for all of them. Who takes within its floor asks nobody. What was there before the first floor is marked when that
+// comes; besides, new pages are only taken as long as those that stay free are enough for what is promised still.
+//   Usage      counts what is marked (add_beyond); a slab that dies takes its part back.
 //   promised_  the sum of what groups have not taken of their floors. Lowered after the memory was taken (Q1), raised
 //              before it comes home (Q2), so that who sees less promised sees the pages gone, and who sees the pages
 //              back sees them promised.
@@ -38,7 +42,7 @@ std::uint64_t footprint(const AllocRequest& request) noexcept {
 
 bool Pool::limited(const Credit::Step& step, bool priority) const noexcept {
     if (step.within_floor()) return false;
-    return promised_.load(std::memory_order_relaxed) > 0 ||
+    return floors_.load(std::memory_order_relaxed) != 0 ||
            (!priority && reserve_.load(std::memory_order_relaxed) != 0);
 }
 
@@ -123,19 +127,35 @@ bool Pool::take_paid(ContextGroup& group, AllocRequest request, Slot& slot, int&
     return taken;
 }
 
+/// The caller holds something of the slab, or run, that begins there. False: it may not.
+bool Pool::pay_pages(SlabCore& core, std::uint32_t head, bool priority) noexcept {
+    const std::int64_t bytes = core.mark_beyond(head);
+    if (bytes == 0) return true;
+    const std::uint64_t kept = with_tails(floors_.load(std::memory_order_relaxed)) +
+                               (priority ? 0 : reserve_.load(std::memory_order_relaxed));
+    const std::int64_t beyond = usage_.add_beyond(bytes);
+    const std::uint64_t ready = ready_.load(std::memory_order_relaxed);
+    if (beyond <= 0 || static_cast<std::uint64_t>(beyond) + kept <= ready) return true;
+    core.unmark_beyond(head);
+    usage_.add_beyond(-bytes);
+    return false;
+}
+
 bool Pool::take_spare(AllocRequest request, Slot& slot, Tried& tried) noexcept {
+    // Of slabs that are there; the second time of those that cost nothing.
     request.from_slabs = true;
-    if (take_home(request, slot, tried) || tried.code == EOWNERDEAD) return tried.code == 0;
+    for (const bool marked : {false, true}) {
+        request.marked = marked;
+        if (take_home(request, slot, tried) || tried.code == EOWNERDEAD) return tried.code == 0;
+    }
     request.from_slabs = false;
     const std::uint64_t pages = round_up(std::max(request.bytes, request.align), kPageBytes) + kSlabBytes;
     // Q3: seq_cst, the store before the look in spare(): of two at once one sees the other.
     const std::uint64_t needed = intents_.fetch_add(pages, std::memory_order_seq_cst) + pages;
     bool taken = false;
-    if (spare(needed, request.priority) || (free_slabs() && spare(needed, request.priority))) {
+    tried.code = ENOSPC;
+    if (spare(needed, request.priority) || (free_slabs() && spare(needed, request.priority)))
         taken = take_home(request, slot, tried);
-    } else {
-        tried.code = ENOSPC;
-    }
     // Q4: release, after the pages were taken; pairs with Q3.
     intents_.fetch_sub(pages, std::memory_order_seq_cst);
     return taken;
@@ -189,7 +209,13 @@ Result<void> Pool::check_promises(std::uint64_t floors, std::uint64_t reserve) c
 
 /// Under the lock: would what is promised fit without it?
 bool Pool::can_spare_region(std::uint64_t bytes) const noexcept {
-    return with_tails(floors_) + reserve_.load(std::memory_order_relaxed) <= ready_bytes() - bytes;
+    return with_tails(floors_.load(std::memory_order_relaxed)) + reserve_.load(std::memory_order_relaxed) <= ready_bytes() - bytes;
+}
+
+/// Under the lock, before the first floor or reserve: until now nothing was marked.
+void Pool::begin_promises(bool wanted) noexcept {
+    if (!wanted || floors_.load(std::memory_order_relaxed) + reserve_.load(std::memory_order_relaxed) != 0) return;
+    for_parts([](Part& part) { part.core.mark_all(); });
 }
 
 Result<void> Pool::set_quota(ContextGroup& group, std::uint64_t floor, std::uint64_t ceiling) noexcept {
@@ -198,15 +224,16 @@ Result<void> Pool::set_quota(ContextGroup& group, std::uint64_t floor, std::uint
         return fail(EINVAL, "a floor of %llu bytes above the ceiling of %llu bytes", floor, ceiling);
     const LookAfter look_after{*this};
     const std::lock_guard lock(lock_);
-    const std::uint64_t others = floors_ - group.credit.floor();
+    const std::uint64_t others = floors_.load(std::memory_order_relaxed) - group.credit.floor();
     if (ceiling > static_cast<std::uint64_t>(INT64_MAX) / 2)
         return fail(EINVAL, "a ceiling of %llu bytes, expected at most 2^62, or 0 for none", ceiling);
     if (floor > group.credit.floor()) {
         if (floor > ready_bytes()) return check_promises(floor, 0);
         if (auto kept = check_promises(others + floor, reserve_.load(std::memory_order_relaxed)); !kept) return kept;
     }
+    begin_promises(floor != 0);
+    floors_.store(others + floor, std::memory_order_relaxed);
     settle(group.credit.set(floor, ceiling));
-    floors_ = others + floor;
     group.tight_below.store(0, std::memory_order_relaxed);
     return {};
 }
@@ -221,8 +248,10 @@ Result<void> Pool::set_reserve(std::uint64_t bytes) noexcept {
     const LookAfter look_after{*this};
     const std::lock_guard lock(lock_);
     if (bytes > reserve_.load(std::memory_order_relaxed)) {
-        if (auto kept = check_promises(floors_, bytes); !kept) return kept;
+        if (auto kept = check_promises(floors_.load(std::memory_order_relaxed), bytes); !kept)
+            return kept;
     }
+    begin_promises(bytes != 0);
     reserve_.store(bytes, std::memory_order_relaxed);
     return {};
 }
@@ -230,7 +259,7 @@ Result<void> Pool::set_reserve(std::uint64_t bytes) noexcept {
 ReserveState Pool::reserve() const noexcept {
     const std::lock_guard lock(lock_);
     const std::int64_t promised = promised_.load(std::memory_order_relaxed);
-    return {reserve_.load(std::memory_order_relaxed), floors_,
+    return {reserve_.load(std::memory_order_relaxed), floors_.load(std::memory_order_relaxed),
             promised > 0 ? static_cast<std::uint64_t>(promised) : 0};
 }
 

@@ -324,6 +324,7 @@ void Pool::update() noexcept {
     std::uint64_t bytes = 0;
     for_parts([&](const Part& part) { bytes += (active & bit_of(part)) != 0 ? part.ready_bytes : 0; });
     contexts_.set_pool_bytes(bytes);
+    ready_.store(bytes, std::memory_order_relaxed);
     if (!policy_.grows()) return;
     const std::uint64_t growable = growable_bytes();
     growable_.store(growable, std::memory_order_relaxed);

@@ -63,8 +63,20 @@ public:
 
     /// 0, ENOSPC, or EOWNERDEAD in a forked child.
     int alloc(const Request& request, Placement& placement) noexcept;
-    /// The same from slabs that are there; never a run.
-    int alloc_from_slabs(const Request& request, Placement& placement) noexcept;
+    /// The same from slabs that are there; never a run. `marked`: only from those (of some) that mark_beyond() has
+    /// marked.
+    int alloc_from_slabs(const Request& request, bool marked, Placement& placement) noexcept;
+    /// The first page of the slab, or run, that a holder's slot is in.
+    [[nodiscard]] std::uint32_t head_of(const Placement& placement) const noexcept;
+    /// Slabs and runs that somebody beyond its floor has something of are marked until they die. By a holder of a slot
+    /// of it: the bytes of its pages, which the caller adds to Usage; 0: it is marked already.
+    std::int64_t mark_beyond(std::uint32_t head) noexcept;
+    void unmark_beyond(std::uint32_t head) noexcept;
+    /// All that there are, whoever has them. Adds them up itself.
+    void mark_all() noexcept;
+    [[nodiscard]] bool is_beyond(std::uint32_t head) const noexcept {
+        return (tables_.shapes[head].load(std::memory_order_relaxed) & Shape::kBeyond) != 0;
+    }
     /// In pages that are in no slab and no run. Acquire: what those did who gave them back was before.
     [[nodiscard]] std::uint64_t free_bytes() const noexcept {
         return std::uint64_t{pages_.free_pages(std::memory_order_acquire)} * kPageBytes;
@@ -149,6 +161,8 @@ private:
     [[nodiscard]] PageWish pages_of(const Request& request) const noexcept;
     [[nodiscard]] bool lies_well(std::uint64_t position, const Request& request) const noexcept;
     void free_run(std::uint32_t head) noexcept;
+
+    void forget_shape(std::uint32_t head, std::uint32_t pages) noexcept;
 
     // slab_life.cpp: slabs
     std::uint32_t take_pages(const PageWish& where) noexcept;

@@ -124,7 +124,7 @@ bool SlabCore::kill(std::uint32_t head) noexcept {
     if (Ops::State* const tail = tail_state(head, shape.size_class, shape.slots, shape.pages); tail != nullptr)
         tail->store(tail->load(std::memory_order_relaxed) & static_cast<std::uint8_t>(~kTailMark),
                     std::memory_order_relaxed);
-    tables_.shapes[head].store(0, std::memory_order_relaxed);
+    forget_shape(head, shape.pages);
     for (std::uint32_t i = 0; i < shape.pages; ++i) {
         PageEntry entry = tables_.entry(head + i);
         entry.kind = PageEntry::kDead;

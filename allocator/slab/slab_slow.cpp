@@ -12,6 +12,8 @@ namespace bounce {
 
 namespace {
 
+constexpr int kLooks = 64;  // at slabs that are not marked, in a search for one that is
+
 Demand demand_of(const SlabCore::Request& request) noexcept {
     return {request.bytes, request.align, request.end, request.boundary};
 }
@@ -60,16 +62,61 @@ int SlabCore::alloc_special(std::uint64_t rounded, const Request& request, Place
 }
 
 // No failure is remembered: it says nothing about the pages.
-int SlabCore::alloc_from_slabs(const Request& request, Placement& placement) noexcept {
+int SlabCore::alloc_from_slabs(const Request& request, bool marked, Placement& placement) noexcept {
     const std::uint64_t rounded = std::max(request.bytes, request.align);
     if (!alive()) return EOWNERDEAD;
     if (rounded > kMaxSlotBytes || request.align > kPageBytes || request.end < request.bytes) return ENOSPC;
     const bool whole_class = request.align <= kNaturalAlign && request.boundary == 0 && request.end == region_bytes_;
     const std::uint32_t size_class = class_of(rounded);
+    int looks = kLooks;
+    bool found = false;
+    const auto claim_marked = [&](std::uint32_t head) {
+        if (!is_beyond(head)) return --looks != 0 ? Visit::kKeep : Visit::kStop;
+        const Visit verdict = claim_in(head, size_class, request.kind, placement);
+        found = verdict == Visit::kStop;
+        return verdict;
+    };
+    if (marked) {
+        if (whole_class) visit(size_class, 0, claim_marked);
+        return found ? 0 : ENOSPC;
+    }
     const bool taken = whole_class ? claim_current(size_class, request.kind, placement) ||
                                          claim_listed(size_class, request.kind, placement)
                                    : search_picky(size_class, kClasses, request, placement);
     return taken ? 0 : ENOSPC;
+}
+
+std::uint32_t SlabCore::head_of(const Placement& placement) const noexcept {
+    const auto page = static_cast<std::uint32_t>((placement.offset + phase_) / kPageBytes);
+    const PageEntry entry = tables_.entry(page);
+    return entry.kind == PageEntry::kSlab ? page - entry.distance : page;
+}
+
+// Who marks holds something of it, so it does not die meanwhile; or else (mark_all()) it may, and then it was not alive.
+std::int64_t SlabCore::mark_beyond(std::uint32_t head) noexcept {
+    std::atomic<std::uint64_t>& shape = tables_.shapes[head];
+    std::uint64_t seen = shape.load(std::memory_order_relaxed);
+    do {
+        if ((seen & Shape::kBeyond) != 0 || !Shape::unpack(seen).alive()) return 0;
+    } while (!shape.compare_exchange_weak(seen, seen | Shape::kBeyond, std::memory_order_relaxed));
+    return static_cast<std::int64_t>(Shape::unpack(seen).pages * kPageBytes);
+}
+
+void SlabCore::unmark_beyond(std::uint32_t head) noexcept {
+    tables_.shapes[head].fetch_and(~Shape::kBeyond, std::memory_order_relaxed);
+}
+
+void SlabCore::mark_all() noexcept {
+    for (std::uint32_t page = tables_.first; page < tables_.end; ++page) {
+        if (const std::int64_t bytes = mark_beyond(page); bytes != 0) usage_.add_beyond(bytes);
+    }
+}
+
+// Before its pages come home: who sees them sees that they are counted no more, or counts them once too often.
+void SlabCore::forget_shape(std::uint32_t head, std::uint32_t pages) noexcept {
+    const std::uint64_t shape = tables_.shapes[head].exchange(0, std::memory_order_relaxed);
+    if ((shape & Shape::kBeyond) != 0) [[unlikely]]
+        usage_.add_beyond(-static_cast<std::int64_t>(pages * kPageBytes));
 }
 
 bool SlabCore::free_slabs() noexcept {
@@ -202,7 +249,7 @@ void SlabCore::free_run(std::uint32_t head) noexcept {
     PageEntry entry = tables_.entry(head);
     entry.kind = PageEntry::kDead;
     tables_.entries[head].store(entry.pack(), std::memory_order_relaxed);
-    tables_.shapes[head].store(0, std::memory_order_relaxed);
+    forget_shape(head, shape.pages);
     usage_.subtract(std::uint64_t{shape.pages} * kPageBytes);
     pages_.free(head, shape.pages);
 }

@@ -49,6 +49,9 @@ struct PageEntry {
 
 /// Size class, slots and pages of the slab or run that begins on a page; zero when nothing does.
 struct Shape {
+    /// Besides, in the table only: somebody beyond its floor has, or had, something of it (SlabCore::mark_beyond()).
+    static constexpr std::uint64_t kBeyond = std::uint64_t{1} << 24;
+
     std::uint32_t size_class = 0;
     std::uint32_t slots = 0;
     std::uint32_t pages = 0;
