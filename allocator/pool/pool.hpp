@@ -154,7 +154,7 @@ public:
     enum class Begun : std::uint8_t { kYes, kNotHere, kMoved };
     Begun begin(const Slot& slot, SlotKind kind, std::uint64_t bytes, bool with_hva, KeptSlot& ended) noexcept;
     void finish(ContextGroup& group, Context* context, const KeptSlot& ended) noexcept;
-    Result<void> begin_slow(Slot slot, SlotKind kind, std::uint64_t bytes, bool with_hva, Begun why,
+    Result<void> begin_slow(const Slot& slot, SlotKind kind, std::uint64_t bytes, bool with_hva, Begun why,
                             Ending& ending) noexcept;
 
     /// Many at once cost less each. All or nothing: on failure `slots` are empty. In pool_bulk.cpp.
@@ -421,7 +421,8 @@ private:
         return *reinterpret_cast<const View*>(reinterpret_cast<const std::byte*>(views_.data()) + offset);
     }
     [[nodiscard]] std::uint32_t epoch_of(SlotHandle handle) const noexcept { return view_of(handle).region->epoch(); }
-    Result<void> free_slow(ContextGroup& group, Context* context, Slot slot, Begun why) noexcept;
+    Result<void> begin_by_address(const Slot& slot, SlotKind kind, std::uint64_t bytes, bool with_hva, Begun why,
+                                  Ending& ending) noexcept;
     Error begin_moved(const Slot& slot, SlotKind kind) noexcept;
     [[nodiscard]] Part* part_of(const Slot& slot, SlotKind kind) const noexcept;
     [[nodiscard]] static Placement placement_of(const Part& part, const Slot& slot) noexcept;
@@ -432,11 +433,9 @@ private:
     bool take_home(const AllocRequest& request, Slot& slot, Tried& tried) noexcept;
     bool take_by_node(const AllocRequest& request, Slot& slot, Tried& tried) noexcept;
     bool take_last(const AllocRequest& request, const Context* own, Slot& slot, Tried& tried) noexcept;
-    bool take_run(Context& context, std::uint64_t bytes, Slot& slot) noexcept;
     bool refill(ContextGroup& group, Context& context, std::uint64_t bytes, Slot& slot) noexcept;
-    void finish_free_slow(ContextGroup& group, Context* context, Ending ending) noexcept;
+    void finish_free_slow(ContextGroup& group, Context* context, const Ending& ending) noexcept;
     void hand_out(const KeptSlot& kept, Slot& slot) const noexcept;
-    bool keep_run(Context& context, const Ending& ending) noexcept;
     std::uint32_t fetch(const ContextGroup& group, const Context& context, std::uint32_t size_class, std::uint32_t want,
                         bool limited, CachedSlot* slots) noexcept;
     [[nodiscard]] bool could_hold(const AllocRequest& request, RegionMask regions) const noexcept;
@@ -485,10 +484,18 @@ private:
         ~LookAfter() { pool.look(); }
     };
 
+    // pool_runs.cpp: runs that a context keeps
+    Result<void> free_slow(ContextGroup& group, Context* context, const Slot& slot, Begun why) noexcept;
+    bool take_run(Context& context, std::uint64_t bytes, Slot& slot) noexcept;
+    bool begin_run(const Slot& slot, SlotKind kind, std::uint64_t bytes, bool with_hva, Ending& ending) noexcept;
+    bool keep_granted(Context& context, const Ending& ending) noexcept;
+    bool keep_run(Context& context, const Ending& ending) noexcept;
+
     // pool_contexts.cpp
     Context* find_context(ContextGroup& group) noexcept;
     bool follow_thread(const ContextGroup& group, Context& context) noexcept;
     void raise_limit(Context& context, std::uint32_t index) noexcept;
+    [[nodiscard]] static bool keeps_nothing(const Context& context) noexcept;
     void empty(Context& context) noexcept;
     bool gives_up(Context& context, std::uint32_t place) noexcept;
     void empty_stack(Context& context, std::uint32_t index) noexcept;

@@ -57,8 +57,8 @@ Result<void> Pool::alloc_slow(ContextGroup& group, Context* context, std::uint64
     if (bytes == 0) return fail(EINVAL, "an allocation of 0 bytes");
     // What is kept is handed out as slots are: without a look at where the thread runs.
     const bool run = bytes > kMaxSlotBytes;
-    if (context != nullptr && run && take_run(*context, bytes, slot)) return {};
     if (context != nullptr) {
+        if (run && take_run(*context, bytes, slot)) return {};
         if (contexts_.attention()) [[unlikely]] {
             heed_attention(*context);
         } else if (follow_thread(group, *context) && !run && refill(group, *context, bytes, slot)) {
@@ -165,19 +165,6 @@ void Pool::hand_out(const KeptSlot& kept, Slot& slot) const noexcept {
     slot = Slot{kept.gpa, kept.hva, epoch_of(kept.handle), kept.handle};
 }
 
-bool Pool::take_run(Context& context, std::uint64_t bytes, Slot& slot) noexcept {
-    const std::uint64_t pages = div_up(bytes, kPageBytes);
-    KeptRun& kept = context.run_of(static_cast<std::uint32_t>(pages));
-    if (kept.pages.load(std::memory_order_relaxed) != pages || !contexts_.enter(context)) return false;
-    const bool mine = kept.pages.load(std::memory_order_relaxed) == pages;
-    if (mine) {
-        kept.pages.store(0, std::memory_order_relaxed);
-        hand_out(kept.run, slot);
-    }
-    Contexts::Ops::leave(context.mark);
-    return mine;
-}
-
 // Several slots come from home at once: one for the caller, the others for the next ones. All the while inside: who
 // wants the contexts empty must not miss those that are on their way.
 bool Pool::refill(ContextGroup& group, Context& context, std::uint64_t bytes, Slot& slot) noexcept {
@@ -258,9 +245,8 @@ std::uint32_t Pool::fetch(const ContextGroup& group, const Context& context, std
     return n;
 }
 
-void Pool::finish_free_slow(ContextGroup& group, Context* context, Ending ending) noexcept {
+void Pool::finish_free_slow(ContextGroup& group, Context* context, const Ending& ending) noexcept {
     if (context != nullptr && ending.kind == SlotKind::kStreaming) {
-        if (ending.pages != 0 && keep_run(*context, ending)) return;
         if (contexts_.attention()) [[unlikely]] {
             heed_attention(*context);
         } else if (follow_thread(group, *context) && (context->accepts >> ending.slot.handle.region().value & 1) != 0 &&
@@ -290,25 +276,6 @@ void Pool::give_home(std::uint32_t size_class, const KeptSlot* slots, std::uint3
         parts_[region.value]->core.give_home(size_class, home, n);
     }
     contexts_.clear_full();
-}
-
-bool Pool::keep_run(Context& context, const Ending& ending) noexcept {
-    const std::uint32_t pages = ending.pages;
-    KeptRun& kept = context.run_of(pages);
-    if (kept.pages.load(std::memory_order_relaxed) != 0 || !contexts_.enter(context)) return false;
-    bool keeps = kept.pages.load(std::memory_order_relaxed) == 0 &&
-                 ((context.accepts & accepted()) >> ending.slot.handle.region().value & 1) != 0;
-    if (keeps && kept.granted < pages) {
-        keeps = contexts_.grant(context, std::uint64_t{pages - kept.granted} * kPageBytes);
-        if (keeps) kept.granted = pages;
-    }
-    if (keeps) {
-        kept.run = ending.slot;
-        kept.pages.store(pages, std::memory_order_relaxed);
-        bump(context.frees);
-    }
-    Contexts::Ops::leave(context.mark);
-    return keeps;
 }
 
 // The stack is full: it is given more room, or the older half goes home; all of it where slots are reused in turn.
@@ -398,9 +365,9 @@ Placement Pool::placement_of(const Part& part, const Slot& slot) noexcept {
     return {slot.gpa - part.region.base(), slot.handle.generation(), slot.handle.index()};
 }
 
-// By address only: for runs, and for what begin() did not like.
-Result<void> Pool::begin_slow(Slot slot, SlotKind kind, std::uint64_t bytes, bool with_hva, Begun why,
-                              Ending& ending) noexcept {
+// What begin() and begin_run() did not like.
+Result<void> Pool::begin_by_address(const Slot& slot, SlotKind kind, std::uint64_t bytes, bool with_hva, Begun why,
+                                    Ending& ending) noexcept {
     if (why == Begun::kMoved) return begin_moved(slot, kind);
     Part* const part = part_of(slot, kind);
     if (part == nullptr) return no_part(slot, kind);
@@ -414,13 +381,6 @@ Result<void> Pool::begin_slow(Slot slot, SlotKind kind, std::uint64_t bytes, boo
     ending.pages = found.run() ? static_cast<std::uint32_t>(found.bytes / kPageBytes) : 0;
     ending.kind = kind;
     return {};
-}
-
-Result<void> Pool::free_slow(ContextGroup& group, Context* context, Slot slot, Begun why) noexcept {
-    Ending ending;
-    const auto begun = begin_slow(slot, SlotKind::kStreaming, 0, false, why, ending);
-    if (begun) finish_free(group, context, ending);
-    return begun;
 }
 
 Result<void> Pool::begin_free(const Slot& slot, SlotKind kind, std::uint64_t bytes, Ending& ending) noexcept {
@@ -482,11 +442,6 @@ Result<void> Pool::free(const Slot& slot, SlotKind kind, ContextGroup* payer) no
     put_home(ending);
     look();
     return {};
-}
-
-void Pool::finish_free(ContextGroup& group, Context* context, const Ending& ending) noexcept {
-    if (ending.kind == SlotKind::kStreaming && ending.pages == 0) return finish(group, context, ending.slot);
-    finish_free_slow(group, context, ending);
 }
 
 void Pool::finish_free(const Ending& ending) noexcept {

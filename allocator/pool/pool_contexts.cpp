@@ -170,12 +170,16 @@ Pool::GroupCounts Pool::count(const ContextGroup& group) const noexcept {
     }
 }
 
+// Its group was refused something (give_up_kept()). nullptr: in a forked child, where the context was wiped.
+bool Pool::keeps_nothing(const Context& context) noexcept {
+    const ContextGroup* const group = context.group.load(kRelaxed);
+    return group == nullptr || group->tight_below.load(kRelaxed) != 0;
+}
+
 // Inside. Doubles what the context may keep in a stack, within its share of the budget; when that is used up, another
 // one gives its part back.
 void Pool::raise_limit(Context& context, std::uint32_t index) noexcept {
-    // nullptr: in a forked child, where the context was wiped.
-    const ContextGroup* const group = context.group.load(kRelaxed);
-    if (group == nullptr || group->tight_below.load(kRelaxed) != 0) return;
+    if (keeps_nothing(context)) return;
     SlotStack& stack = context.stacks[index];
     const std::uint32_t size_class = index % kClasses;
     const std::uint32_t more =

@@ -103,6 +103,8 @@ public:
     void hand_back(const FoundSlot& found, unsigned kind, unsigned generation) noexcept;
     /// What begins there: 0, EFAULT, EALREADY or EOWNERDEAD.
     int find(const Placement& placement, FoundSlot& found) const noexcept;
+    /// Of the run that begins on this page, if one does.
+    [[nodiscard]] std::uint32_t run_pages(std::uint32_t page) const noexcept { return tables_.shape(page).pages; }
     /// 0 when [offset, offset + bytes) lies in one slot or run of this kind; EFAULT, EPERM.
     [[nodiscard]] int find_inside(std::uint64_t offset, std::uint64_t bytes, unsigned kind) const noexcept;
 

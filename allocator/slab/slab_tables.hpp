@@ -41,6 +41,10 @@ struct PageEntry {
     static constexpr std::uint32_t of_slot(SlotHandle slot, std::uint32_t distance) {
         return (slot.bits() & SlotHandle::kOfPage) + (std::uint32_t{kSlab} << kKindShift) + distance;
     }
+    /// Of the page on which this run begins, packed.
+    static constexpr std::uint32_t of_run(SlotHandle run) {
+        return (run.bits() & SlotHandle::kOfPage) + (std::uint32_t{kRun} << kKindShift);
+    }
     static constexpr PageEntry unpack(std::uint32_t packed) {
         return {static_cast<Kind>(packed >> kKindShift & 7), packed >> SlotHandle::kBirthShift & 3,
                 packed & kMaxDistance, packed >> SlotHandle::kClassShift & 127};
