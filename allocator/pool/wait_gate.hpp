@@ -17,6 +17,8 @@ namespace bounce {
 template <class Policy>
 class WaitGate {
 public:
+    WaitGate() noexcept { word_.store(0, std::memory_order_relaxed); }
+
     /// Once; pause() is called in between.
     template <class Pause>
     void enter(Pause&& pause) noexcept {
@@ -50,7 +52,7 @@ private:
     static constexpr std::uint32_t kHeld = 1;
     static constexpr std::uint32_t kWanted = 2;
 
-    typename Policy::template Atomic<std::uint32_t> word_{0};
+    typename Policy::template Atomic<std::uint32_t> word_;
 };
 
 }  // namespace bounce

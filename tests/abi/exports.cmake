@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-# cmake -DNM=nm -DLIBRARY=libbounce.so -DHEADER=bounce.h -DVERSION=BOUNCE_0 -DLEAST=40 -P exports.cmake
-# The shared library defines every function of the header, and nothing else that begins otherwise than bounce_.
+# cmake -DNM=nm -DLIBRARY=libbounce.so "-DHEADER=bounce.h;waiting.h" -DVERSION=BOUNCE_0 -DLEAST=40 -P exports.cmake
+# The shared library defines every function of the headers, and nothing else that begins otherwise than bounce_.
 cmake_minimum_required(VERSION 3.25)
 execute_process(COMMAND ${NM} -D --defined-only --format=posix ${LIBRARY} OUTPUT_VARIABLE listing RESULT_VARIABLE status)
 if(NOT status EQUAL 0 OR listing STREQUAL "")
@@ -21,7 +21,11 @@ foreach(line ${lines})
   list(APPEND defined ${name})
 endforeach()
 
-file(READ ${HEADER} header)
+set(header)
+foreach(name ${HEADER})
+  file(READ ${name} text)
+  string(APPEND header "${text}")
+endforeach()
 string(REGEX MATCHALL "BOUNCE_API [^;(]+[ *](bounce_[a-z_]+)\\(" declarations "${header}")
 list(LENGTH declarations declared)
 if(declared LESS LEAST)
