@@ -42,8 +42,8 @@ public:
     // It was refused by its ceiling or by what others are promised: its contexts keep nothing until it has less than
     // this. 0: they do. Relaxed: a hint; what is kept all the same is found by the next one who is refused.
     std::atomic<std::uint64_t> tight_below{0};
-    std::atomic<bool> priority{false};         // the reserve of the pool is for it, too
-    std::atomic<std::uint32_t> waiting{0};     // requests that wait; written under their gate
+    std::atomic<bool> priority{false};      // the reserve of the pool is for it, too
+    std::atomic<std::uint32_t> waiting{0};  // requests that wait; written under their gate
 };
 
 class Contexts {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-// What a group may still take: one number, its floor less what it has. Below zero the group is beyond its floor; `least`
-// is where its ceiling is. Floor and use are in one word so that a floor may change while others take and give: what is
-// promised to the group, the positive part of the number, is then a function of each step alone, and the sum of all
-// steps is right whatever their order.
+// What a group may still take: one number, its floor less what it has. Below zero the group is beyond its floor;
+// `least` is where its ceiling is. Floor and use are in one word so that a floor may change while others take and give:
+// what is promised to the group, the positive part of the number, is then a function of each step alone, and the sum of
+// all steps is right whatever their order.
 //
 // Written when slots leave home or come home, many at once where contexts do it; what a context keeps is paid for.
 #pragma once
@@ -61,14 +61,16 @@ public:
 
     /// One thread at a time. The step that the floor makes; ceiling 0: none.
     Step set(std::uint64_t floor, std::uint64_t ceiling) noexcept {
-        const auto by = static_cast<std::int64_t>(floor) - static_cast<std::int64_t>(floor_.load(std::memory_order_relaxed));
+        const auto by =
+            static_cast<std::int64_t>(floor) - static_cast<std::int64_t>(floor_.load(std::memory_order_relaxed));
         // No ceiling meanwhile: nobody is refused by half of the change.
         least_.store(kNoLeast, std::memory_order_relaxed);
         floor_.store(floor, std::memory_order_relaxed);
         ceiling_.store(ceiling, std::memory_order_relaxed);
         const Step step = move(by);
         if (ceiling != 0)
-            least_.store(static_cast<std::int64_t>(floor) - static_cast<std::int64_t>(ceiling), std::memory_order_relaxed);
+            least_.store(static_cast<std::int64_t>(floor) - static_cast<std::int64_t>(ceiling),
+                         std::memory_order_relaxed);
         return step;
     }
     [[nodiscard]] std::uint64_t floor() const noexcept { return floor_.load(std::memory_order_relaxed); }

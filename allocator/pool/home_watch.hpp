@@ -12,8 +12,8 @@ public:
     HomeWatch& operator=(const HomeWatch&) = delete;
     virtual ~HomeWatch() = default;
 
-    /// Called at the end of what may have brought something home, while Contexts::waiting(): outside of contexts, without
-    /// a lock of the pool.
+    /// Called at the end of what may have brought something home, while Contexts::waiting(): outside of contexts,
+    /// without a lock of the pool.
     virtual void look() noexcept = 0;
 };
 

@@ -41,8 +41,9 @@ Result<Slot> Pool::alloc(const AllocRequest& request, ContextGroup* payer) noexc
         return result ? Result<Slot>(slot) : Result<Slot>(result.error());
     };
     Slot slot;
-    const bool plain = payer == nullptr && !request.priority && request.align <= SlabCore::kNaturalAlign && request.max_address == ~std::uint64_t{0} &&
-                       request.boundary == 0 && request.kind == SlotKind::kStreaming &&
+    const bool plain = payer == nullptr && !request.priority && request.align <= SlabCore::kNaturalAlign &&
+                       request.max_address == ~std::uint64_t{0} && request.boundary == 0 &&
+                       request.kind == SlotKind::kStreaming &&
                        (!nodes_.matter(request.rule) || request.rule == direct_.rule);
     if (plain) [[likely]]
         return taken(alloc(direct_, context(direct_), request.bytes, slot), slot);
@@ -68,9 +69,9 @@ Result<void> Pool::alloc_slow(ContextGroup& group, Context* context, std::uint64
     // Relaxed: who comes at the same time as the first to wait may be before or behind.
     if (group.waiting.load(std::memory_order_relaxed) != 0) [[unlikely]]
         return behind_waiters(group, bytes);
-    const auto home = alloc_paid(
-        group, {.bytes = bytes, .max_address = group.max_address, .rule = group.rule, .priority = priority}, context,
-        slot);
+    const auto home =
+        alloc_paid(group, {.bytes = bytes, .max_address = group.max_address, .rule = group.rule, .priority = priority},
+                   context, slot);
     if (home) group.allocs.fetch_add(1, std::memory_order_relaxed);
     look();  // as in alloc()
     return home;
@@ -176,8 +177,7 @@ bool Pool::refill(ContextGroup& group, Context& context, std::uint64_t bytes, Sl
     if (starved) context.refusals = 0;
     CachedSlot got[SlotStack::kRoom];
     const std::uint64_t slot_bytes = kSizeClasses[size_class].bytes;
-    const std::uint32_t want =
-        group.credit.affordable(slot_bytes, std::max<std::uint32_t>((stack.limit() + 1) / 2, 1));
+    const std::uint32_t want = group.credit.affordable(slot_bytes, std::max<std::uint32_t>((stack.limit() + 1) / 2, 1));
     Credit::Step step;
     std::uint32_t n = 0;
     if (want != 0 && group.credit.take(want * slot_bytes, step)) [[likely]] {
@@ -218,10 +218,10 @@ std::uint32_t Pool::fetch(const ContextGroup& group, const Context& context, std
         Part& part = *parts_[i];
         if (part.region.base().value + (part.region.bytes() - 1) > group.max_address) return 0;
         const std::uint32_t most = (context.accepts >> i & 1) != 0 ? want : 1;
-        const std::uint32_t got = window == 0
-                                      ? part.core.claim(size_class, most, RegionId{i}, slots)
-                                      : part.core.claim_in_turn(size_class, most, window, RegionId{i}, slots);
-        if (got == 0 || !limited || pay_pages(part.core, slots[0].head(), group.priority.load(std::memory_order_relaxed)))
+        const std::uint32_t got = window == 0 ? part.core.claim(size_class, most, RegionId{i}, slots)
+                                              : part.core.claim_in_turn(size_class, most, window, RegionId{i}, slots);
+        if (got == 0 || !limited ||
+            pay_pages(part.core, slots[0].head(), group.priority.load(std::memory_order_relaxed)))
             return got;
         part.core.give_home(size_class, slots, got);
         return 0;

@@ -2,12 +2,13 @@
 // Floors, ceilings, and a reserve for requests with priority. Quotas are of slots and pages that are away from home, so
 // what a context keeps is paid for, and the hot path pays nothing.
 //
-// Floors are kept by pages, not by slots: a page of which somebody else has one slot is of no use for another size. While
-// there are floors, or a reserve, a slab or run of which somebody beyond its floor (or without one) takes something is
-// marked, and all that is marked together is at most what the pool has beyond the floors, an eighth more for the tails of
-// slabs, and the reserve. So at any time the rest, with nothing in it but what others have within their floors, is enough
-// for all of them. Who takes within its floor asks nobody. What was there before the first floor is marked when that
-// comes; besides, new pages are only taken as long as those that stay free are enough for what is promised still.
+// Floors are kept by pages, not by slots: a page of which somebody else has one slot is of no use for another size.
+// While there are floors, or a reserve, a slab or run of which somebody beyond its floor (or without one) takes
+// something is marked, and all that is marked together is at most what the pool has beyond the floors, an eighth more
+// for the tails of slabs, and the reserve. So at any time the rest, with nothing in it but what others have within
+// their floors, is enough for all of them. Who takes within its floor asks nobody. What was there before the first
+// floor is marked when that comes; besides, new pages are only taken as long as those that stay free are enough for
+// what is promised still.
 //   Usage      counts what is marked (add_beyond); a slab that dies takes its part back.
 //   promised_  the sum of what groups have not taken of their floors. Lowered after the memory was taken (Q1), raised
 //              before it comes home (Q2), so that who sees less promised sees the pages gone, and who sees the pages
@@ -42,8 +43,7 @@ std::uint64_t footprint(const AllocRequest& request) noexcept {
 
 bool Pool::limited(const Credit::Step& step, bool priority) const noexcept {
     if (step.within_floor()) return false;
-    return floors_.load(std::memory_order_relaxed) != 0 ||
-           (!priority && reserve_.load(std::memory_order_relaxed) != 0);
+    return floors_.load(std::memory_order_relaxed) != 0 || (!priority && reserve_.load(std::memory_order_relaxed) != 0);
 }
 
 void Pool::settle(const Credit::Step& step) noexcept {
@@ -131,8 +131,8 @@ bool Pool::take_paid(ContextGroup& group, AllocRequest request, Slot& slot, int&
 bool Pool::pay_pages(SlabCore& core, std::uint32_t head, bool priority) noexcept {
     const std::int64_t bytes = core.mark_beyond(head);
     if (bytes == 0) return true;
-    const std::uint64_t kept = with_tails(floors_.load(std::memory_order_relaxed)) +
-                               (priority ? 0 : reserve_.load(std::memory_order_relaxed));
+    const std::uint64_t kept =
+        with_tails(floors_.load(std::memory_order_relaxed)) + (priority ? 0 : reserve_.load(std::memory_order_relaxed));
     const std::int64_t beyond = usage_.add_beyond(bytes);
     const std::uint64_t ready = ready_.load(std::memory_order_relaxed);
     if (beyond <= 0 || static_cast<std::uint64_t>(beyond) + kept <= ready) return true;
@@ -209,7 +209,8 @@ Result<void> Pool::check_promises(std::uint64_t floors, std::uint64_t reserve) c
 
 /// Under the lock: would what is promised fit without it?
 bool Pool::can_spare_region(std::uint64_t bytes) const noexcept {
-    return with_tails(floors_.load(std::memory_order_relaxed)) + reserve_.load(std::memory_order_relaxed) <= ready_bytes() - bytes;
+    return with_tails(floors_.load(std::memory_order_relaxed)) + reserve_.load(std::memory_order_relaxed) <=
+           ready_bytes() - bytes;
 }
 
 /// Under the lock, before the first floor or reserve: until now nothing was marked.
@@ -248,8 +249,7 @@ Result<void> Pool::set_reserve(std::uint64_t bytes) noexcept {
     const LookAfter look_after{*this};
     const std::lock_guard lock(lock_);
     if (bytes > reserve_.load(std::memory_order_relaxed)) {
-        if (auto kept = check_promises(floors_.load(std::memory_order_relaxed), bytes); !kept)
-            return kept;
+        if (auto kept = check_promises(floors_.load(std::memory_order_relaxed), bytes); !kept) return kept;
     }
     begin_promises(bytes != 0);
     reserve_.store(bytes, std::memory_order_relaxed);

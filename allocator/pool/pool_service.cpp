@@ -252,8 +252,8 @@ Result<void> Pool::shrink_step(const GrowthState& state) noexcept {
         return retired;
     }
     part = last_part([&](const Part& each) { return each.grown && (accepted() & bit_of(each)) != 0; });
-    const bool spare = part != nullptr && policy_.spare(state, part->region.bytes()) &&
-                       can_spare_region(part->ready_bytes);
+    const bool spare =
+        part != nullptr && policy_.spare(state, part->region.bytes()) && can_spare_region(part->ready_bytes);
     if (policy_.spare_for_long(spare, now_ms())) {
         start_drain(*part, true);
         (void)policy_.spare_for_long(false, 0);  // the next one has a delay of its own

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 // What the pool does for those who wait for memory of it. While somebody does, the attention word says so: nothing goes
 // to contexts, everything goes straight home, and whatever may have brought something home ends with look(): a free, a
-// context that was emptied, a region that came, a quota that was raised, and also an allocation, since what it had in its
-// hands for a moment may have been missed by somebody who looked just then.
+// context that was emptied, a region that came, a quota that was raised, and also an allocation, since what it had in
+// its hands for a moment may have been missed by somebody who looked just then.
 #include <cerrno>
 
 #include "allocator/pool/pool_fast.hpp"

@@ -195,8 +195,8 @@ private:
     Pages pages_;
     // Odd: somebody looked everywhere and found nothing in this epoch; the next free begins a new one.
     alignas(kCacheLine) std::atomic<std::uint64_t> epoch_{2};
-    std::atomic<std::uint32_t> untidy_pages_{0};  // handed out since empty slabs were looked for
-    std::atomic<std::uint32_t> tidied_{0};        // the chunk where that ended
+    std::atomic<std::uint32_t> untidy_pages_{0};   // handed out since empty slabs were looked for
+    std::atomic<std::uint32_t> tidied_{0};         // the chunk where that ended
     std::atomic<std::uint64_t> no_empty_slab_{0};  // the epoch of which that is known
     Refusals refusals_;
 };

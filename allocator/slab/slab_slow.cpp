@@ -92,7 +92,8 @@ std::uint32_t SlabCore::head_of(const Placement& placement) const noexcept {
     return entry.kind == PageEntry::kSlab ? page - entry.distance : page;
 }
 
-// Who marks holds something of it, so it does not die meanwhile; or else (mark_all()) it may, and then it was not alive.
+// Who marks holds something of it, so it does not die meanwhile; or else (mark_all()) it may, and then it was not
+// alive.
 std::int64_t SlabCore::mark_beyond(std::uint32_t head) noexcept {
     std::atomic<std::uint64_t>& shape = tables_.shapes[head];
     std::uint64_t seen = shape.load(std::memory_order_relaxed);

@@ -97,10 +97,11 @@ int bounce_device_destroy(bounce_device* device) {
     const std::uint64_t mappings = device->device->outstanding_mappings();
     const std::uint64_t blocks = device->device->outstanding_blocks();
     if (const std::uint64_t waits = device->device->outstanding_waits(); waits != 0)
-        return negative(fail(EBUSY,
-                             "%llu waits of the device have not ended, expected none (bounce_device_cancel_waits() ends "
-                             "those in line)",
-                             waits));
+        return negative(
+            fail(EBUSY,
+                 "%llu waits of the device have not ended, expected none (bounce_device_cancel_waits() ends "
+                 "those in line)",
+                 waits));
     if (mappings != 0 || blocks != 0)
         return negative(fail(EBUSY,
                              "%llu mappings and %llu blocks (coherent memory, buffers, rings) of the device exist, "

@@ -75,7 +75,8 @@ Result<void> Device::map_wait(const MapRequest& request, std::uint32_t timeout_m
     line_.open.fetch_add(1, std::memory_order_relaxed);
     const bool ready = waiters->add(line_, waiter) || waiters->wait(waiter, until);
     line_.open.fetch_sub(1, std::memory_order_relaxed);
-    if (!ready) return fail(ETIMEDOUT, "no memory for a mapping of %llu bytes within %llu ms", request.bytes, timeout_ms);
+    if (!ready)
+        return fail(ETIMEDOUT, "no memory for a mapping of %llu bytes within %llu ms", request.bytes, timeout_ms);
     if (waiter.code != 0) return why_refused(waiter.code, request.bytes);
     adopt(request, waiter.slot, mapping);
     return {};

@@ -14,8 +14,8 @@
 namespace bounce {
 namespace {
 
-constexpr int kYields = 64;   // for somebody who is in the middle of something, and then
-constexpr int kNaps = 1000;   // of a millisecond
+constexpr int kYields = 64;                       // for somebody who is in the middle of something, and then
+constexpr int kNaps = 1000;                       // of a millisecond
 constexpr std::uint64_t kRecheckNs = 10'000'000;  // a blocked one looks again so often while contexts may not be empty
 
 void nap() noexcept {

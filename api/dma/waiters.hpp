@@ -5,10 +5,10 @@
 // Hand-over. Memory is taken for the first of a line under the gate (WaitGate), by whoever brought something home: the
 // waiter finds it taken. So nobody overtakes by being faster, and who wakes up has not woken up in vain.
 //
-// A request: in line -> ready (served, refused or cancelled). Blocking ones sleep on their state. The others are due, then
-// called in the thread that made them ready, after it has left the gate; each call is on a list meanwhile, so that who
-// ends a wait can wait for the call. What becomes due inside a call is called by the same thread after it returns, not
-// inside of it: so calls do not nest, however many waits are resumed by each other.
+// A request: in line -> ready (served, refused or cancelled). Blocking ones sleep on their state. The others are due,
+// then called in the thread that made them ready, after it has left the gate; each call is on a list meanwhile, so that
+// who ends a wait can wait for the call. What becomes due inside a call is called by the same thread after it returns,
+// not inside of it: so calls do not nest, however many waits are resumed by each other.
 //
 // The first that waits has to know that nothing is left in contexts, or on its way there: settle(). Until that is done
 // (somebody is stopped in the middle of an operation), each look tries it once more.
@@ -89,7 +89,8 @@ public:
 
     /// Gets in line. True: it is ready already, and there will be no call.
     bool add(WaitLine& line, Waiter& waiter) noexcept;
-    /// Blocks until it is ready or the time (CLOCK_MONOTONIC; ~0: none) has come; then it has ended, and is ready or not.
+    /// Blocks until it is ready or the time (CLOCK_MONOTONIC; ~0: none) has come; then it has ended, and is ready or
+    /// not.
     bool wait(Waiter& waiter, std::uint64_t until_ns) noexcept;
     /// Takes it out of the line, if it is there, and waits for its call, if another thread is in it.
     void end(Waiter& waiter) noexcept;

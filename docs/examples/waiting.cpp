@@ -22,8 +22,7 @@ struct Task {
 };
 
 Task send(bounce::DeviceRef device, std::vector<char>& payload, bool& sent) {
-    auto mapping =
-        co_await bounce::map_async(device, {payload.data(), payload.size(), bounce::Direction::kToDevice});
+    auto mapping = co_await bounce::map_async(device, {payload.data(), payload.size(), bounce::Direction::kToDevice});
     if (!mapping) co_return;
     std::printf("coroutine: mapped at 0x%llx\n", static_cast<unsigned long long>(mapping->addr()));
     sent = true;

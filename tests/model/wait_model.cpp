@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 // Who waits and who frees, under Relacy. WaitGate and MarkOps are the code that ships; the lines around them follow
-// waiters.cpp, contexts.hpp, pool_alloc.cpp and pool_waiting.cpp call by call, with one slot and a queue of two. The heavy
-// barrier and the light one are both a seq_cst fence here, as in context_model.cpp.
+// waiters.cpp, contexts.hpp, pool_alloc.cpp and pool_waiting.cpp call by call, with one slot and a queue of two. The
+// heavy barrier and the light one are both a seq_cst fence here, as in context_model.cpp.
 //
-// Shown for all schedules tried: whoever waits has been given the slot when all others are done, wherever the slot was: at
-// home, in the context of somebody who does nothing more, on its way between the two, or in the hands of somebody who
-// freed it just then; and the gate keeps the queue to one at a time.
+// Shown for all schedules tried: whoever waits has been given the slot when all others are done, wherever the slot was:
+// at home, in the context of somebody who does nothing more, on its way between the two, or in the hands of somebody
+// who freed it just then; and the gate keeps the queue to one at a time.
 //
 // Broken on purpose, each step in turn, it must fail; so it does look.
 #include <cstdint>
@@ -23,13 +23,13 @@ namespace {
 
 enum class Broken {
     kNothing,
-    kLooksFirst,      // at home, then says that it waits
-    kNoHeavyBarrier,  // before contexts are emptied
-    kNotEmptied,      // contexts
-    kNoLook,          // after a free
-    kLooksBefore,     // at attention before the slot is home
-    kWantedForgotten, // who holds the gate does not look again
-    kGateOpen,        // anybody may look
+    kLooksFirst,       // at home, then says that it waits
+    kNoHeavyBarrier,   // before contexts are emptied
+    kNotEmptied,       // contexts
+    kNoLook,           // after a free
+    kLooksBefore,      // at attention before the slot is home
+    kWantedForgotten,  // who holds the gate does not look again
+    kGateOpen,         // anybody may look
 };
 Broken g_broken = Broken::kNothing;
 

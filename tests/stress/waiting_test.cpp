@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-// 64 threads of four devices on a pool with room for eight mappings, a million of them: each waits, some with a timeout,
-// some by callbacks, some are cancelled. A wake-up that is lost leaves threads asleep while memory is free, which the
-// watching thread finds. First come, first served is checked by the order in which the gate let them in and out; fairness
-// by how many each device was served while all of them wanted.
+// 64 threads of four devices on a pool with room for eight mappings, a million of them: each waits, some with a
+// timeout, some by callbacks, some are cancelled. A wake-up that is lost leaves threads asleep while memory is free,
+// which the watching thread finds. First come, first served is checked by the order in which the gate let them in and
+// out; fairness by how many each device was served while all of them wanted.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -105,7 +105,8 @@ TEST_F(WaitingStress, NobodyIsForgottenAndNobodyIsPreferred) {
                     ASSERT_TRUE(begun) << last_error();
                     if (!*begun) told.wait(0, std::memory_order_acquire);
                     ASSERT_TRUE(device.finish_wait(wait, mapping)) << last_error();
-                    if (wait.waiter.turn != 0) line.tickets[wait.waiter.turn] = static_cast<std::uint32_t>(wait.waiter.ticket);
+                    if (wait.waiter.turn != 0)
+                        line.tickets[wait.waiter.turn] = static_cast<std::uint32_t>(wait.waiter.ticket);
                 } else if (dice == 9) {
                     const auto result = device.map_wait(request, 1, mapping);
                     if (!result) {

@@ -4,9 +4,9 @@
 #ifndef BOUNCE_WAITING_HPP
 #define BOUNCE_WAITING_HPP
 
-#include <bounce/bounce.hpp>
 #include <bounce/quota.h>
 #include <bounce/waiting.h>
+#include <bounce/bounce.hpp>
 
 #include <chrono>
 #include <coroutine>
@@ -28,7 +28,7 @@ inline constexpr std::chrono::milliseconds kNoTimeout{UINT32_MAX};
 [[nodiscard]] inline Result<Mapping> map_wait(DeviceRef device, const MapRequest& request,
                                               std::chrono::milliseconds timeout = kNoTimeout) noexcept {
     bounce_mapping token;
-    const auto limit = timeout.count() < 0                    ? 0
+    const auto limit = timeout.count() < 0                     ? 0
                        : timeout.count() >= kNoTimeout.count() ? UINT32_MAX
                                                                : static_cast<std::uint32_t>(timeout.count());
     const int status = bounce_device_map_wait(device.handle(), request.buf, request.bytes,
@@ -78,8 +78,7 @@ public:
     }
 
 private:
-    Wait(bounce_device* device, bounce_wait* wait, bool ready) noexcept
-        : device_(device), wait_(wait), ready_(ready) {}
+    Wait(bounce_device* device, bounce_wait* wait, bool ready) noexcept : device_(device), wait_(wait), ready_(ready) {}
 
     bounce_device* device_;
     bounce_wait* wait_;

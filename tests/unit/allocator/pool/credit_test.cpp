@@ -76,7 +76,8 @@ TEST(Credit, StepsAddUpWhateverTheirOrder) {
             for (int i = 0; i < 20000; ++i) {
                 const std::uint64_t bytes = random() % 500;
                 Credit::Step step;
-                if (t == 0 && i % 100 == 0) promised -= credit.set(random() % 2000, i % 200 == 0 ? 3000 : 0).kept_promise();
+                if (t == 0 && i % 100 == 0)
+                    promised -= credit.set(random() % 2000, i % 200 == 0 ? 3000 : 0).kept_promise();
                 if (!credit.take(bytes, step)) continue;
                 promised -= step.kept_promise();
                 promised -= credit.move(static_cast<std::int64_t>(bytes)).kept_promise();

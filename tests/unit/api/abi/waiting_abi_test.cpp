@@ -119,11 +119,11 @@ TEST_F(WaitingAbi, AForkedChildHasNoWaits) {
     if (child == 0) {
         bounce_mapping mapping;
         bounce_wait* other = nullptr;
-        const bool good = bounce_wait_finish(wait, &mapping) == -EOWNERDEAD && bounce_wait_cancel(wait) == -EOWNERDEAD &&
-                          bounce_wait_begin(device_, &wanted, &other) == -EOWNERDEAD &&
-                          bounce_device_map_wait(device_, buffer_.data(), 1, 1, 0, 0, &mapping) == -EOWNERDEAD &&
-                          bounce_device_cancel_waits(device_) == -EOWNERDEAD &&
-                          bounce_device_set_quota(device_, 0, 1) == -EOWNERDEAD;
+        const bool good =
+            bounce_wait_finish(wait, &mapping) == -EOWNERDEAD && bounce_wait_cancel(wait) == -EOWNERDEAD &&
+            bounce_wait_begin(device_, &wanted, &other) == -EOWNERDEAD &&
+            bounce_device_map_wait(device_, buffer_.data(), 1, 1, 0, 0, &mapping) == -EOWNERDEAD &&
+            bounce_device_cancel_waits(device_) == -EOWNERDEAD && bounce_device_set_quota(device_, 0, 1) == -EOWNERDEAD;
         ::_exit(good ? 0 : 1);
     }
     int status = -1;

@@ -24,9 +24,7 @@ protected:
         other_.reset();
     }
 
-    MapRequest request(std::size_t bytes = kBytes) {
-        return {buffer_.data(), bytes, Direction::kToDevice, 0};
-    }
+    MapRequest request(std::size_t bytes = kBytes) { return {buffer_.data(), bytes, Direction::kToDevice, 0}; }
     bounce_mapping take(Device& device, std::size_t bytes = kBytes) {
         bounce_mapping mapping{};
         EXPECT_TRUE(device.map(buffer_.data(), bytes, Direction::kToDevice, 0, mapping)) << last_error();
@@ -35,9 +33,7 @@ protected:
     void fill(std::vector<bounce_mapping>& held, Device& device) {
         for (std::size_t i = 0; i < kRoom; ++i) held.push_back(take(device));
     }
-    void end(Device& device, bounce_mapping& mapping) {
-        EXPECT_TRUE(device.unmap(mapping, SIZE_MAX)) << last_error();
-    }
+    void end(Device& device, bounce_mapping& mapping) { EXPECT_TRUE(device.unmap(mapping, SIZE_MAX)) << last_error(); }
     void end(Device& device, std::vector<bounce_mapping>& held) {
         for (bounce_mapping& mapping : held) end(device, mapping);
         held.clear();
