@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-# cmake -DNM=nm -DLIBRARY=libbounce.so "-DHEADER=bounce.h;waiting.h" -DVERSION=BOUNCE_0 -DLEAST=40 -P exports.cmake
+# cmake -DNM=nm -DLIBRARY=libbounce.so -DHEADER=bounce.h,waiting.h -DVERSION=BOUNCE_0 -DLEAST=40 -P exports.cmake
 # The shared library defines every function of the headers, and nothing else that begins otherwise than bounce_.
 cmake_minimum_required(VERSION 3.25)
 execute_process(COMMAND ${NM} -D --defined-only --format=posix ${LIBRARY} OUTPUT_VARIABLE listing RESULT_VARIABLE status)
@@ -22,7 +22,8 @@ foreach(line ${lines})
 endforeach()
 
 set(header)
-foreach(name ${HEADER})
+string(REPLACE "," ";" headers "${HEADER}")
+foreach(name ${headers})
   file(READ ${name} text)
   string(APPEND header "${text}")
 endforeach()

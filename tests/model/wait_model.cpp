@@ -89,8 +89,7 @@ private:
         leave();
         if (first) {
             // settle()
-            while (!empty_contexts()) {
-            }
+            while (!empty_contexts()) rl::yield(1, RL_INFO);
         }
         if (g_broken == Broken::kLooksFirst) return;
         enter();
