@@ -94,6 +94,7 @@ const char* error_text(int code) noexcept {
         case EINVAL: return "invalid argument";
         case ENOMEM: return "out of private memory";
         case ENOSPC: return "the pool is full";
+        case EDQUOT: return "beyond the ceiling of the device";
         case E2BIG: return "larger than any region of the pool can hold";
         case ERANGE: return "no memory below the device's address mask";
         case EFAULT: return "not an address that was handed out";
@@ -102,10 +103,11 @@ const char* error_text(int code) noexcept {
         case EXDEV: return "the token belongs to another device or pool";
         case EPERM: return "wrong kind or direction";
         case EBUSY: return "still in use";
-        case EAGAIN: return "the ring is full";
+        case EAGAIN: return "the ring is full, or the wait is not over";
         case EPROTO: return "the device broke the protocol";
         case ECONNRESET: return "the device is gone";
-        case ETIMEDOUT: return "the device did not answer in time";
+        case ETIMEDOUT: return "the device did not answer in time, or no memory came in time";
+        case ECANCELED: return "cancelled";
         case ENOTSUP: return "not supported by the device or the pool";
         case EOWNERDEAD: return "this process is a forked child; the pool stayed with its parent";
         case ENOENT: return "no such socket";

@@ -10,6 +10,7 @@
 #include "allocator/base/error.hpp"
 #include "allocator/base/membarrier.hpp"
 #include "allocator/base/private_memory.hpp"
+#include "allocator/pool/credit.hpp"
 #include "allocator/pool/domains.hpp"
 #include "allocator/pool/placement.hpp"
 #include "allocator/slab/context.hpp"
@@ -40,6 +41,12 @@ public:
     std::atomic<std::uint32_t> moves{0};                       // that have
     std::atomic<std::uint64_t> allocs{0};
     std::atomic<std::uint64_t> frees{0};
+    Credit credit;  // of all that is away from home for the group, what its contexts keep included
+    // It was refused by its ceiling or by what others are promised: its contexts keep nothing until it has less than
+    // this. 0: they do. Relaxed: a hint; what is kept all the same is found by the next one who is refused.
+    std::atomic<std::uint64_t> tight_below{0};
+    std::atomic<bool> priority{false};      // the reserve of the pool is for it, too
+    std::atomic<std::uint32_t> waiting{0};  // requests that wait; written under their gate
 };
 
 class Contexts {
@@ -52,6 +59,7 @@ public:
 
     using Ops = MarkOps<StdAtomics>;
     static constexpr std::uint32_t kFull = std::uint32_t{1} << 31;
+    static constexpr std::uint32_t kWaiting = std::uint32_t{1} << 30;
 
     /// ENOMEM.
     static Result<Contexts> create() noexcept;
@@ -66,9 +74,9 @@ public:
     /// emptying; and then, before any owner is let in again, then(all of them?). `own` is the caller's, for which there
     /// is no waiting: when its owner is inside, the caller is a signal handler in the middle of it. When the kernel has
     /// come to forbid the heavy barrier, the others empty theirs themselves, at their next operation, and count as
-    /// done: up to the budget may then be missed.
+    /// done: up to the budget may then be missed. With a group: only its contexts.
     template <class Visit, class Then>
-    void visit_idle(const Context* own, Visit&& visit, Then&& then) noexcept;
+    void visit_idle(const Context* own, Visit&& visit, Then&& then, const ContextGroup* only = nullptr) noexcept;
 
     /// Somebody found the pool full, nothing is in the contexts, and no slot came home since.
     [[nodiscard]] bool full() const noexcept {
@@ -79,6 +87,18 @@ public:
     /// After a slot came home.
     void clear_full() noexcept {
         if (full()) attention_.fetch_and(~kFull, std::memory_order_acq_rel);
+    }
+    /// Somebody waits for memory: contexts get nothing, everything goes straight home, and who brings something home
+    /// looks whom it helps. True: contexts are known to be empty, since the pool was full.
+    bool begin_waiting() noexcept {
+        // S1: seq_cst, the store before the waiter looks for memory at home; pairs with S2: who came home too late for
+        // that look sees that somebody waits. For what owners do inside, the heavy barrier of visit_idle() follows.
+        return (attention_.fetch_or(kWaiting, std::memory_order_seq_cst) & kFull) != 0;
+    }
+    void end_waiting() noexcept { attention_.fetch_and(~kWaiting, std::memory_order_acq_rel); }
+    [[nodiscard]] bool waiting() const noexcept {
+        // S2: seq_cst, the load after something came home (W2 in slot_ops.hpp, H3 in page_map.hpp); pairs with S1.
+        return (attention_.load(std::memory_order_seq_cst) & kWaiting) != 0;
     }
     [[nodiscard]] bool attention() const noexcept { return attention_.load(std::memory_order_relaxed) != 0; }
 
@@ -106,7 +126,7 @@ private:
 
     PrivateMemory memory_;
     bool usable_;  // the kernel has the heavy barrier; else nobody gets a context
-    // Read by every operation, written seldom: how many want the contexts empty, and kFull.
+    // Read by every operation, written seldom: how many want the contexts empty, kFull and kWaiting.
     alignas(kCacheLine) std::atomic<std::uint32_t> attention_{0};
     alignas(kCacheLine) std::atomic<std::uint32_t> used_{0};  // contexts that were ever open, from the first
     std::atomic<std::uint32_t> open_{0};
@@ -115,12 +135,13 @@ private:
 };
 
 template <class Visit, class Then>
-void Contexts::visit_idle(const Context* own, Visit&& visit, Then&& then) noexcept {
+void Contexts::visit_idle(const Context* own, Visit&& visit, Then&& then, const ContextGroup* only) noexcept {
     Ops::begin_attention(attention_);
     bool all_of_them = true;
     const bool others = heavy_barrier();
     for (Context& context : all()) {
-        if (context.group_id.load(std::memory_order_acquire) == 0) continue;
+        const std::uint64_t group = context.group_id.load(std::memory_order_acquire);
+        if (group == 0 || (only != nullptr && group != only->id)) continue;
         if (!others && &context != own) continue;
         // Most owners that are inside are on their way out.
         for (int i = 0; i < 200 && &context != own && !Ops::idle(context.mark); ++i) relax();

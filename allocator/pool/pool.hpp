@@ -24,6 +24,7 @@
 #include "allocator/pool/contexts.hpp"
 #include "allocator/pool/domains.hpp"
 #include "allocator/pool/growth.hpp"
+#include "allocator/pool/home_watch.hpp"
 #include "allocator/pool/placement.hpp"
 #include "allocator/pool/pool_nodes.hpp"
 #include "allocator/pool/service_signal.hpp"
@@ -56,6 +57,23 @@ struct AllocRequest {
     std::uint64_t boundary = 0;  // power of two >= bytes whose multiples (as GPA) are not crossed; 0: none
     NumaRule rule{};
     RegionMask domain = 0;  // domains.hpp
+    bool priority = false;  // the reserve is for it, too
+    // The pool's own: nothing that is promised to others, or reserved; and from slabs that are there.
+    bool spare_only = false;
+    bool from_slabs = false;
+    bool marked = false;  // of these, those that others beyond their floors have something of
+};
+
+/// Of a group, in bytes of slots and pages.
+struct QuotaState {
+    std::uint64_t floor, ceiling, used;  // ceiling 0: none
+    bool priority;
+};
+/// Of a pool.
+struct ReserveState {
+    std::uint64_t reserve;   // for requests with priority
+    std::uint64_t floors;    // of all groups
+    std::uint64_t promised;  // of these, what the groups have not taken yet
 };
 
 struct PoolStats {
@@ -106,11 +124,13 @@ public:
 
     /// ENOSPC full, E2BIG never, ERANGE mask, EINVAL, EOWNERDEAD. Contiguous in GPA. With NumaPolicy::kStrict the first
     /// three are said of the regions at the node, as if there were no others. Thread-safe.
-    Result<Slot> alloc(const AllocRequest& request) noexcept;
+    /// EDQUOT: beyond the ceiling of `payer`, whose quota it counts for, and by which it must be freed; nullptr: the
+    /// pool's direct users.
+    Result<Slot> alloc(const AllocRequest& request, ContextGroup* payer = nullptr) noexcept;
 
     /// EFAULT (foreign, misaligned, out of range), EALREADY or ESTALE (generation), EPERM (kind), EOWNERDEAD; an error
     /// changes nothing. A slot whose region was renewed since is freed like any other. Thread-safe.
-    Result<void> free(const Slot& slot, SlotKind kind) noexcept;
+    Result<void> free(const Slot& slot, SlotKind kind, ContextGroup* payer = nullptr) noexcept;
 
     /// A streaming slot of a group, by a context of that group or, with nullptr, without. `context` is of the calling
     /// thread or queue. What one of a group gets must come back by the same group. In pool_fast.hpp.
@@ -119,7 +139,8 @@ public:
     template <class Sink>
     bool alloc_at_hand(Context* context, std::uint64_t bytes, Sink&& sink) noexcept;
     /// The rest of alloc(), when none was at hand. In pool_alloc.cpp.
-    Result<void> alloc_slow(ContextGroup& group, Context* context, std::uint64_t bytes, Slot& slot) noexcept;
+    Result<void> alloc_slow(ContextGroup& group, Context* context, std::uint64_t bytes, Slot& slot,
+                            bool priority = false) noexcept;
 
     /// A streaming slot comes back. In pool_fast.hpp.
     Result<void> free(ContextGroup& group, Context* context, const Slot& slot) noexcept;
@@ -169,6 +190,26 @@ public:
     /// From now on the group reuses its slots in turn, over about so many bytes of each size class (in each region); 0:
     /// the one that was freed last first, as it is at the beginning. Thread-safe; takes effect little by little.
     void set_reuse(ContextGroup& group, std::uint64_t window) noexcept;
+
+    /// pool_quota.cpp. EINVAL: floor above ceiling; ENOSPC: the pool has not so much to promise. Thread-safe.
+    Result<void> set_quota(ContextGroup& group, std::uint64_t floor, std::uint64_t ceiling) noexcept;
+    [[nodiscard]] QuotaState quota(const ContextGroup& group) const noexcept;
+    /// ENOSPC as set_quota().
+    Result<void> set_reserve(std::uint64_t bytes) noexcept;
+    [[nodiscard]] ReserveState reserve() const noexcept;
+
+    /// pool_waiting.cpp. Who looks after those that wait; made by the first who asks. nullptr: no memory.
+    HomeWatch* watch(std::unique_ptr<HomeWatch> (*make)(Pool&) noexcept) noexcept;
+    /// From now on until end_waiting() the watch is told. True: what contexts keep is known to be home; otherwise
+    /// empty_for_waiters() has to say so once.
+    bool begin_waiting() noexcept { return contexts_.begin_waiting(); }
+    void end_waiting() noexcept { contexts_.end_waiting(); }
+    bool empty_for_waiters() noexcept;
+    /// One try for somebody who waits: 0, ENOSPC or EDQUOT, without a sentence; EOWNERDEAD.
+    int try_for_waiter(ContextGroup& group, std::uint64_t bytes, bool priority, Slot& slot) noexcept;
+    /// Could more than the ceiling allows ever be had?
+    [[nodiscard]] static bool beyond_ceiling(const ContextGroup& group, std::uint64_t bytes) noexcept;
+
     /// For thread_record.cpp: the thread with this number ends.
     void end_thread(std::uint32_t number) noexcept;
 
@@ -201,8 +242,8 @@ public:
         const std::uint8_t* kinds;
     };
     Result<void> restore(const Restored* extents, std::size_t n) noexcept;
-    /// A streaming slot that restore() handed out is that of a group from now on.
-    void adopt_slot(ContextGroup& group) noexcept { group.allocs.fetch_add(1, std::memory_order_relaxed); }
+    /// A slot that restore() handed out is that of a group from now on, which pays for it.
+    void adopt_slot(ContextGroup& group, const Slot& slot, std::uint64_t bytes, SlotKind kind) noexcept;
     /// One that is no group's goes home.
     Result<void> release(const Slot& slot, SlotKind kind) noexcept;
 
@@ -379,6 +420,7 @@ private:
             want_service();
     }
     void want_service() noexcept;
+    void want_growth(std::uint64_t bytes) noexcept;
     [[nodiscard]] bool growth_helps(const AllocRequest& request, NodeId home) const noexcept;
     Result<void> grow_or_fail(const AllocRequest& request, const Context* own, Tried tried, Slot& slot) noexcept;
     bool grow_for(std::uint64_t bytes, std::uint64_t seen) noexcept;
@@ -440,7 +482,7 @@ private:
     void finish_free_slow(ContextGroup& group, Context* context, const Ending& ending) noexcept;
     void hand_out(const KeptSlot& kept, Slot& slot) const noexcept;
     std::uint32_t fetch(const ContextGroup& group, const Context& context, std::uint32_t size_class, std::uint32_t want,
-                        CachedSlot* slots) noexcept;
+                        bool limited, CachedSlot* slots) noexcept;
     [[nodiscard]] bool could_hold(const AllocRequest& request, RegionMask regions) const noexcept;
     bool make_room(Context& context, std::uint32_t stack) noexcept;
     void put_home(const Ending& ending) noexcept;
@@ -451,6 +493,41 @@ private:
     [[nodiscard]] Error no_part(const Slot& slot, SlotKind kind) const noexcept;
     static Error refuse(int code, const Slot& slot) noexcept;
     static Error misplaced(const Slot& slot) noexcept;
+
+    // pool_quota.cpp
+    Result<void> alloc_paid(ContextGroup& group, AllocRequest request, const Context* own, Slot& slot) noexcept;
+    bool take_paid(ContextGroup& group, AllocRequest request, Slot& slot, int& code) noexcept;
+    bool take_spare(AllocRequest request, Slot& slot, Tried& tried) noexcept;
+    [[nodiscard]] bool pay_pages(SlabCore& core, std::uint32_t head, bool priority) noexcept;
+    [[nodiscard]] bool spare(std::uint64_t needed, bool priority) const noexcept;
+    bool free_slabs() noexcept;
+    [[nodiscard]] bool limited(const ContextGroup& group, const Credit::Step& step, bool priority) const noexcept;
+    void settle(const Credit::Step& step) noexcept;
+    void settle_size(ContextGroup& group, std::uint64_t paid, const Slot& slot, std::uint64_t bytes) noexcept;
+    void refund(ContextGroup& group, std::uint64_t bytes) noexcept;
+    [[nodiscard]] bool give_up_kept(ContextGroup& group) noexcept;
+    [[nodiscard]] std::uint64_t ready_bytes() const noexcept;
+    void begin_promises(bool wanted) noexcept;
+    [[nodiscard]] Result<void> check_promises(std::uint64_t floors, std::uint64_t reserve) const noexcept;
+    [[nodiscard]] bool can_spare_region(std::uint64_t bytes) const noexcept;
+    [[nodiscard]] static std::uint64_t bytes_of(const Ending& ending) noexcept {
+        return ending.pages != 0 ? ending.pages * kPageBytes : kSlotBytes[ending.slot.handle.size_class()];
+    }
+    [[nodiscard]] static Error over_quota(const ContextGroup& group, std::uint64_t bytes) noexcept;
+    [[nodiscard]] static Error behind_waiters(const ContextGroup& group, std::uint64_t bytes) noexcept;
+
+    // pool_waiting.cpp
+    /// At the end of whatever may have brought something home.
+    void look() noexcept {
+        if (contexts_.waiting()) [[unlikely]]
+            wake();
+    }
+    void wake() noexcept;
+    /// look(), after the lock that is taken behind it.
+    struct LookAfter {
+        Pool& pool;
+        ~LookAfter() { pool.look(); }
+    };
 
     // pool_runs.cpp: runs that a context keeps
     Result<void> free_slow(ContextGroup& group, Context* context, const Slot& slot, Begun why) noexcept;
@@ -463,6 +540,7 @@ private:
     Context* find_context(ContextGroup& group) noexcept;
     bool follow_thread(const ContextGroup& group, Context& context) noexcept;
     void raise_limit(Context& context, std::uint32_t index) noexcept;
+    [[nodiscard]] static bool keeps_nothing(const Context& context) noexcept;
     void empty(Context& context) noexcept;
     bool gives_up(Context& context, std::uint32_t place) noexcept;
     void empty_stack(Context& context, std::uint32_t index) noexcept;
@@ -514,6 +592,14 @@ private:
     Counts counts_;
     Usage usage_;
     Usage restricted_usage_;  // of restricted regions, which no growing relieves
+    // Read by those who are beyond their floor, written by those who are not (pool_quota.cpp).
+    alignas(kCacheLine) std::atomic<std::int64_t> promised_{0};
+    std::atomic<std::uint64_t> reserve_{0};  // written under the lock
+    std::atomic<std::uint64_t> intents_{0};
+    std::atomic<std::uint64_t> floors_{0};  // all of them; written under the lock
+    std::atomic<std::uint64_t> ready_{0};   // bytes that slots are taken from
+    std::atomic<HomeWatch*> watch_{nullptr};
+    std::unique_ptr<HomeWatch> own_watch_;  // the same; last, so that it goes first
 };
 
 }  // namespace bounce

@@ -26,7 +26,7 @@ SlabCore::Request Pool::request_of(const AllocRequest& request, const Region& re
     return {request.bytes, request.align, end, static_cast<unsigned>(request.kind), request.boundary};
 }
 
-Result<Slot> Pool::alloc(const AllocRequest& request) noexcept {
+Result<Slot> Pool::alloc(const AllocRequest& request, ContextGroup* payer) noexcept {
     const auto kind = static_cast<unsigned>(request.kind);
     if (request.bytes == 0 || !is_power_of_two(request.align) || request.align > kChunkBytes || kind - 1 > 2)
         [[unlikely]] {
@@ -41,17 +41,20 @@ Result<Slot> Pool::alloc(const AllocRequest& request) noexcept {
         return result ? Result<Slot>(slot) : Result<Slot>(result.error());
     };
     Slot slot;
-    const bool plain = request.align <= SlabCore::kNaturalAlign && request.max_address == ~std::uint64_t{0} &&
-                       request.domain == 0 && request.boundary == 0 && request.kind == SlotKind::kStreaming &&
+    const bool plain = payer == nullptr && !request.priority && request.align <= SlabCore::kNaturalAlign &&
+                       request.max_address == ~std::uint64_t{0} && request.domain == 0 && request.boundary == 0 &&
+                       request.kind == SlotKind::kStreaming &&
                        (!nodes_.matter(request.rule) || request.rule == direct_.rule);
     if (plain) [[likely]]
         return taken(alloc(direct_, context(direct_), request.bytes, slot), slot);
-    auto home = alloc_home(request, nullptr, slot);
+    auto home = alloc_paid(payer != nullptr ? *payer : direct_, request, nullptr, slot);
     if (home && request.kind == SlotKind::kStreaming) direct_.allocs.fetch_add(1, std::memory_order_relaxed);
+    look();  // what a failure had taken for a moment may have been missed
     return taken(home, slot);
 }
 
-Result<void> Pool::alloc_slow(ContextGroup& group, Context* context, std::uint64_t bytes, Slot& slot) noexcept {
+Result<void> Pool::alloc_slow(ContextGroup& group, Context* context, std::uint64_t bytes, Slot& slot,
+                              bool priority) noexcept {
     if (bytes == 0) return fail(EINVAL, "an allocation of 0 bytes");
     // What is kept is handed out as slots are: without a look at where the thread runs.
     const bool run = bytes > kMaxSlotBytes;
@@ -63,9 +66,18 @@ Result<void> Pool::alloc_slow(ContextGroup& group, Context* context, std::uint64
             return {};
         }
     }
-    const auto home = alloc_home(
-        {.bytes = bytes, .max_address = group.max_address, .rule = group.rule, .domain = group.domain}, context, slot);
+    // Relaxed: who comes at the same time as the first to wait may be before or behind.
+    if (group.waiting.load(std::memory_order_relaxed) != 0) [[unlikely]]
+        return behind_waiters(group, bytes);
+    const auto home = alloc_paid(group,
+                                 {.bytes = bytes,
+                                  .max_address = group.max_address,
+                                  .rule = group.rule,
+                                  .domain = group.domain,
+                                  .priority = priority},
+                                 context, slot);
     if (home) group.allocs.fetch_add(1, std::memory_order_relaxed);
+    look();  // as in alloc()
     return home;
 }
 
@@ -75,8 +87,13 @@ inline int Pool::take_from(std::uint32_t index, const AllocRequest& request, Slo
     const SlabCore::Request wanted = request_of(request, part.region);
     if (wanted.end < wanted.bytes) return ENOSPC;
     Placement placement;
-    const int code = part.core.alloc(wanted, placement);
+    const int code = request.from_slabs ? part.core.alloc_from_slabs(wanted, request.marked, placement)
+                                        : part.core.alloc(wanted, placement);
     if (code != 0) return code;
+    if (request.spare_only && !pay_pages(part.core, part.core.head_of(placement), request.priority)) [[unlikely]] {
+        static_cast<void>(part.core.free(placement, wanted.kind));
+        return ENOSPC;
+    }
     slot = Slot{part.region.address() + placement.offset, part.region.hva() + placement.offset, part.region.epoch(),
                 SlotHandle(RegionId{index}, placement.index, placement.generation)};
     counts_.allocs[static_cast<unsigned>(request.kind)].fetch_add(1, std::memory_order_relaxed);
@@ -117,6 +134,8 @@ bool Pool::take_by_node(const AllocRequest& request, Slot& slot, Tried& tried) n
 // What contexts keep comes home before anybody is told that the pool is full. They have nothing, and get nothing, from
 // the time that is found out until something comes home. Who is inside a context is waited for a little.
 bool Pool::take_last(const AllocRequest& request, const Context* own, Slot& slot, Tried& tried) noexcept {
+    if (request.spare_only) [[unlikely]]
+        return take_spare(request, slot, tried);
     bool taken = take_home(request, slot, tried);
     for (int tries = 0; tries < kTries && !taken && tried.code == ENOSPC && !contexts_.full(); ++tries) {
         if (tries == 0 ? contexts_.granted() == 0 || !could_hold(request, tried.regions) : sched_yield() != 0) break;
@@ -162,7 +181,16 @@ bool Pool::refill(ContextGroup& group, Context& context, std::uint64_t bytes, Sl
     const bool starved = context.refusals >= Contexts::kPatience;
     if (starved) context.refusals = 0;
     CachedSlot got[SlotStack::kRoom];
-    std::uint32_t n = fetch(group, context, size_class, std::max<std::uint32_t>((stack.limit() + 1) / 2, 1), got);
+    const std::uint64_t slot_bytes = kSizeClasses[size_class].bytes;
+    const std::uint32_t want = group.credit.affordable(slot_bytes, std::max<std::uint32_t>((stack.limit() + 1) / 2, 1));
+    Credit::Step step;
+    std::uint32_t n = 0;
+    if (want != 0 && group.credit.take(want * slot_bytes, step)) [[likely]] {
+        n = fetch(group, context, size_class, want,
+                  limited(group, step, group.priority.load(std::memory_order_relaxed)), got);
+        settle(step);
+        if (n < want) refund(group, (want - n) * slot_bytes);
+    }
     const bool taken = n != 0;
     if (taken) {
         const View& view = views_[got[0].region().value];
@@ -174,6 +202,7 @@ bool Pool::refill(ContextGroup& group, Context& context, std::uint64_t bytes, Sl
         // With the one that is handed out.
         context.fetched.store(context.fetched.load(std::memory_order_relaxed) + kept + 1, std::memory_order_relaxed);
         if (kept < n) {
+            refund(group, (n - kept) * slot_bytes);
             parts_[got[0].region().value]->core.give_home(size_class, got + kept, n - kept);
             contexts_.clear_full();
         }
@@ -187,15 +216,21 @@ bool Pool::refill(ContextGroup& group, Context& context, std::uint64_t bytes, Sl
 
 // Up to `want` slots of one region; one only where it is not a region whose slots the context may keep.
 std::uint32_t Pool::fetch(const ContextGroup& group, const Context& context, std::uint32_t size_class,
-                          std::uint32_t want, CachedSlot* slots) noexcept {
+                          std::uint32_t want, bool limited, CachedSlot* slots) noexcept {
     const RegionMask accepts = accepted() & domains_.regions_of(group.domain);  // first, as in take_by_node()
-    const std::uint64_t window = group.window.load(std::memory_order_relaxed);
+    // To take slots in turn may take pages.
+    const std::uint64_t window = limited ? 0 : group.window.load(std::memory_order_relaxed);
     const auto from = [&](std::uint32_t i) -> std::uint32_t {
         Part& part = *parts_[i];
         if (part.region.address().value + (part.region.bytes() - 1) > group.max_address) return 0;
         const std::uint32_t most = (context.accepts >> i & 1) != 0 ? want : 1;
-        return window == 0 ? part.core.claim(size_class, most, RegionId{i}, slots)
-                           : part.core.claim_in_turn(size_class, most, window, RegionId{i}, slots);
+        const std::uint32_t got = window == 0 ? part.core.claim(size_class, most, RegionId{i}, slots)
+                                              : part.core.claim_in_turn(size_class, most, window, RegionId{i}, slots);
+        if (got == 0 || !limited ||
+            pay_pages(part.core, slots[0].head(), group.priority.load(std::memory_order_relaxed)))
+            return got;
+        part.core.give_home(size_class, slots, got);
+        return 0;
     };
     std::uint32_t n = 0;
     if (nodes_.matter(group.rule)) [[unlikely]] {
@@ -228,7 +263,9 @@ void Pool::finish_free_slow(ContextGroup& group, Context* context, const Ending&
         }
     }
     if (ending.kind == SlotKind::kStreaming) group.frees.fetch_add(1, std::memory_order_relaxed);
+    refund(group, bytes_of(ending));
     put_home(ending);
+    look();
 }
 
 void Pool::put_home(const Ending& ending) noexcept {
@@ -264,7 +301,10 @@ bool Pool::make_room(Context& context, std::uint32_t index) noexcept {
         stack.set_count(count - n);
         context.fetched.store(context.fetched.load(std::memory_order_relaxed) - n, std::memory_order_relaxed);
     }
-    if (n != 0) give_home(index % kClasses, old, n);
+    if (n != 0) {
+        refund(*context.group.load(std::memory_order_relaxed), std::uint64_t{n} * kSizeClasses[index % kClasses].bytes);
+        give_home(index % kClasses, old, n);
+    }
     Contexts::Ops::leave(context.mark);
     return room;
 }
@@ -294,6 +334,14 @@ Error Pool::why_not(const AllocRequest& request, const Tried& tried) noexcept {
         return fail(ERANGE, "%llu bytes below 0x%llx: the pool has none there", request.bytes, request.max_address);
     }
     full_.fetch_add(1, std::memory_order_relaxed);
+    if (request.spare_only) {
+        return fail(ENOSPC,
+                    "%llu bytes aligned to %llu: what is left of the pool is promised to other devices (%llu bytes) or "
+                    "reserved for requests with priority (%llu bytes)",
+                    request.bytes, request.align,
+                    static_cast<std::uint64_t>(std::max<std::int64_t>(promised_.load(std::memory_order_relaxed), 0)),
+                    reserve_.load(std::memory_order_relaxed));
+    }
     const std::uint64_t refused = refused_gpa_.load(std::memory_order_relaxed);
     if (refused != kNoGpa) {
         return fail(ENOSPC,
@@ -388,7 +436,7 @@ Error Pool::misplaced(const Slot& slot) noexcept {
                 reinterpret_cast<std::uintptr_t>(slot.hva), slot.gpa.value);
 }
 
-Result<void> Pool::free(const Slot& slot, SlotKind kind) noexcept {
+Result<void> Pool::free(const Slot& slot, SlotKind kind, ContextGroup* payer) noexcept {
     if (static_cast<unsigned>(kind) - 1 > 2) return no_part(slot, kind);
     if (kind == SlotKind::kStreaming) return free(direct_, context(direct_), slot);
     Ending ending;
@@ -397,7 +445,9 @@ Result<void> Pool::free(const Slot& slot, SlotKind kind) noexcept {
         if (auto slow = begin_slow(slot, kind, 0, false, begun, ending); !slow) return slow;
     }
     ending.kind = kind;
+    refund(payer != nullptr ? *payer : direct_, bytes_of(ending));
     put_home(ending);
+    look();
     return {};
 }
 

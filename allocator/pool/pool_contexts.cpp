@@ -106,6 +106,7 @@ void Pool::close_context(Context* context) noexcept {
     take(*context);
     close_taken(*context);
     Contexts::Ops::give_up(context->taken);
+    look();
 }
 
 void Pool::close_taken(Context& context) noexcept {
@@ -134,6 +135,7 @@ void Pool::close_group(ContextGroup& group) noexcept {
         if (context.group_id.load(kRelaxed) == group.id) close_taken(context);
         Contexts::Ops::give_up(context.taken);
     }
+    look();
 }
 
 void Pool::end_thread(std::uint32_t number) noexcept {
@@ -144,6 +146,7 @@ void Pool::end_thread(std::uint32_t number) noexcept {
         if (context.group_id.load(kRelaxed) != 0 && context.thread.load(kRelaxed) == number) close_taken(context);
         Contexts::Ops::give_up(context.taken);
     }
+    look();
 }
 
 // Again when a context came over to the group meanwhile; and none is emptied while it is looked at.
@@ -169,9 +172,16 @@ Pool::GroupCounts Pool::count(const ContextGroup& group) const noexcept {
     }
 }
 
+// Its group was refused something (give_up_kept()). nullptr: in a forked child, where the context was wiped.
+bool Pool::keeps_nothing(const Context& context) noexcept {
+    const ContextGroup* const group = context.group.load(kRelaxed);
+    return group == nullptr || group->tight_below.load(kRelaxed) != 0;
+}
+
 // Inside. Doubles what the context may keep in a stack, within its share of the budget; when that is used up, another
 // one gives its part back.
 void Pool::raise_limit(Context& context, std::uint32_t index) noexcept {
+    if (keeps_nothing(context)) return;
     SlotStack& stack = context.stacks[index];
     const std::uint32_t size_class = index % kClasses;
     const std::uint32_t more =
@@ -205,8 +215,9 @@ bool Pool::gives_up(Context& context, std::uint32_t place) noexcept {
 }
 
 void Pool::empty_run(Context& context, KeptRun& kept) noexcept {
-    if (kept.pages.exchange(0, kRelaxed) != 0) {
+    if (const std::uint32_t pages = kept.pages.exchange(0, kRelaxed); pages != 0) {
         context.fetched.store(context.fetched.load(kRelaxed) - 1, kRelaxed);
+        refund(*context.group.load(kRelaxed), bytes_of({kept.run, pages, SlotKind::kStreaming}));
         give_home(kRunClass, &kept.run, 1);
     }
     contexts_.give_back(context, std::uint64_t{kept.granted} * kPageBytes);
@@ -220,6 +231,7 @@ void Pool::empty_stack(Context& context, std::uint32_t index) noexcept {
     if (count != 0) {
         stack.set_count(0);
         context.fetched.store(context.fetched.load(kRelaxed) - count, kRelaxed);
+        refund(*context.group.load(kRelaxed), std::uint64_t{count} * kSizeClasses[size_class].bytes);
         give_home(size_class, stack.slots.data(), count);
     }
     contexts_.give_back(context, std::uint64_t{stack.limit()} * kSizeClasses[size_class].bytes);

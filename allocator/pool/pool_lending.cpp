@@ -93,6 +93,7 @@ Result<void> Pool::lend() noexcept {
 }
 
 void Pool::use_regions(RegionMask shown) noexcept {
+    const LookAfter look_after{*this};
     const std::lock_guard lock(lock_);
     held_ = shown;
     usable_.store(shown, std::memory_order_relaxed);
@@ -112,6 +113,7 @@ RegionMask Pool::hold_regions() noexcept {
 }
 
 RegionMask Pool::leave_regions() noexcept {
+    const LookAfter look_after{*this};
     const std::lock_guard lock(lock_);
     RegionMask leaving = 0;
     for_parts([&](Part& part) {
@@ -132,6 +134,7 @@ void Pool::limit_regions(std::uint32_t most) noexcept {
 }
 
 void Pool::take_back() noexcept {
+    const LookAfter look_after{*this};
     const std::lock_guard lock(lock_);
     lending_.store(Lending::kFree, std::memory_order_relaxed);
     update();

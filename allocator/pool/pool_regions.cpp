@@ -48,6 +48,7 @@ Pool::~Pool() {
 
 Result<RegionId> Pool::add_region(const RegionConfig& config) noexcept {
     if (!alive()) return fail(EOWNERDEAD, kForked);
+    const LookAfter look_after{*this};
     const std::lock_guard lock(lock_);
     const bool mattered = nodes_.matter({});
     auto added = add_region_locked(config, false);
@@ -246,6 +247,7 @@ Result<void> Pool::check_region(RegionId id) const noexcept {
 
 Result<void> Pool::drain_region(RegionId id) noexcept {
     if (auto good = check_region(id); !good) return good;
+    const LookAfter look_after{*this};
     const std::lock_guard lock(lock_);
     Part& part = *parts_[id.value];
     switch (part.stage.load(std::memory_order_relaxed)) {
@@ -272,6 +274,7 @@ bool Pool::is_empty(Part& part) noexcept {
 
 Result<void> Pool::remove_region(RegionId id) noexcept {
     if (auto good = check_region(id); !good) return good;
+    const LookAfter look_after{*this};
     const std::lock_guard lock(lock_);
     Part& part = *parts_[id.value];
     switch (part.stage.load(std::memory_order_relaxed)) {
@@ -342,6 +345,7 @@ void Pool::update() noexcept {
     std::uint64_t bytes = 0;
     for_parts([&](const Part& part) { bytes += (active & bit_of(part)) != 0 ? part.ready_bytes : 0; });
     contexts_.set_pool_bytes(bytes);
+    ready_.store(bytes, std::memory_order_relaxed);
     if (!policy_.grows()) return;
     const std::uint64_t growable = growable_bytes();
     growable_.store(growable, std::memory_order_relaxed);

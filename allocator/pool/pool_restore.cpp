@@ -62,6 +62,11 @@ Result<void> Pool::restore(const Restored* extents, std::size_t n) noexcept {
     return {};
 }
 
+void Pool::adopt_slot(ContextGroup& group, const Slot& slot, std::uint64_t bytes, SlotKind kind) noexcept {
+    settle_size(group, 0, slot, bytes);
+    if (kind == SlotKind::kStreaming) group.allocs.fetch_add(1, std::memory_order_relaxed);
+}
+
 Result<void> Pool::release(const Slot& slot, SlotKind kind) noexcept {
     Ending ending;
     if (auto begun = begin_free(slot, kind, 0, ending); !begun) return begun;

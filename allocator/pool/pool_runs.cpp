@@ -43,7 +43,7 @@ bool Pool::take_run(Context& context, std::uint64_t bytes, Slot& slot) noexcept 
     if (bytes > std::uint64_t{pages} * kPageBytes || !view.drop(state, handle, static_cast<unsigned>(kind)))
         return false;
     // Is it still the run that was seen? (Then it stays, for it is held.)
-    if (view.entries[head].load(std::memory_order_relaxed) != entry) {
+    if (((view.entries[head].load(std::memory_order_relaxed) ^ entry) & ~PageEntry::kBeyond) != 0) {
         View::Ops::take_back(state, static_cast<unsigned>(kind), handle.generation());
         return false;
     }
@@ -75,7 +75,7 @@ bool Pool::take_run(Context& context, std::uint64_t bytes, Slot& slot) noexcept 
 bool Pool::keep_run(Context& context, const Ending& ending) noexcept {
     KeptRun& kept = context.run_of(ending.pages);
     if (!contexts_.enter(context)) return false;
-    if (kept.pages.load(std::memory_order_relaxed) == 0 && kept.granted < ending.pages &&
+    if (kept.pages.load(std::memory_order_relaxed) == 0 && kept.granted < ending.pages && !keeps_nothing(context) &&
         contexts_.grant(context, std::uint64_t{ending.pages - kept.granted} * kPageBytes))
         kept.granted = ending.pages;
     Contexts::Ops::leave(context.mark);

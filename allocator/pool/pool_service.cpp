@@ -60,6 +60,15 @@ void Pool::want_service() noexcept {
     (void)!::write(event_fd_, &one, sizeof one);
 }
 
+/// Growing would serve a request of so many bytes.
+void Pool::want_growth(std::uint64_t bytes) noexcept {
+    std::uint64_t most = wanted_bytes_.load(std::memory_order_relaxed);
+    // Relaxed: the signal orders it.
+    while (most < bytes && !wanted_bytes_.compare_exchange_weak(most, bytes, std::memory_order_relaxed)) {
+    }
+    want_service();
+}
+
 bool Pool::growth_helps(const AllocRequest& request, NodeId home) const noexcept {
     // Grown regions are at the node of the first.
     const NodeId node = grown_region_.node;
@@ -74,12 +83,7 @@ bool Pool::growth_helps(const AllocRequest& request, NodeId home) const noexcept
 
 Result<void> Pool::grow_or_fail(const AllocRequest& request, const Context* own, Tried tried, Slot& slot) noexcept {
     if (!growth_helps(request, tried.home)) return why_not(request, tried);
-    std::uint64_t most = wanted_bytes_.load(std::memory_order_relaxed);
-    // Relaxed: the signal orders it.
-    while (most < request.bytes &&
-           !wanted_bytes_.compare_exchange_weak(most, request.bytes, std::memory_order_relaxed)) {
-    }
-    want_service();
+    want_growth(request.bytes);
     for (int i = 0; policy_.config().in_line && i < kInlineTries; ++i) {
         // Acquire, pairs with the release in open_chunks() and grow().
         const std::uint64_t seen = changes_.load(std::memory_order_acquire);
@@ -207,6 +211,7 @@ Result<void> Pool::add_grown(std::uint64_t wanted) noexcept {
 
 Result<bool> Pool::service() noexcept {
     if (!alive()) return fail(EOWNERDEAD, kForked);
+    const LookAfter look_after{*this};
     const std::lock_guard lock(lock_);
     std::uint64_t count = 0;
     if (event_fd_ >= 0) (void)!::read(event_fd_, &count, sizeof count);
@@ -250,7 +255,8 @@ Result<void> Pool::shrink_step(const GrowthState& state) noexcept {
         return retired;
     }
     part = last_part([&](const Part& each) { return each.grown && (accepted() & bit_of(each)) != 0; });
-    const bool spare = part != nullptr && policy_.spare(state, part->region.bytes());
+    const bool spare =
+        part != nullptr && policy_.spare(state, part->region.bytes()) && can_spare_region(part->ready_bytes);
     if (policy_.spare_for_long(spare, now_ms())) {
         start_drain(*part, true);
         (void)policy_.spare_for_long(false, 0);  // the next one has a delay of its own

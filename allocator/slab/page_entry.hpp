@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 // What the tables say of a page, in 32 bits:
 //
-//   0..8 distance | 9..15 size class | 16..17 birth | 18..20 kind | 21..31 length
+//   0..8 distance | 9..15 size class | 16..17 birth | 18..20 kind | 21..30 length | 31 beyond
 #pragma once
 
 #include <cstdint>
@@ -24,9 +24,12 @@ struct PageEntry {
     /// Where an entry may not differ from of_slot() and of_run().
     static constexpr std::uint32_t kOfToken = (std::uint32_t{1} << kLengthShift) - 1;
     /// A run that is longer has this length, and its own in the entries of its next kLengthParts pages, lowest first.
-    static constexpr std::uint32_t kLongRun = ~std::uint32_t{0} >> kLengthShift;
-    static constexpr unsigned kLengthBits = 32 - kLengthShift;
+    static constexpr unsigned kLengthBits = 31 - kLengthShift;
+    static constexpr std::uint32_t kLongRun = (std::uint32_t{1} << kLengthBits) - 1;
     static constexpr std::uint32_t kLengthParts = (32 + kLengthBits - 1) / kLengthBits;
+
+    /// On a first page: somebody beyond its floor has, or had, something of it (SlabCore::mark_beyond()). Not unpacked.
+    static constexpr std::uint32_t kBeyond = std::uint32_t{1} << 31;
 
     Kind kind = kNone;
     std::uint32_t birth = 0;
@@ -48,7 +51,7 @@ struct PageEntry {
     }
     static constexpr PageEntry unpack(std::uint32_t packed) {
         return {static_cast<Kind>(packed >> kKindShift & 7), packed >> SlotHandle::kBirthShift & 3,
-                packed & kMaxDistance, packed >> SlotHandle::kClassShift & 127, packed >> kLengthShift};
+                packed & kMaxDistance, packed >> SlotHandle::kClassShift & 127, packed >> kLengthShift & kLongRun};
     }
 };
 static_assert(kPagesPerChunk < PageEntry::kLongRun && PageEntry::kLengthParts < PageEntry::kLongRun);
@@ -57,7 +60,7 @@ static_assert(kPagesPerChunk < PageEntry::kLongRun && PageEntry::kLengthParts < 
 class Shape {
 public:
     constexpr Shape() noexcept = default;
-    constexpr explicit Shape(std::uint32_t entry) noexcept : entry_(entry) {}
+    constexpr explicit Shape(std::uint32_t entry) noexcept : entry_(entry & ~PageEntry::kBeyond) {}
 
     [[nodiscard]] constexpr bool is_slab() const noexcept {
         constexpr std::uint32_t kKind = std::uint32_t{7} << PageEntry::kKindShift;

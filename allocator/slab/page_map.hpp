@@ -156,7 +156,9 @@ public:
     }
 
     /// Exact when nobody is in alloc() or free(), and never too low.
-    [[nodiscard]] std::uint32_t free_pages() const noexcept { return free_pages_.load(std::memory_order_relaxed); }
+    [[nodiscard]] std::uint32_t free_pages(std::memory_order order = std::memory_order_relaxed) const noexcept {
+        return free_pages_.load(order);
+    }
     /// Handed out; exact when nobody is in alloc() or free().
     [[nodiscard]] std::uint32_t used_pages() const noexcept { return used_pages_.load(std::memory_order_relaxed); }
     /// No page at or above this was ever handed out.

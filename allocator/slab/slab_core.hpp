@@ -63,6 +63,26 @@ public:
 
     /// 0, ENOSPC, or EOWNERDEAD in a forked child.
     int alloc(const Request& request, Placement& placement) noexcept;
+    /// The same from slabs that are there; never a run. `marked`: only from those (of some) that mark_beyond() has
+    /// marked.
+    int alloc_from_slabs(const Request& request, bool marked, Placement& placement) noexcept;
+    /// The first page of the slab, or run, that a holder's slot is in.
+    [[nodiscard]] std::uint32_t head_of(const Placement& placement) const noexcept;
+    /// Slabs and runs that somebody beyond its floor has something of are marked until they die. By a holder of a slot
+    /// of it: the bytes of its pages, which the caller adds to Usage; 0: it is marked already.
+    std::int64_t mark_beyond(std::uint32_t head) noexcept;
+    void unmark_beyond(std::uint32_t head) noexcept;
+    /// All that there are, whoever has them. Adds them up itself.
+    void mark_all() noexcept;
+    [[nodiscard]] bool is_beyond(std::uint32_t head) const noexcept {
+        return (tables_.entries[head].load(std::memory_order_relaxed) & PageEntry::kBeyond) != 0;
+    }
+    /// In pages that are in no slab and no run. Acquire: what those did who gave them back was before.
+    [[nodiscard]] std::uint64_t free_bytes() const noexcept {
+        return std::uint64_t{pages_.free_pages(std::memory_order_acquire)} * kPageBytes;
+    }
+    /// Takes empty slabs apart, all of them; false: there are none. In vain only once until something comes home.
+    bool free_slabs() noexcept;
 
     /// Up to `want` slots of the slab that is allocated from now, for a context: they have left home, but are not
     /// handed out. 0 does not mean that there are none.
@@ -174,6 +194,8 @@ private:
     [[nodiscard]] bool lies_well(std::uint64_t position, const Request& request) const noexcept;
     void free_run(std::uint32_t head) noexcept;
 
+    void forget_shape(std::uint32_t head, std::uint32_t pages) noexcept;
+
     // slab_life.cpp: slabs
     std::uint32_t take_pages(const PageWish& where) noexcept;
     std::uint32_t birth(std::uint32_t size_class, const PageWish& where, bool smallest) noexcept;
@@ -203,8 +225,9 @@ private:
     Pages pages_;
     // Odd: somebody looked everywhere and found nothing in this epoch; the next free begins a new one.
     alignas(kCacheLine) std::atomic<std::uint64_t> epoch_{2};
-    std::atomic<std::uint32_t> untidy_pages_{0};  // handed out since empty slabs were looked for
-    std::atomic<std::uint32_t> tidied_{0};        // the chunk where that ended
+    std::atomic<std::uint32_t> untidy_pages_{0};   // handed out since empty slabs were looked for
+    std::atomic<std::uint32_t> tidied_{0};         // the chunk where that ended
+    std::atomic<std::uint64_t> no_empty_slab_{0};  // the epoch of which that is known
     Refusals refusals_;
 };
 

@@ -132,10 +132,10 @@ bool SlabCore::kill(std::uint32_t head) noexcept {
     if (Ops::State* const tail = tail_state(head, shape); tail != nullptr)
         tail->store(tail->load(std::memory_order_relaxed) & static_cast<std::uint8_t>(~kTailMark),
                     std::memory_order_relaxed);
-    for (std::uint32_t i = 0; i < pages; ++i) {
+    forget_shape(head, pages);
+    for (std::uint32_t i = 1; i < pages; ++i) {
         PageEntry entry = tables_.entry(head + i);
         entry.kind = PageEntry::kDead;
-        entry.length = 0;
         tables_.entries[head + i].store(entry.pack(), std::memory_order_relaxed);
     }
     info.slab_pages.fetch_sub(pages, std::memory_order_relaxed);

@@ -12,6 +12,8 @@ namespace bounce {
 
 namespace {
 
+constexpr int kLooks = 64;  // at slabs that are not marked, in a search for one that is
+
 Demand demand_of(const SlabCore::Request& request) noexcept {
     return {request.bytes, request.align, request.end, request.boundary};
 }
@@ -57,6 +59,82 @@ int SlabCore::alloc_special(std::uint64_t rounded, const Request& request, Place
     if (search()) return 0;
     refusals_.note(epoch, demand_of(request));
     return ENOSPC;
+}
+
+// No failure is remembered: it says nothing about the pages.
+int SlabCore::alloc_from_slabs(const Request& request, bool marked, Placement& placement) noexcept {
+    const std::uint64_t rounded = std::max(request.bytes, request.align);
+    if (!alive()) return EOWNERDEAD;
+    if (rounded > kMaxSlotBytes || request.align > kPageBytes || request.end < request.bytes) return ENOSPC;
+    const bool whole_class = request.align <= kNaturalAlign && request.boundary == 0 && request.end == region_bytes_;
+    const std::uint32_t size_class = class_of(rounded);
+    int looks = kLooks;
+    bool found = false;
+    const auto claim_marked = [&](std::uint32_t head) {
+        if (!is_beyond(head)) return --looks != 0 ? Visit::kKeep : Visit::kStop;
+        const Visit verdict = claim_in(head, size_class, request.kind, placement);
+        found = verdict == Visit::kStop;
+        return verdict;
+    };
+    if (marked) {
+        if (whole_class) visit(size_class, 0, claim_marked);
+        return found ? 0 : ENOSPC;
+    }
+    const bool taken = whole_class ? claim_current(size_class, request.kind, placement) ||
+                                         claim_listed(size_class, request.kind, placement)
+                                   : search_picky(size_class, kClasses, request, placement);
+    return taken ? 0 : ENOSPC;
+}
+
+std::uint32_t SlabCore::head_of(const Placement& placement) const noexcept {
+    const auto page = static_cast<std::uint32_t>((placement.offset + phase_) / kPageBytes);
+    const PageEntry entry = tables_.entry(page);
+    return entry.kind == PageEntry::kSlab ? page - entry.distance : page;
+}
+
+// Who marks holds something of it, so it does not die meanwhile; or else (mark_all()) it may, and then it was not
+// alive.
+std::int64_t SlabCore::mark_beyond(std::uint32_t head) noexcept {
+    std::atomic<std::uint32_t>& entry = tables_.entries[head];
+    std::uint32_t seen = entry.load(std::memory_order_relaxed);
+    std::uint32_t pages = 0;
+    do {
+        const bool run = PageEntry::unpack(seen).kind == PageEntry::kRun;
+        if ((seen & PageEntry::kBeyond) != 0 || (!run && !Shape(seen).is_slab())) return 0;
+        pages = run ? tables_.run_pages(head) : Shape(seen).pages();
+    } while (!entry.compare_exchange_weak(seen, seen | PageEntry::kBeyond, std::memory_order_relaxed));
+    return static_cast<std::int64_t>(pages * kPageBytes);
+}
+
+void SlabCore::unmark_beyond(std::uint32_t head) noexcept {
+    tables_.entries[head].fetch_and(~PageEntry::kBeyond, std::memory_order_relaxed);
+}
+
+void SlabCore::mark_all() noexcept {
+    for (std::uint32_t page = tables_.first; page < tables_.end; ++page) {
+        if (const std::int64_t bytes = mark_beyond(page); bytes != 0) usage_.add_beyond(bytes);
+    }
+}
+
+// What began on this page is no more. Before its pages come home: who sees them sees that they are counted no more, or
+// counts them once too often.
+void SlabCore::forget_shape(std::uint32_t head, std::uint32_t pages) noexcept {
+    PageEntry entry = tables_.entry(head);
+    entry.kind = PageEntry::kDead;
+    entry.length = 0;
+    const std::uint32_t seen = tables_.entries[head].exchange(entry.pack(), std::memory_order_relaxed);
+    if ((seen & PageEntry::kBeyond) != 0) [[unlikely]]
+        usage_.add_beyond(-static_cast<std::int64_t>(pages * kPageBytes));
+}
+
+bool SlabCore::free_slabs() noexcept {
+    if (!alive()) return false;
+    // As in alloc_slot(): the epoch is marked before the look that is remembered.
+    if (no_empty_slab_.load(std::memory_order_relaxed) == epoch_.load(std::memory_order_seq_cst)) return false;
+    const std::uint64_t epoch = epoch_.fetch_or(1, std::memory_order_seq_cst) | 1;  // E2
+    if (reap()) return true;
+    no_empty_slab_.store(epoch, std::memory_order_relaxed);
+    return false;
 }
 
 bool SlabCore::search_slot(std::uint32_t size_class, const Request& request, Placement& placement) noexcept {
@@ -175,7 +253,8 @@ void SlabCore::found_run(std::uint32_t head, std::uint32_t pages, unsigned kind,
         entry.store(body | (entry.load(std::memory_order_relaxed) & kBirth), std::memory_order_relaxed);
     }
     for (std::uint32_t i = 0; length == PageEntry::kLongRun && i < PageEntry::kLengthParts; ++i) {
-        const std::uint32_t part = pages >> i * PageEntry::kLengthBits << PageEntry::kLengthShift;
+        const std::uint32_t part = (pages >> i * PageEntry::kLengthBits & PageEntry::kLongRun)
+                                   << PageEntry::kLengthShift;
         entries[1 + i].fetch_or(part, std::memory_order_relaxed);
     }
     const unsigned generation = Ops::take(tables_.state(head, 0, kRunClass), kind);
@@ -186,10 +265,7 @@ void SlabCore::found_run(std::uint32_t head, std::uint32_t pages, unsigned kind,
 
 void SlabCore::free_run(std::uint32_t head) noexcept {
     const std::uint32_t pages = tables_.run_pages(head);
-    PageEntry entry = tables_.entry(head);
-    entry.kind = PageEntry::kDead;
-    entry.length = 0;
-    tables_.entries[head].store(entry.pack(), std::memory_order_relaxed);
+    forget_shape(head, pages);
     usage_.subtract(std::uint64_t{pages} * kPageBytes);
     pages_.free(head, pages);
 }

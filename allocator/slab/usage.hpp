@@ -23,7 +23,14 @@ public:
     [[nodiscard]] std::uint64_t bytes() const noexcept { return bytes_.load(std::memory_order_relaxed); }
     [[nodiscard]] std::uint64_t most_bytes() const noexcept { return most_.load(std::memory_order_relaxed); }
 
+    /// Pages that were marked (SlabCore::mark_beyond()), less those that came home since. seq_cst: of two that mark at
+    /// once one sees the other.
+    std::int64_t add_beyond(std::int64_t bytes) noexcept {
+        return beyond_.fetch_add(bytes, std::memory_order_seq_cst) + bytes;
+    }
+
 private:
+    std::atomic<std::int64_t> beyond_{0};
     std::atomic<std::uint64_t> bytes_{0};
     std::atomic<std::uint64_t> most_{0};
 };

@@ -105,6 +105,12 @@ int bounce_device_destroy(bounce_device* device) {
         return negative(fail(EBUSY, "the device belongs to a front-end; bounce_frontend_close() ends it"));
     const std::uint64_t mappings = device->device->outstanding_mappings();
     const std::uint64_t blocks = device->device->outstanding_blocks();
+    if (const std::uint64_t waits = device->device->outstanding_waits(); waits != 0)
+        return negative(
+            fail(EBUSY,
+                 "%llu waits of the device have not ended, expected none (bounce_device_cancel_waits() ends "
+                 "those in line)",
+                 waits));
     if (mappings != 0 || blocks != 0) {
         if (Debug* const debug = device->device->debug()) {
             const CallSiteScope site(__builtin_return_address(0), "bounce_device_destroy");

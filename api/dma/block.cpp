@@ -58,7 +58,8 @@ Result<void> Device::take_block(SlotKind kind, const BlockRequest& request, boun
                                    .kind = kind,
                                    .boundary = request.boundary,
                                    .rule = group_.rule,
-                                   .domain = group_.domain});
+                                   .domain = group_.domain},
+                                  &group_);
     if (!slot) return slot.error();
     // The slot holds what was there before. A buffer's content is this pool's own and the caller overwrites it.
     if (kind == SlotKind::kCoherent && !BOUNCE_MUTATED(kScrubAtAlloc)) zero_slot(slot->hva, request.bytes);
@@ -72,7 +73,7 @@ Result<void> Device::take_block(SlotKind kind, const BlockRequest& request, boun
     block.state = kLiveBlock;
     if (records_ != nullptr) {
         if (auto recorded = record_block(*slot, block); !recorded) {
-            static_cast<void>(pool_.free(*slot, kind));
+            static_cast<void>(pool_.free(*slot, kind, &group_));
             block = bounce_block{};
             return recorded;
         }
@@ -126,7 +127,7 @@ Result<void> Device::free_checked(SlotKind kind, bounce_block& block) noexcept {
         if (debug_ != nullptr) debug_->freed(block);
         if (records_ != nullptr) records_->forget(slot_of(block));
         pool_.finish_free(group_, nullptr, ending);
-    } else if (const auto freed = pool_.free(slot_of(block), kind); !freed) {
+    } else if (const auto freed = pool_.free(slot_of(block), kind, &group_); !freed) {
         return freed;
     }
     block.state = kEnded;

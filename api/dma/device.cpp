@@ -52,6 +52,8 @@ Result<std::unique_ptr<Device>> Device::create(Pool& pool, Callbacks& callbacks,
 
 Device::~Device() {
     if (records_ != nullptr) records_->leave(enrolled_);
+    // Nothing can fail that promises less. In a forked child there is nothing to give back.
+    static_cast<void>(pool_.set_quota(group_, 0, 0));
     pool_.close_group(group_);
     pool_.leave_domain(group_.domain);
     pool_.drop_user();
@@ -250,7 +252,7 @@ std::uint64_t Device::outstanding_blocks() const noexcept {
 }
 
 std::uint64_t Device::outstanding() const noexcept {
-    return outstanding_mappings() + outstanding_blocks();
+    return outstanding_mappings() + outstanding_blocks() + outstanding_waits();
 }
 
 }  // namespace bounce

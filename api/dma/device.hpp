@@ -18,6 +18,7 @@
 #include "api/dma/calibration.hpp"
 #include "api/dma/policy.hpp"
 #include "api/dma/shared_maps.hpp"
+#include "api/dma/waiters.hpp"
 #include "bounce/bounce.h"
 
 struct bounce_record;  // bounce/records.h
@@ -60,6 +61,19 @@ struct BlockRequest {
 
 /// Are these the flags of a mapping without a slot?
 bool asks_for_shared(std::uint32_t flags) noexcept;
+/// What is to be mapped, and how; flags with BOUNCE_WAIT_PRIORITY, too.
+struct MapRequest {
+    void* buf = nullptr;
+    std::size_t bytes = 0;
+    Direction direction{};
+    std::uint32_t flags = 0;
+};
+
+/// A map that waits without blocking.
+struct Wait {
+    Waiter waiter;
+    MapRequest request;
+};
 
 /// Of all regions of the pool.
 std::uint64_t shared_bytes(const Pool& pool) noexcept;
@@ -111,6 +125,23 @@ public:
                         bounce_mapping* mappings) noexcept;
     Result<void> unmap_sg(std::span<bounce_mapping> mappings, std::size_t written) noexcept;
 
+    /// device_wait.cpp. As bounce/waiting.h says.
+    Result<void> map_wait(const MapRequest& request, std::uint32_t timeout_ms, bounce_mapping& mapping) noexcept;
+    /// request, and in waiter whom to tell, are filled in; the rest is new. True: it is ready already.
+    Result<bool> begin_wait(Wait& wait) noexcept;
+    /// EAGAIN: not ready. Any other result ends it.
+    Result<void> finish_wait(Wait& wait, bounce_mapping& mapping) noexcept;
+    void cancel_wait(Wait& wait) noexcept;
+    std::uint64_t cancel_waits() noexcept;
+    [[nodiscard]] bounce_wait_stats waits() noexcept;
+
+    /// As bounce/quota.h says.
+    Result<void> set_quota(std::uint64_t floor, std::uint64_t ceiling) noexcept {
+        return pool_.set_quota(group_, floor, ceiling);
+    }
+    [[nodiscard]] QuotaState quota() const noexcept { return pool_.quota(group_); }
+    void set_priority(bool priority) noexcept { group_.priority.store(priority, std::memory_order_relaxed); }
+
     /// kind: kCoherent (zeroed) or kBuffer. EBUSY: a buffer that this device has mapped is not freed.
     Result<void> alloc_block(SlotKind kind, const BlockRequest& request, bounce_block& block) noexcept;
     Result<void> alloc_block(SlotKind kind, std::size_t bytes, std::size_t align, bounce_block& block) noexcept {
@@ -157,6 +188,10 @@ public:
     [[nodiscard]] std::uint64_t outstanding() const noexcept;
     [[nodiscard]] std::uint64_t outstanding_mappings() const noexcept;
     [[nodiscard]] std::uint64_t outstanding_blocks() const noexcept;
+    /// Waits that have not ended; outstanding() has them, too.
+    [[nodiscard]] std::uint64_t outstanding_waits() const noexcept {
+        return line_.open.load(std::memory_order_relaxed);
+    }
     [[nodiscard]] Pool& pool() const noexcept { return pool_; }
     [[nodiscard]] Callbacks& callbacks() const noexcept { return callbacks_; }
     [[nodiscard]] const char* name() const noexcept { return name_; }
@@ -181,6 +216,9 @@ private:
     bool copy_in(std::uint32_t mode, std::byte* slot, const void* buf, std::size_t bytes) noexcept;
     bool fill(bounce_mapping& mapping, std::byte* slot, void* buf, std::size_t bytes, Direction direction,
               std::uint32_t flags) noexcept;
+    Result<void> check_request(const MapRequest& request) const noexcept;
+    Result<void> take_now(const MapRequest& request, Slot& slot) noexcept;
+    void adopt(const MapRequest& request, const Slot& slot, bounce_mapping& mapping) noexcept;
     Result<void> check_sg(std::span<const bounce_sg> sg, std::uint32_t flags) const noexcept;
     Result<void> check_token(const bounce_mapping& mapping) const noexcept;
     Result<void> check_sync(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
@@ -273,6 +311,7 @@ private:
     std::uint32_t enrolled_ = 0;  // in records_
     std::unique_ptr<Debug> debug_;
     SharedMaps shared_maps_;
+    WaitLine line_{group_};
     // M2: relaxed loads and stores, no read-modify-write: what two threads count at once may be lost.
     alignas(kCacheLine) std::atomic<std::uint64_t> until_timing_{kNever};
     // M3: acquire by exchange in begin_timing(), map_timed() and copy_back_timed(), pairs with M4, the release

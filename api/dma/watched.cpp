@@ -278,7 +278,7 @@ Result<void> Device::adopt(bounce_mapping& mapping, void* buf, std::size_t bytes
     mapping.flags = static_cast<std::uint16_t>(flags);
     mapping.direction = static_cast<std::uint8_t>(direction);
     mapping.state = kLiveMapping;
-    pool_.adopt_slot(group_);
+    pool_.adopt_slot(group_, slot_of(mapping), bytes, SlotKind::kStreaming);
     if (records_ != nullptr) note_record(mapping);
     if (watched()) watch_mapping(mapping, debug_ != nullptr && debug_->take_turn(), 0, 0);
     return {};
@@ -292,6 +292,7 @@ Result<void> Device::adopt(SlotKind kind, std::size_t bytes, bounce_block& block
     if (records_ != nullptr) {
         if (auto recorded = record_block(slot_of(block), block); !recorded) return recorded;
     }
+    pool_.adopt_slot(group_, slot_of(block), bytes, kind);
     blocks_.fetch_add(1, std::memory_order_relaxed);
     if (debug_ != nullptr) watch_block(block);
     return {};

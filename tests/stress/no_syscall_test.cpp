@@ -5,6 +5,7 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -17,6 +18,7 @@
 #include <iterator>
 
 #include "bounce/bounce.h"
+#include "bounce/waiting.h"
 
 namespace {
 
@@ -183,6 +185,40 @@ TEST(NoSystemCall, ButThoseOfGrowing) {
         });
         if (status == kNoFilter) GTEST_SKIP() << "this kernel has no seccomp filters";
         EXPECT_EQ(status, 0) << "-1: killed for a system call";
+    }
+}
+
+// One for each that is woken, a write to its eventfd here; and none when nobody is any more.
+TEST(NoSystemCall, ButThatOfAWakeUp) {
+    if (kSanitized) GTEST_SKIP() << "the sanitizer's runtime makes system calls";
+    for (const bool allowed : {true, false}) {
+        const int status = in_child([allowed] {
+            Host host;
+            if (!host.make()) return 100;
+            static bounce_mapping mappings[16];
+            std::size_t n = 0;
+            while (n < std::size(mappings) &&
+                   bounce_device_map(host.device, g_buffer, sizeof g_buffer, BOUNCE_TO_DEVICE, 0, &mappings[n]) == 0)
+                ++n;
+            bounce_wait_options options{};
+            options.size = sizeof options;
+            options.buf = g_buffer;
+            options.bytes = sizeof g_buffer;
+            options.direction = BOUNCE_TO_DEVICE;
+            options.event_fd_plus_one = ::eventfd(0, EFD_NONBLOCK) + 1;
+            bounce_wait* wait = nullptr;
+            if (bounce_wait_begin(host.device, &options, &wait) != 0) return 102;
+            if (!(allowed ? forbid_system_calls({SYS_write}) : forbid_system_calls())) return kNoFilter;
+            // No heap of this process gives memory back for the handle of one wait.
+            if (bounce_device_unmap(host.device, &mappings[0], 0) != 0) return 103;
+            if (bounce_wait_finish(wait, &mappings[0]) != 0) return 104;
+            while (n != 0) {
+                if (bounce_device_unmap(host.device, &mappings[--n], 0) != 0) return 105;
+            }
+            return map_sync_unmap(host, 1000);
+        });
+        if (status == kNoFilter) GTEST_SKIP() << "this kernel has no seccomp filters";
+        EXPECT_EQ(status, allowed ? 0 : -1) << "-1: killed for a system call";
     }
 }
 

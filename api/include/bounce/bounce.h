@@ -16,8 +16,8 @@
  *   Handles        opaque; created and destroyed by the caller. Destroying NULL does nothing.
  *   Threads        a pool and a device may be used by any number of threads at once. A ring and a front-end are
  *                  used by one thread at a time (different rings of one front-end by different threads).
- *   Blocking       nothing blocks but the bounce_frontend_* functions, each up to its timeout, and what grows or shrinks
- *                  a pool. (A hostile back-end can
+ *   Blocking       nothing blocks but the bounce_frontend_* functions, each up to its timeout, what grows or shrinks a
+ *                  pool, and what waits for memory (bounce/waiting.h). (A hostile back-end can
  *                  hold up a kick, see bounce_frontend_submit.) Mapping may wait for another thread that takes or gives
  *                  back pages of the pool at that moment.
  *   Fork           a forked child has no pool: every call there returns -EOWNERDEAD.
@@ -27,6 +27,7 @@
  *   -EINVAL       an argument is wrong in itself
  *   -ENOMEM       private memory (heap, tables) or the mapping of a region could not be had
  *   -ENOSPC       the pool is full: what was asked for would fit, but not now
+ *   -EDQUOT       the device would be beyond its ceiling (bounce/quota.h)
  *   -E2BIG        no region of the pool, even if empty, could hold this, nor one that it can grow by
  *   -ERANGE       memory exists, but not below the device's address mask
  *   -EFAULT       the address is not the start of anything that was handed out (foreign, misaligned, out of range)
@@ -35,10 +36,11 @@
  *   -EXDEV        the token belongs to another device or pool
  *   -EPERM        wrong kind or direction: e.g. unmapping ring memory, syncing against the direction
  *   -EBUSY        something still depends on the object
- *   -EAGAIN       the ring has no free descriptor now: collect first
+ *   -EAGAIN       the ring has no free descriptor now: collect first; a wait is not over (bounce/waiting.h)
  *   -EPROTO       the device broke the protocol; the ring or connection is broken until reset
  *   -ECONNRESET   the device is gone
- *   -ETIMEDOUT    the device did not answer in time
+ *   -ETIMEDOUT    the device did not answer in time, or no memory came in time
+ *   -ECANCELED    a wait was cancelled for its device
  *   -ENOTSUP      the device or the pool cannot do this
  *   -EOWNERDEAD   called in a forked child
  */

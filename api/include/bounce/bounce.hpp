@@ -117,6 +117,8 @@ enum class Direction : int {
 class Mapping {
 public:
     Mapping() noexcept = default;
+    /// Owns what the C functions mapped.
+    Mapping(bounce_device* device, const bounce_mapping& token) noexcept : device_(device), token_(token) {}
     Mapping(Mapping&& other) noexcept : device_(std::exchange(other.device_, nullptr)), token_(other.token_) {}
     Mapping& operator=(Mapping&& other) noexcept {
         if (this != &other) {

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+// Maps that wait: a try as in map(), then a place in the device's line.
+#include <cerrno>
+
+#include "api/dma/device_fast.hpp"
+#include "api/dma/futex.hpp"
+
+namespace bounce {
+namespace {
+
+bool may_wait_for(int code) noexcept {
+    return code == ENOSPC || code == EDQUOT;
+}
+
+Error no_watch() noexcept {
+    return fail(ENOMEM, "no memory for the queue of those who wait (%llu bytes)", sizeof(Waiters));
+}
+
+Error why_refused(int code, std::uint64_t bytes) noexcept {
+    switch (code) {
+        case ECANCELED: return fail(code, "the wait for %llu bytes was cancelled, as all of its device", bytes);
+        case EDQUOT: return fail(code, "a wait for %llu bytes, but the device's ceiling is lower by now", bytes);
+        case EOWNERDEAD: return fail(code, kForked);
+        default: return fail(code, "the wait for %llu bytes has failed", bytes);
+    }
+}
+
+}  // namespace
+
+Result<void> Device::check_request(const MapRequest& request) const noexcept {
+    const std::uint32_t flags = request.flags & ~std::uint32_t{BOUNCE_WAIT_PRIORITY};
+    if (!good_map(request.buf, request.bytes, flags)) return why_not_map(request.buf, request.bytes, flags);
+    return {};
+}
+
+// As map() does; behind those that wait, which is to get in line.
+Result<void> Device::take_now(const MapRequest& request, Slot& slot) noexcept {
+    Context* const mine = context();
+    const auto sink = [&slot](const KeptSlot& kept, std::uint32_t epoch) {
+        slot = Slot{kept.gpa, kept.hva, epoch, kept.handle};
+    };
+    if (pool_.alloc_at_hand(mine, request.bytes, sink)) return {};
+    return pool_.alloc_slow(group_, mine, request.bytes, slot, (request.flags & BOUNCE_WAIT_PRIORITY) != 0);
+}
+
+void Device::adopt(const MapRequest& request, const Slot& slot, bounce_mapping& mapping) noexcept {
+    const std::uint32_t flags = request.flags & ~std::uint32_t{BOUNCE_WAIT_PRIORITY};
+    mapping.addr = slot.gpa.value;
+    mapping.slot = slot.hva;
+    mapping.handle = slot.handle.bits();
+    // Of now, not of when it was taken: nothing has been copied before.
+    mapping.epoch = pool_.region(slot.region()).epoch();
+    if (fill(mapping, slot.hva, request.buf, request.bytes, request.direction, flags)) fence_streams();
+    note_maps(1);
+}
+
+Result<void> Device::map_wait(const MapRequest& request, std::uint32_t timeout_ms, bounce_mapping& mapping) noexcept {
+    mapping = bounce_mapping{};
+    if (auto good = check_request(request); !good) return good;
+    Slot slot;
+    auto taken = take_now(request, slot);
+    if (taken) {
+        adopt(request, slot, mapping);
+        return {};
+    }
+    if (timeout_ms == 0 || !may_wait_for(taken.code()) || Pool::beyond_ceiling(group_, request.bytes)) return taken;
+    Waiters* const waiters = Waiters::of(pool_);
+    if (waiters == nullptr) return no_watch();
+    const std::uint64_t until =
+        timeout_ms == UINT32_MAX ? kNoDeadline : Waiters::now_ns() + std::uint64_t{timeout_ms} * 1'000'000;
+    Waiter waiter;
+    waiter.bytes = request.bytes;
+    waiter.priority = (request.flags & BOUNCE_WAIT_PRIORITY) != 0;
+    waiter.blocking = true;
+    line_.open.fetch_add(1, std::memory_order_relaxed);
+    const bool ready = waiters->add(line_, waiter) || waiters->wait(waiter, until);
+    line_.open.fetch_sub(1, std::memory_order_relaxed);
+    if (!ready)
+        return fail(ETIMEDOUT, "no memory for a mapping of %llu bytes within %llu ms", request.bytes, timeout_ms);
+    if (waiter.code != 0) return why_refused(waiter.code, request.bytes);
+    adopt(request, waiter.slot, mapping);
+    return {};
+}
+
+Result<bool> Device::begin_wait(Wait& wait) noexcept {
+    if (auto good = check_request(wait.request); !good) return good.error();
+    auto taken = take_now(wait.request, wait.waiter.slot);
+    if (taken) {
+        wait.waiter.state.store(Waiter::kReady, std::memory_order_release);  // W1
+        line_.open.fetch_add(1, std::memory_order_relaxed);
+        return true;
+    }
+    if (!may_wait_for(taken.code()) || Pool::beyond_ceiling(group_, wait.request.bytes)) return taken.error();
+    Waiters* const waiters = Waiters::of(pool_);
+    if (waiters == nullptr) return no_watch();
+    wait.waiter.bytes = wait.request.bytes;
+    wait.waiter.priority = (wait.request.flags & BOUNCE_WAIT_PRIORITY) != 0;
+    line_.open.fetch_add(1, std::memory_order_relaxed);
+    return waiters->add(line_, wait.waiter);
+}
+
+Result<void> Device::finish_wait(Wait& wait, bounce_mapping& mapping) noexcept {
+    mapping = bounce_mapping{};
+    if (!pool_.alive()) return fail(EOWNERDEAD, kForked);
+    if (!wait.waiter.is_ready()) return fail(EAGAIN, "no memory yet for a mapping of %llu bytes", wait.request.bytes);
+    // Was it ever in line?
+    if (wait.waiter.line != nullptr) Waiters::of(pool_)->end(wait.waiter);
+    line_.open.fetch_sub(1, std::memory_order_relaxed);
+    if (wait.waiter.code != 0) return why_refused(wait.waiter.code, wait.request.bytes);
+    adopt(wait.request, wait.waiter.slot, mapping);
+    return {};
+}
+
+void Device::cancel_wait(Wait& wait) noexcept {
+    if (!pool_.alive()) return;
+    if (wait.waiter.line != nullptr) Waiters::of(pool_)->end(wait.waiter);
+    // It was handed out to nobody else, so this cannot fail.
+    if (wait.waiter.is_ready() && wait.waiter.code == 0)
+        static_cast<void>(pool_.free(group_, context(), wait.waiter.slot));
+    line_.open.fetch_sub(1, std::memory_order_relaxed);
+}
+
+std::uint64_t Device::cancel_waits() noexcept {
+    Waiters* const waiters = pool_.alive() ? Waiters::of(pool_) : nullptr;
+    return waiters != nullptr ? waiters->cancel_all(line_) : 0;
+}
+
+bounce_wait_stats Device::waits() noexcept {
+    Waiters* const waiters = Waiters::of(pool_);
+    return waiters != nullptr ? waiters->stats(line_) : bounce_wait_stats{};
+}
+
+}  // namespace bounce
