@@ -218,7 +218,7 @@ private:
               std::uint32_t flags) noexcept;
     Result<void> check_request(const MapRequest& request) const noexcept;
     Result<void> take_now(const MapRequest& request, Slot& slot) noexcept;
-    void adopt(const MapRequest& request, const Slot& slot, bounce_mapping& mapping) noexcept;
+    Result<void> map_taken(const MapRequest& request, const Slot& slot, bounce_mapping& mapping) noexcept;
     Result<void> check_sg(std::span<const bounce_sg> sg, std::uint32_t flags) const noexcept;
     Result<void> check_token(const bounce_mapping& mapping) const noexcept;
     Result<void> check_sync(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,

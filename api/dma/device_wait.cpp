@@ -2,8 +2,10 @@
 // Maps that wait: a try as in map(), then a place in the device's line.
 #include <cerrno>
 
+#include "api/dma/debug.hpp"
 #include "api/dma/device_fast.hpp"
 #include "api/dma/futex.hpp"
+#include "api/dma/records.hpp"
 
 namespace bounce {
 namespace {
@@ -29,7 +31,8 @@ Error why_refused(int code, std::uint64_t bytes) noexcept {
 
 Result<void> Device::check_request(const MapRequest& request) const noexcept {
     const std::uint32_t flags = request.flags & ~std::uint32_t{BOUNCE_WAIT_PRIORITY};
-    if (!good_map(request.buf, request.bytes, flags)) return why_not_map(request.buf, request.bytes, flags);
+    if (!good_map(request.buf, request.bytes, flags, max_segment_bytes_))
+        return why_not_map(request.buf, request.bytes, flags);
     return {};
 }
 
@@ -43,7 +46,13 @@ Result<void> Device::take_now(const MapRequest& request, Slot& slot) noexcept {
     return pool_.alloc_slow(group_, mine, request.bytes, slot, (request.flags & BOUNCE_WAIT_PRIORITY) != 0);
 }
 
-void Device::adopt(const MapRequest& request, const Slot& slot, bounce_mapping& mapping) noexcept {
+Result<void> Device::map_taken(const MapRequest& request, const Slot& slot, bounce_mapping& mapping) noexcept {
+    if (records_ != nullptr) {
+        if (auto room = records_->prepare(slot); !room) {
+            static_cast<void>(pool_.free(group_, context(), slot));
+            return room;
+        }
+    }
     const std::uint32_t flags = request.flags & ~std::uint32_t{BOUNCE_WAIT_PRIORITY};
     mapping.addr = slot.gpa.value;
     mapping.slot = slot.hva;
@@ -52,6 +61,9 @@ void Device::adopt(const MapRequest& request, const Slot& slot, bounce_mapping& 
     mapping.epoch = pool_.region(slot.region()).epoch();
     if (fill(mapping, slot.hva, request.buf, request.bytes, request.direction, flags)) fence_streams();
     note_maps(1);
+    if (records_ != nullptr) note_record(mapping);
+    if (watched()) watch_mapping(mapping, debug_ != nullptr && debug_->take_turn(), 0, 0);
+    return {};
 }
 
 Result<void> Device::map_wait(const MapRequest& request, std::uint32_t timeout_ms, bounce_mapping& mapping) noexcept {
@@ -59,10 +71,7 @@ Result<void> Device::map_wait(const MapRequest& request, std::uint32_t timeout_m
     if (auto good = check_request(request); !good) return good;
     Slot slot;
     auto taken = take_now(request, slot);
-    if (taken) {
-        adopt(request, slot, mapping);
-        return {};
-    }
+    if (taken) return map_taken(request, slot, mapping);
     if (timeout_ms == 0 || !may_wait_for(taken.code()) || Pool::beyond_ceiling(group_, request.bytes)) return taken;
     Waiters* const waiters = Waiters::of(pool_);
     if (waiters == nullptr) return no_watch();
@@ -78,8 +87,7 @@ Result<void> Device::map_wait(const MapRequest& request, std::uint32_t timeout_m
     if (!ready)
         return fail(ETIMEDOUT, "no memory for a mapping of %llu bytes within %llu ms", request.bytes, timeout_ms);
     if (waiter.code != 0) return why_refused(waiter.code, request.bytes);
-    adopt(request, waiter.slot, mapping);
-    return {};
+    return map_taken(request, waiter.slot, mapping);
 }
 
 Result<bool> Device::begin_wait(Wait& wait) noexcept {
@@ -107,8 +115,7 @@ Result<void> Device::finish_wait(Wait& wait, bounce_mapping& mapping) noexcept {
     if (wait.waiter.line != nullptr) Waiters::of(pool_)->end(wait.waiter);
     line_.open.fetch_sub(1, std::memory_order_relaxed);
     if (wait.waiter.code != 0) return why_refused(wait.waiter.code, wait.request.bytes);
-    adopt(wait.request, wait.waiter.slot, mapping);
-    return {};
+    return map_taken(wait.request, wait.waiter.slot, mapping);
 }
 
 void Device::cancel_wait(Wait& wait) noexcept {
