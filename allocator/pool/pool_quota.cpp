@@ -127,18 +127,18 @@ bool Pool::take_paid(ContextGroup& group, AllocRequest request, Slot& slot, int&
     return taken;
 }
 
-/// The caller holds something of the slab, or run, that begins there. False: it may not.
+/// The caller holds something of the slab, or run, that begins there. False: it may not. Paid before it is marked: who
+/// finds it marked has nothing to pay.
 bool Pool::pay_pages(SlabCore& core, std::uint32_t head, bool priority) noexcept {
-    const std::int64_t bytes = core.mark_beyond(head);
-    if (bytes == 0) return true;
+    if (core.is_beyond(head)) return true;
+    const std::int64_t bytes = core.bytes_from(head);
     const std::uint64_t kept =
         with_tails(floors_.load(std::memory_order_relaxed)) + (priority ? 0 : reserve_.load(std::memory_order_relaxed));
     const std::int64_t beyond = usage_.add_beyond(bytes);
-    const std::uint64_t ready = ready_.load(std::memory_order_relaxed);
-    if (beyond <= 0 || static_cast<std::uint64_t>(beyond) + kept <= ready) return true;
-    core.unmark_beyond(head);
-    usage_.add_beyond(-bytes);
-    return false;
+    const bool fits =
+        beyond <= 0 || static_cast<std::uint64_t>(beyond) + kept <= ready_.load(std::memory_order_relaxed);
+    if (!fits || !core.mark_beyond(head)) usage_.add_beyond(-bytes);
+    return fits;
 }
 
 bool Pool::take_spare(AllocRequest request, Slot& slot, Tried& tried) noexcept {

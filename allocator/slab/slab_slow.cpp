@@ -92,31 +92,43 @@ std::uint32_t SlabCore::head_of(const Placement& placement) const noexcept {
     return entry.kind == PageEntry::kSlab ? page - entry.distance : page;
 }
 
-// Who marks holds something of it, so it does not die meanwhile; or else (mark_all()) it may, and then it was not
-// alive.
-std::int64_t SlabCore::mark_beyond(std::uint32_t head) noexcept {
-    std::atomic<std::uint64_t>& shape = tables_.shapes[head];
-    std::uint64_t seen = shape.load(std::memory_order_relaxed);
-    do {
-        if ((seen & Shape::kBeyond) != 0 || !Shape::unpack(seen).alive()) return 0;
-    } while (!shape.compare_exchange_weak(seen, seen | Shape::kBeyond, std::memory_order_relaxed));
-    return static_cast<std::int64_t>(Shape::unpack(seen).pages * kPageBytes);
+std::int64_t SlabCore::bytes_from(std::uint32_t head) const noexcept {
+    const PageEntry entry = tables_.entry(head);
+    if (entry.kind == PageEntry::kRun) return static_cast<std::int64_t>(tables_.run_pages(head) * kPageBytes);
+    const Shape shape = tables_.shape(head);
+    return shape.is_slab() ? static_cast<std::int64_t>(shape.pages() * kPageBytes) : 0;
 }
 
-void SlabCore::unmark_beyond(std::uint32_t head) noexcept {
-    tables_.shapes[head].fetch_and(~Shape::kBeyond, std::memory_order_relaxed);
+// Who marks holds something of it, so it does not die meanwhile.
+bool SlabCore::mark_beyond(std::uint32_t head) noexcept {
+    const std::uint64_t bit = std::uint64_t{1} << head % 64;
+    // B1: release, pairs with B2 in unmark_beyond().
+    return (tables_.beyond[head / 64].fetch_or(bit, std::memory_order_acq_rel) & bit) == 0;
 }
 
+bool SlabCore::unmark_beyond(std::uint32_t head) noexcept {
+    const std::uint64_t bit = std::uint64_t{1} << head % 64;
+    // B2: acquire, pairs with B1: a slab that dies sees the mark and takes it away; or mark_all(), which comes later,
+    // sees that the slab is dead, and takes it away itself.
+    return (tables_.beyond[head / 64].fetch_and(~bit, std::memory_order_acq_rel) & bit) != 0;
+}
+
+// Of what nobody holds, it may die meanwhile.
 void SlabCore::mark_all() noexcept {
     for (std::uint32_t page = tables_.first; page < tables_.end; ++page) {
-        if (const std::int64_t bytes = mark_beyond(page); bytes != 0) usage_.add_beyond(bytes);
+        const std::uint32_t before = tables_.entries[page].load(std::memory_order_relaxed);
+        const std::int64_t bytes = bytes_from(page);
+        if (bytes == 0) continue;
+        usage_.add_beyond(bytes);
+        const bool marked = mark_beyond(page);
+        const bool gone = tables_.entries[page].load(std::memory_order_relaxed) != before;
+        if (!marked || (gone && unmark_beyond(page))) usage_.add_beyond(-bytes);
     }
 }
 
-// Before its pages come home: who sees them sees that they are counted no more, or counts them once too often.
-void SlabCore::forget_shape(std::uint32_t head, std::uint32_t pages) noexcept {
-    const std::uint64_t shape = tables_.shapes[head].exchange(0, std::memory_order_relaxed);
-    if ((shape & Shape::kBeyond) != 0) [[unlikely]]
+// After its entry says that it is dead, and before its pages come home.
+void SlabCore::forget_mark(std::uint32_t head, std::uint32_t pages) noexcept {
+    if (unmark_beyond(head)) [[unlikely]]
         usage_.add_beyond(-static_cast<std::int64_t>(pages * kPageBytes));
 }
 
@@ -194,26 +206,27 @@ bool SlabCore::search_picky(std::uint32_t from, std::uint32_t to, const Request&
 
 Visit SlabCore::claim_fitting(std::uint32_t head, std::uint32_t size_class, const Request& request,
                               Placement& placement) noexcept {
-    const std::uint32_t slots = tables_.shape(head).slots;
+    const Shape shape = tables_.shape(head);
+    if (!shape.is_slab()) return Visit::kEmpty;
+    const Ops::Bits bits = tables_.bits(head, shape);
     const std::uint64_t start = std::uint64_t{head} * kPageBytes;
     const std::uint32_t bytes = kSizeClasses[size_class].bytes;
     Visit verdict = Visit::kEmpty;
-    for (std::uint32_t i = 0; i < Ops::words_of(slots); ++i) {
-        Ops::Word& word = tables_.words[head + i];
+    for (std::uint32_t i = 0; i < bits.count(); ++i) {
+        Ops::Word& word = bits.words[i];
         // W5: seq_cst, as in claim().
-        for (std::uint64_t rest = word.load(std::memory_order_seq_cst); rest != 0; rest &= rest - 1) {
+        for (std::uint64_t rest = word.load(std::memory_order_seq_cst) & bits.mask(i); rest != 0; rest &= rest - 1) {
             verdict = Visit::kKeep;
-            const std::uint32_t slot = i * 64 + static_cast<std::uint32_t>(std::countr_zero(rest));
+            const std::uint32_t slot = bits.slot(i, rest);
             const std::uint64_t position = start + std::uint64_t{slot} * bytes;
             if (!lies_well(position, request)) continue;
             if (!Ops::claim_bit(word, rest & -rest)) continue;
             // As in claim_in().
-            const Shape shape = tables_.shape(head);
-            if (shape.size_class == size_class && slot < shape.slots) {
+            if (shape.size_class() == size_class && tables_.shape(head) == shape) {
                 hand_out(head, slot, size_class, request.kind, placement);
                 return Visit::kStop;
             }
-            put_back(head + i, rest & -rest);
+            put_back(bits, i, shape.size_class(), rest & -rest);
             note_free();
             return Visit::kKeep;
         }
@@ -226,8 +239,9 @@ bool SlabCore::place_run(const PageWish& where, unsigned kind, Placement& placem
     if (head == kNoPage) return false;
     const std::uint32_t pages = where.pages;
     const std::uint32_t birth = (tables_.entry(head).birth + 1) & 3;
-    tables_.shapes[head].store(Shape{kRunClass, 1, pages}.pack(), std::memory_order_relaxed);
-    tables_.entries[head].store(PageEntry{PageEntry::kRun, birth, 0, kRunClass}.pack(), std::memory_order_relaxed);
+    const std::uint32_t length = std::min(pages, PageEntry::kLongRun);
+    tables_.entries[head].store(PageEntry{PageEntry::kRun, birth, 0, kRunClass, length}.pack(),
+                                std::memory_order_relaxed);
     // The pages behind know the way to the first, so that an address inside the run can be looked up.
     constexpr std::uint32_t kBody = PageEntry{PageEntry::kRunBody, 0, 0, kRunClass}.pack();
     constexpr std::uint32_t kStep = PageEntry{PageEntry::kNone, 0, 1, 0}.pack();
@@ -238,7 +252,11 @@ bool SlabCore::place_run(const PageWish& where, unsigned kind, Placement& placem
         const std::uint32_t body = kBody + kStep * std::min(i, PageEntry::kMaxDistance);
         entry.store(body | (entry.load(std::memory_order_relaxed) & kBirth), std::memory_order_relaxed);
     }
-    const unsigned generation = Ops::take(tables_.state(head, 0), kind);
+    for (std::uint32_t i = 0; length == PageEntry::kLongRun && i < PageEntry::kLengthParts; ++i) {
+        const std::uint32_t part = pages >> i * PageEntry::kLengthBits << PageEntry::kLengthShift;
+        entries[1 + i].fetch_or(part, std::memory_order_relaxed);
+    }
+    const unsigned generation = Ops::take(tables_.state(head, 0, kRunClass), kind);
     placement = {std::uint64_t{head} * kPageBytes - phase_, token_generation(generation, birth),
                  slot_index(kRunClass, 0)};
     usage_.add(std::uint64_t{pages} * kPageBytes);
@@ -246,13 +264,14 @@ bool SlabCore::place_run(const PageWish& where, unsigned kind, Placement& placem
 }
 
 void SlabCore::free_run(std::uint32_t head) noexcept {
-    const Shape shape = tables_.shape(head);
+    const std::uint32_t pages = tables_.run_pages(head);
     PageEntry entry = tables_.entry(head);
     entry.kind = PageEntry::kDead;
+    entry.length = 0;
     tables_.entries[head].store(entry.pack(), std::memory_order_relaxed);
-    forget_shape(head, shape.pages);
-    usage_.subtract(std::uint64_t{shape.pages} * kPageBytes);
-    pages_.free(head, shape.pages);
+    forget_mark(head, pages);
+    usage_.subtract(std::uint64_t{pages} * kPageBytes);
+    pages_.free(head, pages);
 }
 
 }  // namespace bounce

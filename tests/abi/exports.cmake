@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-# cmake -DNM=nm -DLIBRARY=libbounce.so -DHEADER=bounce.h,waiting.h -DVERSION=BOUNCE_0 -DLEAST=40 -P exports.cmake
+# cmake -DNM=nm -DLIBRARY=libbounce.so -DINCLUDE=api/include/bounce -DHEADERS=bounce.h,policy.h -DVERSION=BOUNCE_0 -DLEAST=40
+#   -P exports.cmake
 # The shared library defines every function of the headers, and nothing else that begins otherwise than bounce_.
 cmake_minimum_required(VERSION 3.25)
 execute_process(COMMAND ${NM} -D --defined-only --format=posix ${LIBRARY} OUTPUT_VARIABLE listing RESULT_VARIABLE status)
@@ -21,16 +22,16 @@ foreach(line ${lines})
   list(APPEND defined ${name})
 endforeach()
 
-set(header)
-string(REPLACE "," ";" headers "${HEADER}")
+set(declarations)
+string(REPLACE "," ";" headers "${HEADERS}")
 foreach(name ${headers})
-  file(READ ${name} text)
-  string(APPEND header "${text}")
+  file(READ ${INCLUDE}/${name} header)
+  string(REGEX MATCHALL "BOUNCE_API [^;(]+[ *](bounce_[a-z_]+)\\(" found "${header}")
+  list(APPEND declarations ${found})
 endforeach()
-string(REGEX MATCHALL "BOUNCE_API [^;(]+[ *](bounce_[a-z_]+)\\(" declarations "${header}")
 list(LENGTH declarations declared)
 if(declared LESS LEAST)
-  message(FATAL_ERROR "only ${declared} declarations were found in ${HEADER}")
+  message(FATAL_ERROR "only ${declared} declarations were found in ${HEADERS}")
 endif()
 foreach(declaration ${declarations})
   string(REGEX REPLACE ".*[ *](bounce_[a-z_]+)\\($" "\\1" name "${declaration}")
@@ -40,6 +41,6 @@ foreach(declaration ${declarations})
 endforeach()
 list(LENGTH defined exported)
 if(NOT exported EQUAL declared)
-  message(FATAL_ERROR "${LIBRARY} exports ${exported} functions, ${HEADER} declares ${declared}")
+  message(FATAL_ERROR "${LIBRARY} exports ${exported} functions, ${HEADERS} declare ${declared}")
 endif()
 message(STATUS "${exported} functions")
