@@ -38,17 +38,22 @@ TEST(SlabAdopt, LocatesSlotsAndRunsFromTheirInside) {
 }
 
 TEST(SlabAdopt, TheTailOfASlabIsNoSlot) {
-    Core core(kOddBase, 4 * kMiB);
-    Placement placement;
-    ASSERT_EQ(core.alloc(1500, placement), 0);
-    const SlabCore::Extent extent = core.core.next_extent(0);
-    ASSERT_NE(extent.pages, 0u);
-    const std::uint64_t used = std::uint64_t{extent.slots} * kSizeClasses[extent.size_class].bytes;
-    ASSERT_LT(used, extent.pages * kPageBytes) << "another class is needed for this test";
-    FoundSlot found;
-    std::uint64_t start = 0;
-    EXPECT_TRUE(core.core.locate(extent.offset + used - 1, found, start));
-    EXPECT_FALSE(core.core.locate(extent.offset + used, found, start));
+    int tails = 0;
+    for (std::uint32_t c = 0; c < kClasses; ++c) {
+        Core core(kOddBase, 4 * kMiB);
+        Placement placement;
+        ASSERT_EQ(core.alloc(kSizeClasses[c].bytes, placement), 0);
+        const SlabCore::Extent extent = core.core.next_extent(0);
+        ASSERT_EQ(extent.size_class, c);
+        const std::uint64_t used = std::uint64_t{extent.slots} * kSizeClasses[c].bytes;
+        FoundSlot found;
+        std::uint64_t start = 0;
+        EXPECT_TRUE(core.core.locate(extent.offset + used - 1, found, start));
+        if (used == extent.pages * kPageBytes) continue;
+        ++tails;
+        EXPECT_FALSE(core.core.locate(extent.offset + used, found, start)) << c;
+    }
+    EXPECT_GT(tails, 10);
 }
 
 // What one core has is built in another, and then is as if that had handed it out.
