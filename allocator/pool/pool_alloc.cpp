@@ -53,19 +53,24 @@ Result<Slot> Pool::alloc(const AllocRequest& request) noexcept {
 
 Result<void> Pool::alloc_slow(ContextGroup& group, Context* context, std::uint64_t bytes, Slot& slot) noexcept {
     if (bytes == 0) return fail(EINVAL, "an allocation of 0 bytes");
-    // What is kept is handed out as slots are: without a look at where the thread runs.
-    const bool run = bytes > kMaxSlotBytes;
-    if (context != nullptr && run && take_run(*context, bytes, slot)) return {};
-    if (context != nullptr) {
-        if (contexts_.attention()) [[unlikely]] {
-            heed_attention(*context);
-        } else if (follow_thread(group, *context) && !run && refill(group, *context, bytes, slot)) {
-            return {};
-        }
-    }
+    if (group.quarantine.load(std::memory_order_relaxed) != nullptr) [[unlikely]]
+        return in_quarantine(group);
+    if (context != nullptr && take_kept(group, *context, bytes, slot)) return {};
     const auto home = alloc_home({.bytes = bytes, .max_address = group.max_address, .rule = group.rule}, context, slot);
     if (home) group.allocs.fetch_add(1, std::memory_order_relaxed);
     return home;
+}
+
+// Out of the context, which is refilled when it has none.
+bool Pool::take_kept(ContextGroup& group, Context& context, std::uint64_t bytes, Slot& slot) noexcept {
+    // What is kept is handed out as slots are: without a look at where the thread runs.
+    const bool run = bytes > kMaxSlotBytes;
+    if (run && take_run(context, bytes, slot)) return true;
+    if (contexts_.attention()) [[unlikely]] {
+        heed_attention(context);
+        return false;
+    }
+    return follow_thread(group, context) && !run && refill(group, context, bytes, slot);
 }
 
 // Straight from the home of region `index`: 0, ENOSPC when it has none to give, or EOWNERDEAD.
@@ -228,6 +233,8 @@ std::uint32_t Pool::fetch(const ContextGroup& group, const Context& context, std
 }
 
 void Pool::finish_free_slow(ContextGroup& group, Context* context, Ending ending) noexcept {
+    if (group.quarantine.load(std::memory_order_relaxed) != nullptr) [[unlikely]]
+        return hold_back(group, ending);
     if (context != nullptr && ending.kind == SlotKind::kStreaming) {
         if (ending.pages != 0 && keep_run(*context, ending)) return;
         if (contexts_.attention()) [[unlikely]] {
@@ -324,7 +331,7 @@ Error Pool::why_not(const AllocRequest& request, const Tried& tried) noexcept {
     if (!below_mask) {
         return fail(ERANGE, "%llu bytes below 0x%llx: the pool has none there", request.bytes, request.max_address);
     }
-    full_.fetch_add(1, std::memory_order_relaxed);
+    if (!request.attempt) full_.fetch_add(1, std::memory_order_relaxed);
     const std::uint64_t refused = refused_gpa_.load(std::memory_order_relaxed);
     if (refused != kNoGpa) {
         return fail(ENOSPC,

@@ -2,7 +2,6 @@
 // Memory that is lent to a peer, shown to it and taken from it, and what is renewed when.
 #include <bit>
 #include <cerrno>
-#include <cstdio>
 
 #include "allocator/pool/pool.hpp"
 
@@ -29,7 +28,8 @@ Result<void> Pool::forget() noexcept {
 }
 
 Result<void> Pool::renew_locked() noexcept {
-    for (RegionMask rest = present(); rest != 0; rest &= rest - 1) {
+    const RegionMask regions = present() & ~retired();
+    for (RegionMask rest = regions; rest != 0; rest &= rest - 1) {
         const auto i = static_cast<std::uint32_t>(std::countr_zero(rest));
         const Region& region = parts_[i]->region;
         if (region.imported()) {
@@ -37,14 +37,22 @@ Result<void> Pool::renew_locked() noexcept {
         }
         if (!region.renewable()) return fail(ENOTSUP, "region %llu is shared by hooks: it cannot be renewed", i);
     }
-    for (RegionMask rest = present(); rest != 0; rest &= rest - 1) {
+    for (RegionMask rest = regions; rest != 0; rest &= rest - 1) {
         const auto i = static_cast<std::uint32_t>(std::countr_zero(rest));
         if (auto renewed = parts_[i]->region.renew(); !renewed) {
             return fail(renewed.code(), "no fresh memory for region %llu; of %llu regions, those before it are renewed",
-                        i, regions());
+                        i, this->regions());
         }
     }
     return {};
+}
+
+RegionMask Pool::retired() const noexcept {
+    RegionMask retired = 0;
+    for_parts([&](const Part& part) {
+        if (part.retired.load(std::memory_order_relaxed)) retired |= bit_of(part);
+    });
+    return retired;
 }
 
 void Pool::add_user() noexcept {
@@ -65,19 +73,12 @@ std::uint32_t Pool::users() const noexcept {
 Result<void> Pool::lend() noexcept {
     if (!alive()) return fail(EOWNERDEAD, kForked);
     const std::lock_guard lock(lock_);
-    switch (lending_.load(std::memory_order_relaxed)) {
-        case Lending::kFree: break;
-        case Lending::kLent: return fail(EBUSY, "the pool is lent to another back-end");
-        case Lending::kWrittenOff:
-            if (auto renewed = renew_locked(); !renewed) {
-                char why[200];
-                std::snprintf(why, sizeof why, "%s", last_error());
-                return fail_text(
-                    EBUSY,
-                    "a former back-end may still write to the pool's memory, which cannot be renewed (%s): "
-                    "it is lent to nobody",
-                    why);
-            }
+    if (lent()) return fail(EBUSY, "the pool is lent to another back-end");
+    if (usable() == 0) {
+        return fail(
+            EBUSY,
+            "a former back-end may still write to the pool's memory, which could not be renewed: it is retired, "
+            "and there is no other to lend");
     }
     lending_.store(Lending::kLent, std::memory_order_relaxed);
     held_ = usable();
@@ -127,12 +128,6 @@ void Pool::take_back() noexcept {
     const std::lock_guard lock(lock_);
     lending_.store(Lending::kFree, std::memory_order_relaxed);
     update();
-}
-
-void Pool::write_off() noexcept {
-    const std::lock_guard lock(lock_);
-    lending_.store(Lending::kWrittenOff, std::memory_order_relaxed);
-    update();  // nobody is shown any
 }
 
 }  // namespace bounce

@@ -2,22 +2,12 @@
 // The streaming API. No check for a forked child here: the pool makes it in every operation on a slot.
 #include <span>
 
+#include "api/abi/directions.hpp"
 #include "api/abi/handles.hpp"
 #include "api/dma/device_fast.hpp"
 
 using namespace bounce;
 using namespace bounce::abi;
-
-namespace {
-
-Result<Direction> read_direction(int direction) noexcept {
-    if (direction >= BOUNCE_BIDIRECTIONAL && direction <= BOUNCE_FROM_DEVICE) [[likely]]
-        return static_cast<Direction>(direction);
-    return fail(EINVAL, "direction is %lld, expected 0 (bidirectional), 1 (to_device) or 2 (from_device)",
-                static_cast<std::uint64_t>(direction));
-}
-
-}  // namespace
 
 int bounce_device_map(bounce_device* device, void* buf, size_t bytes, int direction, uint32_t flags,
                       bounce_mapping* mapping) {

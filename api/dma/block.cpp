@@ -21,6 +21,7 @@ Result<void> Device::alloc_block(SlotKind kind, std::size_t bytes, std::size_t a
     if (align == 0) align = kDefaultAlign;
     if (!std::has_single_bit(align) || align > kMaxAlign)
         return fail(EINVAL, "alignment %llu, expected a power of two up to %llu", align, kMaxAlign);
+    if (quarantined()) return fail(EPROTO, "the device is in quarantine: it must be reset first");
     const std::uint64_t mask = kind == SlotKind::kCoherent ? coherent_dma_mask_ : dma_mask_;
     const auto slot =
         pool_.alloc({.bytes = bytes, .align = align, .max_address = mask, .kind = kind, .rule = group_.rule});
@@ -47,7 +48,13 @@ Result<void> Device::free_block(SlotKind kind, bounce_block& block) noexcept {
     if (block.kind != static_cast<std::uint8_t>(kind))
         return fail(EPERM, "the block is of kind %llu, freed as kind %llu (2 coherent, 3 buffer)", block.kind,
                     static_cast<std::uint64_t>(kind));
-    if (const auto freed = pool_.free(slot_of(block), kind); !freed) return freed;
+    if (quarantined()) {
+        Pool::Ending ending;
+        if (const auto begun = pool_.begin_free(slot_of(block), kind, block.bytes, ending); !begun) return begun;
+        pool_.hold_back(group_, ending);
+    } else if (const auto freed = pool_.free(slot_of(block), kind); !freed) {
+        return freed;
+    }
     block.state = kEnded;
     blocks_.fetch_sub(1, std::memory_order_relaxed);
     return {};
@@ -56,14 +63,18 @@ Result<void> Device::free_block(SlotKind kind, bounce_block& block) noexcept {
 Result<std::uint64_t> Device::shared_address(const void* ptr, std::size_t bytes) const noexcept {
     if (ptr == nullptr) return fail(EINVAL, "the shared segment is NULL");
     if (bytes == 0) return fail(EINVAL, "a shared segment of 0 bytes, expected at least 1");
-    if (bytes > max_segment_bytes_)
+    if (bytes > limits_.max_segment_bytes)
         return fail(E2BIG, "a shared segment of %llu bytes, but the device's max_segment_bytes is %llu", bytes,
-                    max_segment_bytes_);
+                    limits_.max_segment_bytes);
     const auto gpa = pool_.find_in_slot(ptr, bytes, SlotKind::kBuffer);
     if (!gpa) return gpa.error();
     if (gpa->value > dma_mask_ || bytes - 1 > dma_mask_ - gpa->value)
         return fail(ERANGE, "the shared segment ends at 0x%llx, above the device's mask 0x%llx", gpa->value + bytes - 1,
                     dma_mask_);
+    const std::uint64_t boundary = limits_.segment_boundary;
+    if (boundary != 0 && ((gpa->value ^ (gpa->value + bytes - 1)) & (0 - boundary)) != 0)
+        return fail(EDOM, "the shared segment of %llu bytes at 0x%llx crosses a multiple of 0x%llx", bytes, gpa->value,
+                    boundary);
     return gpa->value;
 }
 

@@ -27,11 +27,18 @@ Device::Device(Pool& pool, Callbacks& callbacks, const DeviceConfig& config) noe
       id_(next_device_id()),
       dma_mask_(config.dma_mask),
       coherent_dma_mask_(config.coherent_dma_mask),
-      max_segment_bytes_(config.max_segment_bytes),
+      max_fast_bytes_(config.limits.special() ? 0 : config.max_segment_bytes),
+      limits_(limits_of(config)),
       group_(config.dma_mask, {config.numa_policy.value_or(pool.numa_policy()), config.node}) {
     std::snprintf(name_, sizeof name_, "%s", config.name);
     init_policy(config);
     pool_.add_user();
+}
+
+DeviceLimits Device::limits_of(const DeviceConfig& config) noexcept {
+    DeviceLimits limits = config.limits;
+    limits.max_segment_bytes = config.max_segment_bytes;
+    return limits;
 }
 
 Result<std::unique_ptr<Device>> Device::create(Pool& pool, Callbacks& callbacks, const DeviceConfig& config) noexcept {
@@ -43,20 +50,8 @@ Result<std::unique_ptr<Device>> Device::create(Pool& pool, Callbacks& callbacks,
 
 Device::~Device() {
     pool_.close_group(group_);
+    pool_.leave_quarantine(group_);
     pool_.drop_user();
-}
-
-Error Device::why_not_map(const void* buf, std::size_t bytes, std::uint32_t flags) const noexcept {
-    if (buf == nullptr) return fail(EINVAL, "the buffer to map is NULL");
-    if (bytes == 0) return fail(EINVAL, "mapping of 0 bytes, expected at least 1");
-    if (reinterpret_cast<std::uintptr_t>(buf) > UINTPTR_MAX - bytes)
-        return fail(EINVAL, "a buffer of %llu bytes at 0x%llx wraps around the address space", bytes,
-                    reinterpret_cast<std::uintptr_t>(buf));
-    if ((flags & ~kMapFlags) != 0)
-        return fail(EINVAL, "map flags have unknown bits 0x%llx, known are 0x%llx", flags & ~kMapFlags, kMapFlags);
-    if (flags == kMapFlags)
-        return fail(EINVAL, "PRESERVE asks for a copy at map and SKIP_SYNC for none, expected at most one of them");
-    return fail(E2BIG, "mapping of %llu bytes, but the device's max_segment_bytes is %llu", bytes, max_segment_bytes_);
 }
 
 Context* Device::context() noexcept {
@@ -66,10 +61,8 @@ Context* Device::context() noexcept {
 [[gnu::always_inline]] inline Result<void> Device::map_one(Context* context, void* buf, std::size_t bytes,
                                                            Direction direction, std::uint32_t flags,
                                                            bounce_mapping& mapping, bool& streamed) noexcept {
-    if (!good_map(buf, bytes, flags)) [[unlikely]] {
-        mapping = bounce_mapping{};
-        return why_not_map(buf, bytes, flags);
-    }
+    if (!good_map(buf, bytes, flags)) [[unlikely]]
+        return map_special(context, buf, bytes, direction, flags, 1, mapping, streamed);
     // By value all along: a local whose address is known to others would be written and read back.
     std::byte* slot = nullptr;
     Gpa gpa;
@@ -84,7 +77,7 @@ Context* Device::context() noexcept {
         Slot taken;
         if (const auto result = pool_.alloc_slow(group_, context, bytes, taken); !result) {
             mapping = bounce_mapping{};
-            return result;
+            return no_slot(result.error(), flags);
         }
         sink({taken.gpa, taken.hva, taken.handle}, taken.epoch);
     }
@@ -113,8 +106,20 @@ Result<void> Device::map_unfenced(Context* context, void* buf, std::size_t bytes
 }
 
 Result<void> Device::check_token(const bounce_mapping& mapping) const noexcept {
-    if (load_state(mapping) != kLiveMapping)
-        return fail(EALREADY, "the token (address 0x%llx) is not live: never mapped, or unmapped before", mapping.addr);
+    const std::uint8_t state = load_state(mapping);
+    if (state == kLiveListHead || state == kLiveListPart)
+        return fail(EPERM, "the token (address 0x%llx) is part of a list, which is unmapped and synced as a whole",
+                    mapping.addr);
+    if (state != kLiveMapping && state != kLiveSpecial) return not_live(mapping);
+    return check_live(mapping);
+}
+
+Error Device::not_live(const bounce_mapping& mapping) noexcept {
+    return fail(EALREADY, "the token (address 0x%llx) is not live: never mapped, or unmapped before", mapping.addr);
+}
+
+/// Of a token whose state is good.
+Result<void> Device::check_live(const bounce_mapping& mapping) const noexcept {
     if (mapping.device != id_)
         return fail(EXDEV, "the token belongs to device %llu, not to this one (%llu)", mapping.device, id_);
     if (mapping.direction > BOUNCE_FROM_DEVICE || mapping.orig == nullptr)
@@ -146,7 +151,7 @@ Error Device::lost(const bounce_mapping& mapping) noexcept {
 
 Result<void> Device::discard(Context* context, bounce_mapping& mapping) noexcept {
     if (!good_token(mapping)) [[unlikely]]
-        return check_token(mapping);
+        return end_special(context, mapping, nullptr);
     KeptSlot ended;
     const auto begun = pool_.begin(slot_of(mapping), SlotKind::kStreaming, mapping.bytes, true, ended);
     if (begun != Pool::Begun::kYes) [[unlikely]]
@@ -169,8 +174,9 @@ Result<void> Device::check_sync(const bounce_mapping& mapping, std::size_t offse
     if (mapped != Direction::kBidirectional && mapped != direction)
         return fail(EPERM, "sync in direction %llu of a mapping with direction %llu",
                     static_cast<std::uint64_t>(direction), mapping.direction);
-    const Slot slot = slot_of(mapping);
-    if (const auto live = pool_.check(slot, SlotKind::kStreaming, mapping.bytes); !live) [[unlikely]]
+    const Slot slot = whole_slot(mapping);
+    const std::uint64_t bytes_of_slot = mapping.bytes + limits_.padding(mapping.addr);
+    if (const auto live = pool_.check(slot, SlotKind::kStreaming, bytes_of_slot); !live) [[unlikely]]
         return live;
     return check_fresh(slot);
 }

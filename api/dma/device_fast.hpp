@@ -14,7 +14,9 @@
 
 namespace bounce {
 
+// Those that the hot path knows, and all.
 inline constexpr std::uint32_t kMapFlags = BOUNCE_MAP_PRESERVE | BOUNCE_MAP_SKIP_SYNC;
+inline constexpr std::uint32_t kAllMapFlags = kMapFlags | BOUNCE_MAP_NO_WARN;
 
 constexpr bool copies_in(Direction direction) noexcept {
     return direction != Direction::kFromDevice;
@@ -34,7 +36,7 @@ inline void store_ended(bounce_mapping& mapping) noexcept {
 
 inline bool Device::good_map(const void* buf, std::size_t bytes, std::uint32_t flags) const noexcept {
     // bytes - 1: of 0 bytes it is beyond every limit.
-    return buf != nullptr && bytes - 1 < max_segment_bytes_ && bytes != 0 &&
+    return buf != nullptr && bytes - 1 < max_fast_bytes_ && bytes != 0 &&
            reinterpret_cast<std::uintptr_t>(buf) <= UINTPTR_MAX - bytes && (flags & ~kMapFlags) == 0 &&
            flags != kMapFlags;
 }
@@ -104,7 +106,7 @@ inline bool Device::good_token(const bounce_mapping& mapping) const noexcept {
 [[gnu::always_inline]] inline Result<void> Device::end(Context* context, bounce_mapping& mapping,
                                                        std::size_t written) noexcept {
     if (!good_token(mapping)) [[unlikely]]
-        return check_token(mapping);
+        return end_special(context, mapping, &written);
     KeptSlot ended;
     const auto begun = pool_.begin(slot_of(mapping), SlotKind::kStreaming, mapping.bytes, true, ended);
     if (begun != Pool::Begun::kYes) [[unlikely]]

@@ -13,6 +13,7 @@ Result<void> Device::map_sg(std::span<const bounce_sg> sg, Direction direction, 
                             bounce_mapping* mappings) noexcept {
     if (sg.empty()) return fail(EINVAL, "a scatter list of 0 segments, expected at least 1");
     auto good = check_sg(sg, flags);
+    if (good && limits_.special()) return map_each(sg, direction, flags, mappings);
     std::uint32_t done = 0;
     Context* const mine = context();
     const auto n = static_cast<std::uint32_t>(sg.size());
@@ -30,7 +31,7 @@ Result<void> Device::map_sg(std::span<const bounce_sg> sg, Direction direction, 
         // Each was handed out just above, so this cannot fail. The error stays this thread's last one.
         for (std::uint32_t i = 0; i < done; ++i) static_cast<void>(pool_.free(group_, mine, slot_of(mappings[i])));
         std::fill_n(mappings, sg.size(), bounce_mapping{});
-        return good;
+        return no_slot(good.error(), flags);
     }
     bool streamed = false;
     for (std::uint32_t i = 0; i < n; ++i)
@@ -48,23 +49,43 @@ Result<void> Device::check_sg(std::span<const bounce_sg> sg, std::uint32_t flags
             return fail(EINVAL, "segment %llu has flags 0x%llx and reserved 0x%llx, both must be 0", i, sg[i].flags,
                         sg[i].reserved);
         }
-        if (!good_map(sg[i].base, sg[i].bytes, flags)) return why_not_map(sg[i].base, sg[i].bytes, flags);
+        if (!good_map(sg[i].base, sg[i].bytes, flags) && !can_map(sg[i].base, sg[i].bytes, flags)) [[unlikely]]
+            return why_not_map(sg[i].base, sg[i].bytes, flags);
     }
     return {};
 }
 
+// Of a device that asks for more than a length: one after the other, but fenced once.
+Result<void> Device::map_each(std::span<const bounce_sg> sg, Direction direction, std::uint32_t flags,
+                              bounce_mapping* mappings) noexcept {
+    Context* const mine = context();
+    bool streamed = false;
+    Result<void> good;
+    std::size_t done = 0;
+    for (; done < sg.size(); ++done) {
+        good = map_special(mine, sg[done].base, sg[done].bytes, direction, flags, 1, mappings[done], streamed);
+        if (!good) break;
+    }
+    if (streamed) fence_streams();
+    if (good) return good;
+    // As above.
+    for (std::size_t i = 0; i < done; ++i) static_cast<void>(discard(mine, mappings[i]));
+    std::fill_n(mappings, sg.size(), bounce_mapping{});
+    return good;
+}
+
 // Everything on the way out.
-Result<void> Device::unmap_sg(std::span<bounce_mapping> mappings, std::size_t written) noexcept {
-    if (mappings.empty()) return fail(EINVAL, "a scatter list of 0 mappings, expected at least 1");
+template <class WrittenOf>
+[[gnu::always_inline]] inline Result<void> Device::unmap_many(std::span<bounce_mapping> mappings,
+                                                              WrittenOf&& written_of) noexcept {
     Context* const mine = context();
     KeptSlot ended[Pool::kBulk];
     std::uint32_t n = 0;
     Result<void> first;
     for (bounce_mapping& mapping : mappings) {
-        const std::size_t part = std::min<std::size_t>(written, mapping.bytes);
-        written -= part;
-        Result<void> one = good_token(mapping) ? Result<void>() : check_token(mapping);
-        if (one) [[likely]] {
+        const std::size_t part = written_of(mapping);
+        Result<void> one;
+        if (good_token(mapping)) [[likely]] {
             const auto begun = pool_.begin(slot_of(mapping), SlotKind::kStreaming, mapping.bytes, true, ended[n]);
             if (begun == Pool::Begun::kYes) [[likely]] {
                 store_ended(mapping);
@@ -74,12 +95,28 @@ Result<void> Device::unmap_sg(std::span<bounce_mapping> mappings, std::size_t wr
             } else {
                 one = unmap_slow(mine, mapping, &part, begun);
             }
+        } else {
+            one = end_special(mine, mapping, &part);
         }
         if (first && !one) [[unlikely]]
             first = one;
     }
     pool_.finish_many(group_, mine, ended, n);
     return first;
+}
+
+Result<void> Device::unmap_sg(std::span<bounce_mapping> mappings, std::size_t written) noexcept {
+    if (mappings.empty()) return fail(EINVAL, "a scatter list of 0 mappings, expected at least 1");
+    return unmap_many(mappings, [&written](const bounce_mapping& mapping) {
+        const std::size_t part = std::min<std::size_t>(written, mapping.bytes);
+        written -= part;
+        return part;
+    });
+}
+
+Result<void> Device::unmap_bulk(std::span<bounce_mapping> mappings, const std::size_t* written) noexcept {
+    if (mappings.empty()) return fail(EINVAL, "0 mappings, expected at least 1");
+    return unmap_many(mappings, [&written](const bounce_mapping&) { return *written++; });
 }
 
 }  // namespace bounce

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-# cmake -DNM=nm -DLIBRARY=libbounce.so -DHEADER=bounce.h -DVERSION=BOUNCE_0 -DLEAST=40 -P exports.cmake
-# The shared library defines every function of the header, and nothing else that begins otherwise than bounce_.
+# cmake -DNM=nm -DLIBRARY=libbounce.so "-DHEADERS=bounce.h;more.h" -DVERSION=BOUNCE_0 -DLEAST=40 -P exports.cmake
+# The shared library defines every function of the headers, and nothing else that begins otherwise than bounce_.
 cmake_minimum_required(VERSION 3.25)
 execute_process(COMMAND ${NM} -D --defined-only --format=posix ${LIBRARY} OUTPUT_VARIABLE listing RESULT_VARIABLE status)
 if(NOT status EQUAL 0 OR listing STREQUAL "")
@@ -21,11 +21,15 @@ foreach(line ${lines})
   list(APPEND defined ${name})
 endforeach()
 
-file(READ ${HEADER} header)
-string(REGEX MATCHALL "BOUNCE_API [^;(]+[ *](bounce_[a-z_]+)\\(" declarations "${header}")
+set(declarations)
+foreach(file ${HEADERS})
+  file(READ ${file} header)
+  string(REGEX MATCHALL "BOUNCE_API [^;(]+[ *](bounce_[a-z_]+)\\(" of_header "${header}")
+  list(APPEND declarations ${of_header})
+endforeach()
 list(LENGTH declarations declared)
 if(declared LESS LEAST)
-  message(FATAL_ERROR "only ${declared} declarations were found in ${HEADER}")
+  message(FATAL_ERROR "only ${declared} declarations were found in ${HEADERS}")
 endif()
 foreach(declaration ${declarations})
   string(REGEX REPLACE ".*[ *](bounce_[a-z_]+)\\($" "\\1" name "${declaration}")
@@ -35,6 +39,6 @@ foreach(declaration ${declarations})
 endforeach()
 list(LENGTH defined exported)
 if(NOT exported EQUAL declared)
-  message(FATAL_ERROR "${LIBRARY} exports ${exported} functions, ${HEADER} declares ${declared}")
+  message(FATAL_ERROR "${LIBRARY} exports ${exported} functions, ${HEADERS} declare ${declared}")
 endif()
 message(STATUS "${exported} functions")

@@ -3,7 +3,7 @@
 # The public headers compile by themselves, in every language they are for, with every compiler there is here.
 cmake_minimum_required(VERSION 3.25)
 file(MAKE_DIRECTORY ${SCRATCH})
-set(c_headers bounce tbb)
+set(c_headers bounce quarantine streaming tbb)
 foreach(header ${c_headers})
   file(WRITE ${SCRATCH}/${header}.c "#include <bounce/${header}.h>\nint main(void) { return bounce_version() == 0; }\n")
   file(WRITE ${SCRATCH}/${header}.cpp "#include <bounce/${header}.h>\nint main() { return bounce_version() == 0; }\n")
