@@ -10,6 +10,8 @@ foreach(header ${c_headers})
 endforeach()
 # Every member of every class, so that what nobody calls is compiled too.
 file(WRITE ${SCRATCH}/wrapper.cpp "#include <bounce/bounce.hpp>
+#include <bounce/quarantine.hpp>
+#include <bounce/streaming.hpp>
 template class bounce::Result<int>;
 template class bounce::Block<bounce_coherent_free>;
 template class bounce::Block<bounce_buffer_free>;
