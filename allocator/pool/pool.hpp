@@ -18,6 +18,7 @@
 
 #include "allocator/base/bits.hpp"
 #include "allocator/base/error.hpp"
+#include "allocator/base/mutation.hpp"
 #include "allocator/base/private_memory.hpp"
 #include "allocator/base/types.hpp"
 #include "allocator/pool/contexts.hpp"
@@ -39,7 +40,7 @@ enum class SlotKind : std::uint8_t { kStreaming = 1, kCoherent = 2, kBuffer = 3 
 
 /// A slot that was handed out. Plain data in private memory: the caller's token.
 struct Slot {
-    Gpa gpa;
+    Gpa gpa;  // as the device says it: Region::address()
     std::byte* hva = nullptr;
     std::uint32_t epoch = 0;  // of its region
     SlotHandle handle;
@@ -106,7 +107,7 @@ public:
         SlotKind kind{};
     };
 
-    /// All regions of the pool are shared by the hooks of the first. Node errors as add_region().
+    /// All regions of the pool are shared by the hooks of the first, and have its address form. Node errors as add_region().
     static Result<std::unique_ptr<Pool>> create(const RegionConfig& first, const GrowthConfig& growth = {},
                                                 const PoolConfig& config = {}) noexcept;
     ~Pool();
@@ -151,7 +152,7 @@ public:
     enum class Begun : std::uint8_t { kYes, kNotHere, kMoved };
     Begun begin(const Slot& slot, SlotKind kind, std::uint64_t bytes, bool with_hva, KeptSlot& ended) noexcept;
     void finish(ContextGroup& group, Context* context, const KeptSlot& ended) noexcept;
-    Result<void> begin_slow(Slot slot, SlotKind kind, std::uint64_t bytes, bool with_hva, Begun why,
+    Result<void> begin_slow(const Slot& slot, SlotKind kind, std::uint64_t bytes, bool with_hva, Begun why,
                             Ending& ending) noexcept;
 
     /// Many at once cost less each. All or nothing: on failure `slots` are empty. In pool_bulk.cpp.
@@ -191,7 +192,8 @@ public:
     /// Is this slot live, with this kind and generation, and has it `bytes`? Errors as begin_free().
     Result<void> check(const Slot& slot, SlotKind kind, std::uint64_t bytes = 0) const noexcept;
 
-    /// The GPA of [hva, hva + bytes) when that lies in one live slot of this kind; else EFAULT, EPERM for another kind.
+    /// The address for the device of [hva, hva + bytes) when that lies in one live slot of this kind; else EFAULT, EPERM
+    /// for another kind.
     Result<Gpa> find_in_slot(const void* hva, std::uint64_t bytes, SlotKind kind) const noexcept;
 
     /// The index of the new region, or of a removed one that had the same range and node; EINVAL when it overlaps,
@@ -231,6 +233,9 @@ public:
     /// EFAULT unless [gpa, gpa + bytes) lies in one region.
     Result<std::byte*> to_hva(Gpa gpa, std::uint64_t bytes) const noexcept;
     Result<Gpa> to_gpa(const void* hva, std::uint64_t bytes) const noexcept;
+    /// From GPA to the address for the device, and back.
+    Result<Gpa> to_address(Gpa gpa, std::uint64_t bytes) const noexcept;
+    Result<Gpa> from_address(Gpa address, std::uint64_t bytes) const noexcept;
 
     [[nodiscard]] PoolStats stats() const noexcept;
 
@@ -289,7 +294,7 @@ private:
         Part(Region&& shared, PrivateMemory&& private_tables, Usage& usage, bool checked) noexcept
             : region(std::move(shared)),
               tables(std::move(private_tables)),
-              core(region.base(), region.bytes(), tables.data(), usage, checked) {}
+              core(region.address(), region.bytes(), tables.data(), usage, checked) {}
 
         [[nodiscard]] bool opening() const noexcept { return next_chunk < region.chunks(); }
 
@@ -335,7 +340,7 @@ private:
     Pool(ForkGuard guard, Contexts contexts, const PoolConfig& config) noexcept
         : guard_(std::move(guard)),
           contexts_(std::move(contexts)),
-          checked_(config.checked),
+          checked_(config.checked && !BOUNCE_MUTATED(kGenerationCheck)),
           numa_policy_(config.numa_policy),
           direct_(~std::uint64_t{0}, {config.numa_policy, kAnyNode}) {}
 
@@ -355,6 +360,7 @@ private:
     Result<void> check_room(const RegionConfig& config, bool growing) const noexcept;
     [[nodiscard]] Part* find_gone(const RegionConfig& config) const noexcept;
     Result<RegionId> add_region_locked(const RegionConfig& config, bool growing) noexcept;
+    [[nodiscard]] Result<void> check_addresses(const Region& region) const noexcept;
     Result<RegionId> make_part(const RegionConfig& config) noexcept;
     Result<void> revive(Part& part, const RegionConfig& config) noexcept;
     Result<void> open_chunks(Part& part, std::uint32_t most) noexcept;
@@ -425,7 +431,8 @@ private:
         return *reinterpret_cast<const View*>(reinterpret_cast<const std::byte*>(views_.data()) + offset);
     }
     [[nodiscard]] std::uint32_t epoch_of(SlotHandle handle) const noexcept { return view_of(handle).region->epoch(); }
-    Result<void> free_slow(ContextGroup& group, Context* context, Slot slot, Begun why) noexcept;
+    Result<void> begin_by_address(const Slot& slot, SlotKind kind, std::uint64_t bytes, bool with_hva, Begun why,
+                                  Ending& ending) noexcept;
     Error begin_moved(const Slot& slot, SlotKind kind) noexcept;
     [[nodiscard]] Part* part_of(const Slot& slot, SlotKind kind) const noexcept;
     [[nodiscard]] static Placement placement_of(const Part& part, const Slot& slot) noexcept;
@@ -445,11 +452,9 @@ private:
     bool take_by_node(const AllocRequest& request, Slot& slot, Tried& tried) noexcept;
     bool take_last(const AllocRequest& request, const Context* own, Slot& slot, Tried& tried) noexcept;
     bool take_kept(ContextGroup& group, Context& context, std::uint64_t bytes, Slot& slot) noexcept;
-    bool take_run(Context& context, std::uint64_t bytes, Slot& slot) noexcept;
     bool refill(ContextGroup& group, Context& context, std::uint64_t bytes, Slot& slot) noexcept;
-    void finish_free_slow(ContextGroup& group, Context* context, Ending ending) noexcept;
+    void finish_free_slow(ContextGroup& group, Context* context, const Ending& ending) noexcept;
     void hand_out(const KeptSlot& kept, Slot& slot) const noexcept;
-    bool keep_run(Context& context, const Ending& ending) noexcept;
     std::uint32_t fetch(const ContextGroup& group, const Context& context, std::uint32_t size_class, std::uint32_t want,
                         CachedSlot* slots) noexcept;
     [[nodiscard]] bool could_hold(const AllocRequest& request, RegionMask regions) const noexcept;
@@ -462,6 +467,13 @@ private:
     [[nodiscard]] Error no_part(const Slot& slot, SlotKind kind) const noexcept;
     static Error refuse(int code, const Slot& slot) noexcept;
     static Error misplaced(const Slot& slot) noexcept;
+
+    // pool_runs.cpp: runs that a context keeps
+    Result<void> free_slow(ContextGroup& group, Context* context, const Slot& slot, Begun why) noexcept;
+    bool take_run(Context& context, std::uint64_t bytes, Slot& slot) noexcept;
+    bool begin_run(const Slot& slot, SlotKind kind, std::uint64_t bytes, bool with_hva, Ending& ending) noexcept;
+    bool keep_granted(Context& context, const Ending& ending) noexcept;
+    bool keep_run(Context& context, const Ending& ending) noexcept;
 
     // pool_contexts.cpp
     Context* find_context(ContextGroup& group) noexcept;
@@ -494,7 +506,8 @@ private:
     std::uint64_t allocs_forgotten_ = 0;            // allocations before the last forget()
     RegionMask held_ = 0;                           // the peer sees them, or is about to
     std::uint32_t peer_regions_ = kMaxRegions;      // that it can see
-    ShareHooks hooks_;
+    ShareHooks hooks_;   // of all regions, as form_
+    AddressForm form_;
     GrowthPolicy policy_{GrowthConfig{}};
     RegionConfig grown_region_;      // what grown regions are like
     std::uint64_t window_used_ = 0;  // of the window for their GPAs

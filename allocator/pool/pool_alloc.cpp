@@ -20,7 +20,7 @@ constexpr int kTries = 8;
 
 SlabCore::Request Pool::request_of(const AllocRequest& request, const Region& region) noexcept {
     std::uint64_t end = region.bytes();
-    const std::uint64_t base = region.base().value;
+    const std::uint64_t base = region.address().value;
     if (request.max_address - base < end - 1) end = request.max_address - base + 1;
     if (request.max_address < base) end = 0;
     return {request.bytes, request.align, end, static_cast<unsigned>(request.kind), request.boundary};
@@ -81,7 +81,7 @@ inline int Pool::take_from(std::uint32_t index, const AllocRequest& request, Slo
     Placement placement;
     const int code = part.core.alloc(wanted, placement);
     if (code != 0) return code;
-    slot = Slot{part.region.base() + placement.offset, part.region.hva() + placement.offset, part.region.epoch(),
+    slot = Slot{part.region.address() + placement.offset, part.region.hva() + placement.offset, part.region.epoch(),
                 SlotHandle(RegionId{index}, placement.index, placement.generation)};
     counts_.allocs[static_cast<unsigned>(request.kind)].fetch_add(1, std::memory_order_relaxed);
     return 0;
@@ -155,19 +155,6 @@ void Pool::hand_out(const KeptSlot& kept, Slot& slot) const noexcept {
     slot = Slot{kept.gpa, kept.hva, epoch_of(kept.handle), kept.handle};
 }
 
-bool Pool::take_run(Context& context, std::uint64_t bytes, Slot& slot) noexcept {
-    const std::uint64_t pages = div_up(bytes, kPageBytes);
-    KeptRun& kept = context.run_of(static_cast<std::uint32_t>(pages));
-    if (kept.pages.load(std::memory_order_relaxed) != pages || !contexts_.enter(context)) return false;
-    const bool mine = kept.pages.load(std::memory_order_relaxed) == pages;
-    if (mine) {
-        kept.pages.store(0, std::memory_order_relaxed);
-        hand_out(kept.run, slot);
-    }
-    Contexts::Ops::leave(context.mark);
-    return mine;
-}
-
 // Several slots come from home at once: one for the caller, the others for the next ones. All the while inside: who
 // wants the contexts empty must not miss those that are on their way.
 bool Pool::refill(ContextGroup& group, Context& context, std::uint64_t bytes, Slot& slot) noexcept {
@@ -208,7 +195,7 @@ std::uint32_t Pool::fetch(const ContextGroup& group, const Context& context, std
     const std::uint64_t window = group.window.load(std::memory_order_relaxed);
     const auto from = [&](std::uint32_t i) -> std::uint32_t {
         Part& part = *parts_[i];
-        if (part.region.base().value + (part.region.bytes() - 1) > group.max_address) return 0;
+        if (part.region.address().value + (part.region.bytes() - 1) > group.max_address) return 0;
         const std::uint32_t most = (context.accepts >> i & 1) != 0 ? want : 1;
         return window == 0 ? part.core.claim(size_class, most, RegionId{i}, slots)
                            : part.core.claim_in_turn(size_class, most, window, RegionId{i}, slots);
@@ -232,11 +219,10 @@ std::uint32_t Pool::fetch(const ContextGroup& group, const Context& context, std
     return n;
 }
 
-void Pool::finish_free_slow(ContextGroup& group, Context* context, Ending ending) noexcept {
+void Pool::finish_free_slow(ContextGroup& group, Context* context, const Ending& ending) noexcept {
     if (group.quarantine.load(std::memory_order_relaxed) != nullptr) [[unlikely]]
         return hold_back(group, ending);
     if (context != nullptr && ending.kind == SlotKind::kStreaming) {
-        if (ending.pages != 0 && keep_run(*context, ending)) return;
         if (contexts_.attention()) [[unlikely]] {
             heed_attention(*context);
         } else if (follow_thread(group, *context) && (context->accepts >> ending.slot.handle.region().value & 1) != 0 &&
@@ -264,25 +250,6 @@ void Pool::give_home(std::uint32_t size_class, const KeptSlot* slots, std::uint3
         parts_[region.value]->core.give_home(size_class, home, n);
     }
     contexts_.clear_full();
-}
-
-bool Pool::keep_run(Context& context, const Ending& ending) noexcept {
-    const std::uint32_t pages = ending.pages;
-    KeptRun& kept = context.run_of(pages);
-    if (kept.pages.load(std::memory_order_relaxed) != 0 || !contexts_.enter(context)) return false;
-    bool keeps = kept.pages.load(std::memory_order_relaxed) == 0 &&
-                 ((context.accepts & accepted()) >> ending.slot.handle.region().value & 1) != 0;
-    if (keeps && kept.granted < pages) {
-        keeps = contexts_.grant(context, std::uint64_t{pages - kept.granted} * kPageBytes);
-        if (keeps) kept.granted = pages;
-    }
-    if (keeps) {
-        kept.run = ending.slot;
-        kept.pages.store(pages, std::memory_order_relaxed);
-        bump(context.frees);
-    }
-    Contexts::Ops::leave(context.mark);
-    return keeps;
 }
 
 // The stack is full: it is given more room, or the older half goes home; all of it where slots are reused in turn.
@@ -354,16 +321,16 @@ Error Pool::why_not(const AllocRequest& request, const Tried& tried) noexcept {
 Pool::Part* Pool::part_of(const Slot& slot, SlotKind kind) const noexcept {
     if (slot.region().value >= regions() || static_cast<unsigned>(kind) - 1 > 2) return nullptr;
     Part* const part = parts_[slot.region().value].get();
-    return slot.gpa - part->region.base() < part->region.bytes() ? part : nullptr;
+    return slot.gpa - part->region.address() < part->region.bytes() ? part : nullptr;
 }
 
 Placement Pool::placement_of(const Part& part, const Slot& slot) noexcept {
-    return {slot.gpa - part.region.base(), slot.handle.generation(), slot.handle.index()};
+    return {slot.gpa - part.region.address(), slot.handle.generation(), slot.handle.index()};
 }
 
-// By address only: for runs, and for what begin() did not like.
-Result<void> Pool::begin_slow(Slot slot, SlotKind kind, std::uint64_t bytes, bool with_hva, Begun why,
-                              Ending& ending) noexcept {
+// What begin() and begin_run() did not like.
+Result<void> Pool::begin_by_address(const Slot& slot, SlotKind kind, std::uint64_t bytes, bool with_hva, Begun why,
+                                    Ending& ending) noexcept {
     if (why == Begun::kMoved) return begin_moved(slot, kind);
     Part* const part = part_of(slot, kind);
     if (part == nullptr) return no_part(slot, kind);
@@ -379,13 +346,6 @@ Result<void> Pool::begin_slow(Slot slot, SlotKind kind, std::uint64_t bytes, boo
     return {};
 }
 
-Result<void> Pool::free_slow(ContextGroup& group, Context* context, Slot slot, Begun why) noexcept {
-    Ending ending;
-    const auto begun = begin_slow(slot, SlotKind::kStreaming, 0, false, why, ending);
-    if (begun) finish_free(group, context, ending);
-    return begun;
-}
-
 Result<void> Pool::begin_free(const Slot& slot, SlotKind kind, std::uint64_t bytes, Ending& ending) noexcept {
     const Begun begun = begin(slot, kind, bytes, true, ending.slot);
     if (begun != Begun::kYes) return begin_slow(slot, kind, bytes, true, begun, ending);
@@ -399,7 +359,8 @@ Result<void> Pool::begin_free(const Slot& slot, SlotKind kind, std::uint64_t byt
 Error Pool::begin_moved(const Slot& slot, SlotKind kind) noexcept {
     const View& view = view_of(slot.handle);
     SlotView::Place place;
-    view.place_of(slot.gpa - view.first_gpa, slot.handle, place);
+    // V1: relaxed, as begin() has seen it.
+    view.place_of(slot.gpa - view.first_gpa, view.end.load(std::memory_order_relaxed), slot.handle, place);
     View::Ops::take_back(view.states[place.state], static_cast<unsigned>(kind), slot.handle.generation());
     return refuse(ESTALE, slot);
 }
@@ -443,11 +404,6 @@ Result<void> Pool::free(const Slot& slot, SlotKind kind) noexcept {
     ending.kind = kind;
     put_home(ending);
     return {};
-}
-
-void Pool::finish_free(ContextGroup& group, Context* context, const Ending& ending) noexcept {
-    if (ending.kind == SlotKind::kStreaming && ending.pages == 0) return finish(group, context, ending.slot);
-    finish_free_slow(group, context, ending);
 }
 
 void Pool::finish_free(const Ending& ending) noexcept {

@@ -45,6 +45,7 @@ Quarantine* Pool::find_quarantine(const ContextGroup& group, const char* name) n
 
 Result<void> Pool::quarantine(ContextGroup& group, const char* name, std::uint64_t blocks) noexcept {
     if (!alive()) return fail(EOWNERDEAD, kForked);
+    if (BOUNCE_MUTATED(kQuarantine)) return {};
     const std::lock_guard lock(lock_);
     Quarantine* const held = find_quarantine(group, name);
     const GroupCounts counts = count(group);
@@ -108,8 +109,8 @@ void Pool::hold_back(ContextGroup& group, const Ending& ending) noexcept {
     counts_.frees[static_cast<unsigned>(ending.kind)].fetch_add(1, std::memory_order_relaxed);
     if (ending.kind == SlotKind::kStreaming) group.frees.fetch_add(1, std::memory_order_relaxed);
     const SlotHandle handle = ending.slot.handle;
-    const HeldSlot held{ending.slot,
-                        ending.pages != 0 ? std::uint64_t{ending.pages} * kPageBytes : kSlotBytes[handle.size_class()]};
+    const HeldSlot held{ending.slot, ending.pages != 0 ? std::uint64_t{ending.pages} * kPageBytes
+                                                       : kSlotSizes[handle.size_class()].bytes};
     // Acquire, pairs with the store in quarantine(): its places are there.
     Quarantine* const into = group.quarantine.load(std::memory_order_acquire);
     if (into == nullptr) return give_held(held);

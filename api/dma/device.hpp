@@ -162,7 +162,9 @@ private:
                             Direction direction) const noexcept;
     Result<void> check_fresh(const Slot& slot) const noexcept;
     [[nodiscard]] bool good_token(const bounce_mapping& mapping) const noexcept;
+    bool copy_out(const bounce_mapping& mapping, std::size_t written, bool& copied) noexcept;
     bool copy_back(const bounce_mapping& mapping, std::size_t written) noexcept;
+    bool copy_back_timed(std::uint32_t mode, const bounce_mapping& mapping, std::size_t written) noexcept;
     Result<void> unmap_slow(Context* context, bounce_mapping& mapping, const std::size_t* written,
                             Pool::Begun why) noexcept;
     static Error lost(const bounce_mapping& mapping) noexcept;
@@ -201,7 +203,6 @@ private:
     void note_maps(std::uint64_t mappings) noexcept;
     bool map_timed(std::uint32_t mode, std::byte* slot, const void* buf, std::size_t bytes, bool copies,
                    std::uint64_t id) noexcept;
-    void unmapped_timed(Calibration::Event event) noexcept;
     void begin_timing() noexcept;
     void adopt_choice() noexcept;
     /// The one place where a choice of slots reaches the pool.
@@ -230,7 +231,7 @@ private:
     std::atomic<std::uint64_t> blocks_{0};
     // M2: relaxed loads and stores, no read-modify-write: what two threads count at once may be lost.
     alignas(kCacheLine) std::atomic<std::uint64_t> until_timing_{kNever};
-    // M3: acquire by exchange in begin_timing(), map_timed() and unmapped_timed(), pairs with M4, the release
+    // M3: acquire by exchange in begin_timing(), map_timed() and copy_back_timed(), pairs with M4, the release
     // store at their ends: calibration_ belongs to who has it. Nobody waits for it: an event less does not matter.
     std::atomic<bool> busy_{false};
     Choice applied_;

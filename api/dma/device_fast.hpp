@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "allocator/base/mutation.hpp"
 #include "allocator/pool/pool_bulk.hpp"
 #include "api/dma/copy.hpp"
 #include "api/dma/device.hpp"
@@ -21,8 +22,8 @@ inline constexpr std::uint32_t kAllMapFlags = kMapFlags | BOUNCE_MAP_NO_WARN;
 constexpr bool copies_in(Direction direction) noexcept {
     return direction != Direction::kFromDevice;
 }
-constexpr bool copies_back(Direction direction) noexcept {
-    return direction != Direction::kToDevice;
+inline bool copies_back(Direction direction) noexcept {
+    return direction != Direction::kToDevice || BOUNCE_MUTATED(kDirectionAtUnmap);
 }
 
 // state is atomic in case that two threads end one token at once: the pool decides between them, and both then store
@@ -77,30 +78,28 @@ inline bool Device::good_token(const bounce_mapping& mapping) const noexcept {
 }
 
 /// Of several holders of copies of the token one gets here, and the slot is out of reach of others. True: the memory
-/// was renewed meanwhile.
+/// was renewed meanwhile. `copied`: all of it came back.
+[[gnu::always_inline]] inline bool Device::copy_out(const bounce_mapping& mapping, std::size_t written,
+                                                    bool& copied) noexcept {
+    if (!copies_back(Direction{mapping.direction})) return false;
+    // Before the copy: old tokens copy nothing. After it: the memory may have been renewed while it was copied.
+    const Region& region = pool_.region(SlotHandle(mapping.handle).region());
+    const std::uint32_t epoch = mapping.epoch;
+    if (region.renewed_since(epoch)) [[unlikely]]
+        return true;
+    if (written == 0 || (mapping.flags & BOUNCE_MAP_SKIP_SYNC) != 0) return false;
+    copy_from_slot(mapping.orig, static_cast<const std::byte*>(mapping.slot),
+                   BOUNCE_MUTATED(kLengthClamp) ? written : std::min<std::size_t>(written, mapping.bytes));
+    copied = written >= mapping.bytes;
+    return region.renewed_under_copy(epoch);
+}
+
 [[gnu::always_inline]] inline bool Device::copy_back(const bounce_mapping& mapping, std::size_t written) noexcept {
-    const Direction direction{mapping.direction};
     const std::uint32_t mode = mode_.load(std::memory_order_relaxed);  // M1
-    Calibration::Event event;
     if ((mode & kTimed) != 0) [[unlikely]]
-        event = {.id = mapping.addr, .bytes = mapping.bytes, .begin = (mode & kClock) != 0 ? ticks() : 0};
-    bool renewed = false;
-    if (copies_back(direction)) {
-        // Before the copy: old tokens copy nothing. After it: the memory may have been renewed while it was copied.
-        const Region& region = pool_.region(SlotHandle(mapping.handle).region());
-        const std::uint32_t epoch = mapping.epoch;
-        renewed = region.renewed_since(epoch);
-        if (!renewed && written != 0 && (mapping.flags & BOUNCE_MAP_SKIP_SYNC) == 0) {
-            copy_from_slot(mapping.orig, static_cast<const std::byte*>(mapping.slot),
-                           std::min<std::size_t>(written, mapping.bytes));
-            event.copied = written >= mapping.bytes;
-            renewed = region.renewed_under_copy(epoch);
-        }
-    }
-    // Before the slot goes home: then another mapping may have its address.
-    if ((mode & kTimed) != 0) [[unlikely]]
-        unmapped_timed(event);
-    return renewed;
+        return copy_back_timed(mode, mapping, written);
+    bool copied = false;
+    return copy_out(mapping, written, copied);
 }
 
 [[gnu::always_inline]] inline Result<void> Device::end(Context* context, bounce_mapping& mapping,

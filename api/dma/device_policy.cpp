@@ -6,6 +6,7 @@
 
 #include "api/dma/copy.hpp"
 #include "api/dma/device.hpp"
+#include "api/dma/device_fast.hpp"
 #include "api/dma/ticks.hpp"
 
 namespace bounce {
@@ -114,13 +115,18 @@ bool Device::map_timed(std::uint32_t mode, std::byte* slot, const void* buf, std
     return false;
 }
 
-void Device::unmapped_timed(Calibration::Event event) noexcept {
+bool Device::copy_back_timed(std::uint32_t mode, const bounce_mapping& mapping, std::size_t written) noexcept {
+    Calibration::Event event{.id = mapping.addr, .bytes = mapping.bytes};
+    if ((mode & kClock) != 0) event.begin = ticks();
+    const bool renewed = copy_out(mapping, written, event.copied);
+    // Before the slot goes home: then another mapping may have its address.
     if (event.begin != 0) event.copy_ticks = ticks() - event.begin;
-    if (busy_.exchange(true, std::memory_order_acquire)) return;  // M3
+    if (busy_.exchange(true, std::memory_order_acquire)) return renewed;  // M3
     if (calibration_.wants_end(event.id)) event.end = ticks();
     calibration_.unmapped(event);
     adopt_choice();
     busy_.store(false, std::memory_order_release);  // M4
+    return renewed;
 }
 
 void Device::adopt_choice() noexcept {

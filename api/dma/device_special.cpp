@@ -18,7 +18,7 @@ namespace {
 
 /// Of a slot, or of a run of so many bytes.
 std::uint64_t room_of(SlotHandle handle, std::uint64_t bytes) noexcept {
-    const std::uint32_t slot = kSlotBytes[handle.size_class()];
+    const std::uint32_t slot = kSlotSizes[handle.size_class()].bytes;
     return slot != 0 ? slot : round_up(bytes, kPageBytes);
 }
 
@@ -61,7 +61,7 @@ Result<Wish> Device::wish_for(std::uint64_t padding, std::uint64_t bytes, std::u
     const std::uint64_t boundary = limits_.segment_boundary;
     Wish wish{.bytes = round_up(padding + bytes, align), .align = std::max(align, limits_.min_align_mask + 1)};
     if (wish.bytes < bytes) return fail(E2BIG, "mapping of %llu bytes aligned to %llu", bytes, align);
-    if (boundary == 0) return wish;
+    if (boundary == 0 || BOUNCE_MUTATED(kBoundaryCheck)) return wish;
     // Where the slot starts, the boundary is, or is a multiple of the alignment: the padding decides in either case.
     if ((padding & (boundary - 1)) + bytes > boundary) {
         return fail(EDOM,
@@ -118,7 +118,7 @@ Result<void> Device::map_aligned(void* buf, std::size_t bytes, Direction directi
 // The private side has not been told the address yet: ordinary stores, which the one that tells it comes after.
 void Device::scrub_mapped(std::byte* slot, std::uint64_t room, std::uint64_t padding, std::uint64_t bytes,
                           bool copied) const noexcept {
-    if (limits_.scrub_at_map == Scrub::kNone) return;
+    if (limits_.scrub_at_map == Scrub::kNone || BOUNCE_MUTATED(kScrubAtAlloc)) return;
     if (limits_.scrub_at_map == Scrub::kAll && !copied) return zero_slot(slot, room);
     zero_slot(slot, padding);
     zero_slot(slot + padding + bytes, room - padding - bytes);
@@ -126,8 +126,8 @@ void Device::scrub_mapped(std::byte* slot, std::uint64_t room, std::uint64_t pad
 
 // The slot is out of reach of others as yet.
 void Device::scrub_ended(const Pool::Ending& ending, std::uint64_t padding, std::uint64_t bytes) const noexcept {
-    const std::uint64_t room =
-        ending.pages != 0 ? std::uint64_t{ending.pages} * kPageBytes : kSlotBytes[ending.slot.handle.size_class()];
+    const std::uint64_t room = ending.pages != 0 ? std::uint64_t{ending.pages} * kPageBytes
+                                                 : kSlotSizes[ending.slot.handle.size_class()].bytes;
     std::byte* const slot = ending.slot.hva;
     if (limits_.scrub_at_unmap == Scrub::kAll) return zero_slot(slot, room);
     if (limits_.scrub_at_unmap == Scrub::kNone) return;
@@ -154,7 +154,7 @@ std::uint64_t Device::max_mapping() const noexcept {
     std::uint64_t most = 0;
     for (RegionMask rest = pool_.usable(); rest != 0; rest &= rest - 1) {
         const Region& region = pool_.region(RegionId{static_cast<std::uint32_t>(std::countr_zero(rest))});
-        const std::uint64_t base = region.base().value;
+        const std::uint64_t base = region.address().value;
         if (base > dma_mask_) continue;
         std::uint64_t bytes = region.bytes();
         if (dma_mask_ - base < bytes - 1) bytes = dma_mask_ - base + 1;

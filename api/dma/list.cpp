@@ -131,8 +131,8 @@ private:
     /// The slot becomes a segment, or part of the last one; and its tokens are made.
     Result<void> place(const Slot& slot, const Wish& wish, std::uint64_t padding, std::uint64_t bytes) noexcept {
         const std::uint64_t addr = slot.gpa.value + padding;
-        const std::uint64_t room = kSlotBytes[slot.handle.size_class()] != 0 ? kSlotBytes[slot.handle.size_class()]
-                                                                             : round_up(wish.bytes, kPageBytes);
+        const std::uint32_t of_slot = kSlotSizes[slot.handle.size_class()].bytes;
+        const std::uint64_t room = of_slot != 0 ? of_slot : round_up(wish.bytes, kPageBytes);
         const bool joined = joins(addr, bytes);
         if ((!joined && list_.n_segments == max_segments_) ||
             tokens_for(bytes) > list_.max_mappings - list_.n_mappings) {

@@ -124,7 +124,7 @@ Error Frontend::abandon(Error error) noexcept {
     std::snprintf(sentence, sizeof sentence, "%s", last_error());
     hang_up();
     if (auto fresh = renew_tainted(); !fresh)
-        callbacks_.log(BOUNCE_LOG_ERROR, "%s: the pool's memory cannot be renewed and is lent to nobody again: %s",
+        callbacks_.log(BOUNCE_LOG_ERROR, "%s: the pool's memory cannot be renewed, and is retired: %s",
                        name_, last_error());
     return fail_text(error.code(), "%s", sentence);
 }

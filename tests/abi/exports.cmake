@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-# cmake -DNM=nm -DLIBRARY=libbounce.so "-DHEADERS=bounce.h;more.h" -DVERSION=BOUNCE_0 -DLEAST=40 -P exports.cmake
+# cmake -DNM=nm -DLIBRARY=libbounce.so -DINCLUDE=api/include/bounce -DHEADERS=bounce.h,policy.h -DVERSION=BOUNCE_0 -DLEAST=40
+#   -P exports.cmake
 # The shared library defines every function of the headers, and nothing else that begins otherwise than bounce_.
 cmake_minimum_required(VERSION 3.25)
 execute_process(COMMAND ${NM} -D --defined-only --format=posix ${LIBRARY} OUTPUT_VARIABLE listing RESULT_VARIABLE status)
@@ -22,10 +23,11 @@ foreach(line ${lines})
 endforeach()
 
 set(declarations)
-foreach(file ${HEADERS})
-  file(READ ${file} header)
-  string(REGEX MATCHALL "BOUNCE_API [^;(]+[ *](bounce_[a-z_]+)\\(" of_header "${header}")
-  list(APPEND declarations ${of_header})
+string(REPLACE "," ";" headers "${HEADERS}")
+foreach(name ${headers})
+  file(READ ${INCLUDE}/${name} header)
+  string(REGEX MATCHALL "BOUNCE_API [^;(]+[ *](bounce_[a-z_]+)\\(" found "${header}")
+  list(APPEND declarations ${found})
 endforeach()
 list(LENGTH declarations declared)
 if(declared LESS LEAST)

@@ -23,17 +23,6 @@ std::uint64_t parse_block_bytes(const std::string& input) {
     return bytes;
 }
 
-std::vector<std::string> split_list(const std::string& input) {
-    std::vector<std::string> items;
-    std::size_t begin = 0;
-    for (;;) {
-        const std::size_t comma = input.find(',', begin);
-        items.push_back(input.substr(begin, comma - begin));
-        if (comma == std::string::npos) return items;
-        begin = comma + 1;
-    }
-}
-
 BenchOp parse_op(const std::string& input) {
     for (const BenchOp op : {BenchOp::kRead, BenchOp::kWrite, BenchOp::kRandRead, BenchOp::kRandWrite}) {
         if (input == op_name(op)) return op;

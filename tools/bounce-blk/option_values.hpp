@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include "tools/bounce-blk/options.hpp"
 
@@ -14,8 +13,6 @@ namespace bounce::blk {
 std::uint64_t parse_sectors(const std::string& input);
 /// Of a request.
 std::uint64_t parse_block_bytes(const std::string& input);
-/// "1,32": the items between the commas.
-std::vector<std::string> split_list(const std::string& input);
 BenchOp parse_op(const std::string& input);
 Wait parse_wait(const std::string& input);
 

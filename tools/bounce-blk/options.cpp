@@ -1,22 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "tools/bounce-blk/options.hpp"
 
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <bit>
-#include <functional>
 #include <iostream>
-#include <sstream>
 #include <string>
 #include <string_view>
 
 #include "bounce/bounce.h"
 #include "tools/bounce-blk/option_values.hpp"
 #include "tools/common/canary.hpp"
+#include "tools/common/command_line.hpp"
 #include "tools/common/failure.hpp"
-#include "tools/common/report.hpp"
 #include "tools/common/units.hpp"
 
 namespace bounce::blk {
@@ -25,101 +21,87 @@ namespace {
 using tools::parse_number;
 using tools::parse_seconds;
 using tools::parse_size;
+using tools::split_list;
 using tools::text;
 using tools::UsageError;
+using tools::value_option;
 
 constexpr double kMaxSeconds = 1e6;
-
-using TextSetter = std::function<void(const std::string&)>;
-
-/// An option with a value; what the setter finds wrong becomes an error that names the option.
-CLI::Option* value(CLI::App& app, const std::string& name, const char* kind, const std::string& help,
-                   TextSetter setter) {
-    return app
-        .add_option_function<std::string>(
-            name,
-            [name, setter = std::move(setter)](const std::string& input) {
-                try {
-                    setter(input);
-                } catch (const UsageError& error) {
-                    throw CLI::ValidationError(name, error.what());
-                }
-            },
-            help)
-        ->type_name(kind);
-}
 
 void add_connection_options(CLI::App& app, Options& o) {
     app.add_option("--socket", o.socket, "unix socket that the device's back-end listens on")
         ->type_name("PATH")
         ->required();
-    value(app, "--queues", "N", "number of queues (default 1)",
-          [&o](const auto& in) { o.queues = static_cast<std::uint32_t>(parse_number(in, 1, 256)); });
-    value(app, "--queue-size", "N",
-          "descriptors of a queue, a power of two from 4 to 32768 (default: what --qd needs, at least 128)",
-          [&o](const auto& in) {
-              const std::uint64_t size = parse_number(in, 4, 32768);
-              if (!std::has_single_bit(size)) throw UsageError(text("'", in, "' is not a power of two"));
-              o.queue_size = static_cast<std::uint32_t>(size);
-          });
-    value(app, "--pool-size", "SIZE",
-          "shared memory, all that the device sees (default 64M, or more when --qd and --bs need it)",
-          [&o](const auto& in) {
-              const std::uint64_t bytes = parse_size(in);
-              if (bytes < 65536 || bytes % 4096 != 0) throw UsageError("expected a multiple of 4K, at least 64K");
-              o.pool_bytes = bytes;
-          });
-    value(app, "--base-gpa", "ADDR", "guest-physical address of the pool (default 0x100000000)", [&o](const auto& in) {
-        o.base_gpa = parse_size(in);
-        if (o.base_gpa % 4096 != 0) throw UsageError(text("'", in, "' is not a multiple of 4096"));
-    });
+    value_option(app, "--queues", "N", "number of queues (default 1)",
+                 [&o](const auto& in) { o.queues = static_cast<std::uint32_t>(parse_number(in, 1, 256)); });
+    value_option(app, "--queue-size", "N",
+                 "descriptors of a queue, a power of two from 4 to 32768 (default: what --qd needs, at least 128)",
+                 [&o](const auto& in) {
+                     const std::uint64_t size = parse_number(in, 4, 32768);
+                     if (!std::has_single_bit(size)) throw UsageError(text("'", in, "' is not a power of two"));
+                     o.queue_size = static_cast<std::uint32_t>(size);
+                 });
+    value_option(app, "--pool-size", "SIZE",
+                 "shared memory, all that the device sees (default 64M, or more when --qd and --bs need it)",
+                 [&o](const auto& in) {
+                     const std::uint64_t bytes = parse_size(in);
+                     if (bytes < 65536 || bytes % 4096 != 0)
+                         throw UsageError("expected a multiple of 4K, at least 64K");
+                     o.pool_bytes = bytes;
+                 });
+    value_option(app, "--base-gpa", "ADDR", "guest-physical address of the pool (default 0x100000000)",
+                 [&o](const auto& in) {
+                     o.base_gpa = parse_size(in);
+                     if (o.base_gpa % 4096 != 0) throw UsageError(text("'", in, "' is not a multiple of 4096"));
+                 });
     app.add_flag("--hugepages", o.hugepages,
                  "2 MiB pages for the pool where there are any (only for a back-end you trust)");
-    value(app, "--wait", "poll|call", "wait for the device by polling or by interrupts (default call, for bench poll)",
-          [&o](const auto& in) { o.wait = parse_wait(in); });
-    value(app, "--timeout", "SECONDS", "how long the device may stay silent (default 5)",
-          [&o](const auto& in) { o.timeout_seconds = parse_seconds(in, 0.1, 3600); });
+    value_option(app, "--wait", "poll|call",
+                 "wait for the device by polling or by interrupts (default call, for bench poll)",
+                 [&o](const auto& in) { o.wait = parse_wait(in); });
+    value_option(app, "--timeout", "SECONDS", "how long the device may stay silent (default 5)",
+                 [&o](const auto& in) { o.timeout_seconds = parse_seconds(in, 0.1, 3600); });
 }
 
 void add_output_options(CLI::App& app, Options& o) {
     app.add_option("--json", o.json, "write the results as JSON; - is stdout, text then goes to stderr")
         ->type_name("FILE|-");
-    value(app, "--hold", "SECONDS",
-          "when done, keep pool and connection in place so that others can look (SIGINT ends it)",
-          [&o](const auto& in) { o.hold_seconds = parse_seconds(in, 0, kMaxSeconds); });
-    value(app, "--canary", "HEX", "the canary around every private buffer, 64 digits (default: random)",
-          [&o](const auto& in) {
-              (void)tools::Canary(in);
-              o.canary = in;
-          });
+    value_option(app, "--hold", "SECONDS",
+                 "when done, keep pool and connection in place so that others can look (SIGINT ends it)",
+                 [&o](const auto& in) { o.hold_seconds = parse_seconds(in, 0, kMaxSeconds); });
+    value_option(app, "--canary", "HEX", "the canary around every private buffer, 64 digits (default: random)",
+                 [&o](const auto& in) {
+                     (void)tools::Canary(in);
+                     o.canary = in;
+                 });
     app.add_flag("--quiet", o.quiet, "say nothing but errors");
     app.add_flag("--no-progress", o.no_progress, "no progress bar");
 }
 
 void add_depth_options(CLI::App& app, Options& o, const char* bs_help) {
-    value(app, "--qd", "N", "requests in flight on each queue (default 32)",
-          [&o](const auto& in) { o.queue_depths = {static_cast<std::uint32_t>(parse_number(in, 1, 4096))}; });
-    value(app, "--bs", "SIZE", bs_help, [&o](const auto& in) { o.block_bytes = parse_block_bytes(in); });
+    value_option(app, "--qd", "N", "requests in flight on each queue (default 32)",
+                 [&o](const auto& in) { o.queue_depths = {static_cast<std::uint32_t>(parse_number(in, 1, 4096))}; });
+    value_option(app, "--bs", "SIZE", bs_help, [&o](const auto& in) { o.block_bytes = parse_block_bytes(in); });
 }
 
 void add_range_options(CLI::App& app, Options& o, const char* length_help, bool any_length) {
-    value(app, "--offset", "SIZE", "where on the device to begin, a multiple of 512 (default 0)",
-          [&o](const auto& in) { o.offset = parse_sectors(in); });
+    value_option(app, "--offset", "SIZE", "where on the device to begin, a multiple of 512 (default 0)",
+                 [&o](const auto& in) { o.offset = parse_sectors(in); });
     if (length_help == nullptr) return;
-    value(app, "--length", "SIZE", length_help, [&o, any_length](const auto& in) {
+    value_option(app, "--length", "SIZE", length_help, [&o, any_length](const auto& in) {
         o.length = any_length ? parse_size(in) : parse_sectors(in);
         if (*o.length == 0) throw UsageError("expected at least one byte");
     });
 }
 
 void add_reconnect_option(CLI::App& app, Options& o) {
-    value(app, "--reconnect", "[SECONDS]",
-          "when the back-end goes away, wait this long (default 30) for it to come back and go on",
-          [&o](const auto& in) { o.reconnect_seconds = parse_seconds(in, 0, kMaxSeconds); });
+    value_option(app, "--reconnect", "[SECONDS]",
+                 "when the back-end goes away, wait this long (default 30) for it to come back and go on",
+                 [&o](const auto& in) { o.reconnect_seconds = parse_seconds(in, 0, kMaxSeconds); });
 }
 
 void add_skip_option(CLI::App& app, Options& o, const char* help) {
-    value(app, "--skip", "SIZE", help, [&o](const auto& in) { o.skip = parse_size(in); });
+    value_option(app, "--skip", "SIZE", help, [&o](const auto& in) { o.skip = parse_size(in); });
 }
 
 CLI::App& add_command(CLI::App& app, Options& o, Command command, const char* summary, const char* example) {
@@ -193,8 +175,8 @@ void add_verify(CLI::App& app, Options& o) {
     add_range_options(sub, o, "how much, in bytes (default: all of FILE; without FILE to the end of the device)", true);
     add_skip_option(sub, o, "bytes of FILE to leave out at its beginning");
     sub.add_flag("--destroy", o.destroy, "without FILE: yes, overwrite the device with the pattern");
-    value(sub, "--seed", "N", "which pattern (default 1)",
-          [&o](const auto& in) { o.seed = parse_number(in, 0, UINT64_MAX); });
+    value_option(sub, "--seed", "N", "which pattern (default 1)",
+                 [&o](const auto& in) { o.seed = parse_number(in, 0, UINT64_MAX); });
     add_depth_options(sub, o, "bytes a request (default 1M)");
     add_reconnect_option(sub, o);
     add_output_options(sub, o);
@@ -206,21 +188,22 @@ void add_bench(CLI::App& app, Options& o) {
                     "Measure how many requests a second the device does through the pool, and how long they take.",
                     "bounce-blk bench --socket blk.sock --op randread --qd 1,32 --compare --json -");
     add_connection_options(sub, o);
-    value(sub, "--op", "OP,...", "read, write, randread, randwrite, or a list of them (default randread)",
-          [&o](const auto& in) {
-              o.ops.clear();
-              for (const std::string& item : split_list(in)) o.ops.push_back(parse_op(item));
-          });
-    value(sub, "--qd", "N,...", "requests in flight on each queue, or a list (default 32)", [&o](const auto& in) {
-        o.queue_depths.clear();
-        for (const std::string& item : split_list(in)) {
-            o.queue_depths.push_back(static_cast<std::uint32_t>(parse_number(item, 1, 4096)));
-        }
-    });
-    value(sub, "--bs", "SIZE", "bytes a request (default 4K)",
-          [&o](const auto& in) { o.block_bytes = parse_block_bytes(in); });
-    value(sub, "--seconds", "S", "how long for each op, queue depth and subject (default 5)",
-          [&o](const auto& in) { o.bench_seconds = parse_seconds(in, 0.05, kMaxSeconds); });
+    value_option(sub, "--op", "OP,...", "read, write, randread, randwrite, or a list of them (default randread)",
+                 [&o](const auto& in) {
+                     o.ops.clear();
+                     for (const std::string& item : split_list(in)) o.ops.push_back(parse_op(item));
+                 });
+    value_option(sub, "--qd", "N,...", "requests in flight on each queue, or a list (default 32)",
+                 [&o](const auto& in) {
+                     o.queue_depths.clear();
+                     for (const std::string& item : split_list(in)) {
+                         o.queue_depths.push_back(static_cast<std::uint32_t>(parse_number(item, 1, 4096)));
+                     }
+                 });
+    value_option(sub, "--bs", "SIZE", "bytes a request (default 4K)",
+                 [&o](const auto& in) { o.block_bytes = parse_block_bytes(in); });
+    value_option(sub, "--seconds", "S", "how long for each op, queue depth and subject (default 5)",
+                 [&o](const auto& in) { o.bench_seconds = parse_seconds(in, 0.05, kMaxSeconds); });
     auto* compare = sub.add_flag_callback(
         "--compare",
         [&o] {
@@ -236,8 +219,8 @@ void add_bench(CLI::App& app, Options& o) {
     sub.add_flag("--destroy", o.destroy, "for write and randwrite: yes, overwrite the device");
     sub.add_flag("--no-indirect", o.no_indirect, "do not negotiate INDIRECT_DESC");
     sub.add_flag("--no-event-idx", o.no_event_idx, "do not negotiate EVENT_IDX");
-    value(sub, "--seed", "N", "of the random offsets (default 1)",
-          [&o](const auto& in) { o.seed = parse_number(in, 0, UINT64_MAX); });
+    value_option(sub, "--seed", "N", "of the random offsets (default 1)",
+                 [&o](const auto& in) { o.seed = parse_number(in, 0, UINT64_MAX); });
     add_output_options(sub, o);
 }
 
@@ -267,20 +250,6 @@ int refuse(const std::string& sentence) {
     return tools::kExitUsage;
 }
 
-/// What --help and --version ask for. Not by way of std::cout, which would not say why it could not be written.
-int print(const CLI::App& app, const CLI::Success& asked) {
-    std::ostringstream output;
-    const int status = app.exit(asked, output, std::cerr);
-    const std::string whole = output.str();
-    tools::write_all(STDOUT_FILENO, whole.data(), whole.size(), "stdout");
-    return status;
-}
-
-std::string version_text() {
-    const std::uint32_t version = bounce_version();
-    return text("bounce-blk ", version >> 16, ".", (version >> 8) & 0xff, ".", version & 0xff);
-}
-
 }  // namespace
 
 std::optional<int> parse_options(int argc, char** argv, Options& options) {
@@ -301,7 +270,8 @@ std::optional<int> parse_options(int argc, char** argv, Options& options) {
     app.get_formatter()->label("SUBCOMMAND", "COMMAND");
     app.get_formatter()->label("Subcommands", "Commands");
     app.require_subcommand(1);
-    app.set_version_flag("--version", version_text, "print the version");
+    app.set_version_flag(
+        "--version", [] { return tools::version_text("bounce-blk"); }, "print the version");
     add_info(app, options);
     add_read_write(app, options);
     add_copies(app, options);
@@ -311,7 +281,7 @@ std::optional<int> parse_options(int argc, char** argv, Options& options) {
         app.parse(arguments_of(argc, argv));
         check_options(options);
     } catch (const CLI::Success& done) {
-        return print(app, done);
+        return tools::print_asked(app, done);
     } catch (const CLI::ParseError& error) {
         return refuse(app.get_subcommands().empty() ? without_command(argc, argv) : error.what());
     } catch (const UsageError& error) {

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+// The commands of bouncectl. Each has a file of its own: it adds its options and says what to do with them.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+
+namespace bounce::ctl {
+
+/// What is to be done once the whole command line is known to be right. Returns the exit status; throws as tools do.
+using Run = std::function<int()>;
+
+/// Adds the command; `run` is set when it is the one on the command line.
+using AddCommand = void (*)(CLI::App& app, Run& run);
+
+void add_policy(CLI::App& app, Run& run);
+
+}  // namespace bounce::ctl

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+// bouncectl: what an operator asks of Bounce.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+#include <string>
+
+#include "tools/bouncectl/command.hpp"
+#include "tools/common/command_line.hpp"
+#include "tools/common/failure.hpp"
+#include "tools/common/signals.hpp"
+#include "tools/common/standard_streams.hpp"
+
+namespace {
+
+using namespace bounce::ctl;
+namespace tools = bounce::tools;
+
+struct Command {
+    const char* name;
+    AddCommand add;
+};
+
+constexpr Command kCommands[] = {{"policy", add_policy}};
+
+int fail(const std::string& sentence, int status) {
+    std::fprintf(stderr, "bouncectl: %s\n", sentence.c_str());
+    return status;
+}
+
+int refuse(const std::string& sentence) {
+    return fail(sentence + "\nTry 'bouncectl --help' or 'bouncectl COMMAND --help'.", tools::kExitUsage);
+}
+
+/// What is wrong when no command was recognized.
+std::string without_command(int argc, char** argv) {
+    std::string commands;
+    for (const Command& command : kCommands) commands += tools::text(commands.empty() ? "" : ", ", command.name);
+    if (argc < 2) return tools::text("a command is missing: one of ", commands);
+    return tools::text("'", argv[1], "' is not a command: expected one of ", commands);
+}
+
+int run(int argc, char** argv) {
+    CLI::App app("Asks Bounce questions.", "bouncectl");
+    app.footer(
+        "'bouncectl COMMAND --help' has the options of a command.\n"
+        "Exit status: 0 done (a refusal is an answer, too), 1 failed, 2 wrong command line.\n\n"
+        "Example:\n  bouncectl policy --platform s390-pv --transport ccw --features version_1,access_platform");
+    app.get_formatter()->column_width(28);
+    app.get_formatter()->label("SUBCOMMAND", "COMMAND");
+    app.get_formatter()->label("Subcommands", "Commands");
+    app.require_subcommand(1);
+    app.set_version_flag(
+        "--version", [] { return tools::version_text("bouncectl"); }, "print the version");
+    Run command;
+    for (const Command& each : kCommands) each.add(app, command);
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::Success& done) {
+        return tools::print_asked(app, done);
+    } catch (const CLI::ParseError& error) {
+        return refuse(app.get_subcommands().empty() ? without_command(argc, argv) : error.what());
+    }
+    return command();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    try {
+        tools::occupy_standard_streams();
+        tools::install_signal_handlers();
+        return run(argc, argv);
+    } catch (const tools::UsageError& error) {
+        return refuse(error.what());
+    } catch (const std::exception& error) {
+        return fail(error.what(), tools::kExitFailure);
+    }
+}
