@@ -13,11 +13,11 @@ namespace bounce::model {
 
 inline constexpr std::uint64_t kBase = std::uint64_t{1} << 32;
 inline constexpr std::uint64_t kFirst = 2u << 20;
-inline constexpr std::uint64_t kLimit = 32u << 20;
+inline constexpr std::uint64_t kLimit = 8u << 20;
 inline constexpr std::uint64_t kAside = std::uint64_t{3} << 32;  // of a region that comes and goes by hand
 // Mapped at a time, as a rule: times of little and times of so much that the pool is full and grows.
 inline constexpr std::uint64_t kLittle = 200u << 10;
-inline constexpr std::uint64_t kMuch = 6u << 20;
+inline constexpr std::uint64_t kMuch = 7u << 20;
 inline constexpr std::uint64_t kTimes = 4096;  // steps of each
 
 class ModelRun {
@@ -334,7 +334,7 @@ private:
             case 7: return much ? drop() : map_list();
             case 8:
             case 9: return much ? drop() : map();
-            default: return drop();
+            default: return !much && step_ / kTimes % 2 != 0 && below(3) != 0 ? map() : drop();
         }
     }
     void drop() {
