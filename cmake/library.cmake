@@ -35,7 +35,8 @@ endforeach()
 install(TARGETS bounce_static bounce_shared EXPORT bounce_targets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
                                                                   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/api/include/bounce DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
-        PATTERN tbb.h EXCLUDE) # comes with its library
+        PATTERN tbb.h EXCLUDE # these come with their libraries
+        PATTERN jemalloc.h* EXCLUDE)
 install(EXPORT bounce_targets NAMESPACE bounce:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/bounce)
 configure_package_config_file(cmake/bounce-config.cmake.in ${PROJECT_BINARY_DIR}/bounce-config.cmake
                               INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/bounce)

@@ -16,8 +16,8 @@ std::uint64_t next_group_id() noexcept {
 
 }  // namespace
 
-ContextGroup::ContextGroup(std::uint64_t most, const NumaRule& numa) noexcept
-    : id(next_group_id()), max_address(most), rule(numa) {}
+ContextGroup::ContextGroup(std::uint64_t most, const NumaRule& numa, RegionMask regions) noexcept
+    : id(next_group_id()), max_address(most), rule(numa), domain(regions) {}
 
 Result<Contexts> Contexts::create() noexcept {
     auto memory = PrivateMemory::create(kMost * sizeof(Context));

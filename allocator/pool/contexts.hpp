@@ -10,6 +10,7 @@
 #include "allocator/base/error.hpp"
 #include "allocator/base/membarrier.hpp"
 #include "allocator/base/private_memory.hpp"
+#include "allocator/pool/domains.hpp"
 #include "allocator/pool/placement.hpp"
 #include "allocator/slab/context.hpp"
 
@@ -21,11 +22,13 @@ class Quarantine;
 /// fits the group's limits.
 class ContextGroup {
 public:
-    explicit ContextGroup(std::uint64_t max_address = ~std::uint64_t{0}, const NumaRule& rule = {}) noexcept;
+    explicit ContextGroup(std::uint64_t max_address = ~std::uint64_t{0}, const NumaRule& rule = {},
+                          RegionMask domain = 0) noexcept;
 
     const std::uint64_t id;           // never 0, never used again
     const std::uint64_t max_address;  // of the last byte of what its contexts keep
     const NumaRule rule;
+    const RegionMask domain;  // domains.hpp
     // 0: the slot that was freed last is reused first. Else slots are reused in turn, over so many bytes of each class.
     // Relaxed: what is kept already goes the way it came.
     std::atomic<std::uint64_t> window{0};

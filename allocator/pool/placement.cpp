@@ -25,13 +25,13 @@ std::uint64_t closeness(const NodeMap& map, NodeId home, NodeId region) noexcept
 
 }  // namespace
 
-RegionOrder::RegionOrder(const NodeMap& map, std::span<const NodeId> regions, const NumaRule& rule,
-                         NodeId thread) noexcept {
+RegionOrder::RegionOrder(const NodeMap& map, std::span<const NodeId> regions, const NumaRule& rule, NodeId thread,
+                         std::uint64_t among) noexcept {
     regions = regions.first(std::min(regions.size(), kMaxRegions));
     if (rule.policy == NumaPolicy::kInterleave) {
-        take_in_turn(regions);
+        take_in_turn(regions, among);
     } else {
-        take_by_distance(map, regions, rule, thread);
+        take_by_distance(map, regions, rule, thread, among);
     }
 }
 
@@ -49,9 +49,10 @@ void RegionOrder::sort(Candidates& candidates) noexcept {
     }
 }
 
-void RegionOrder::take_in_turn(std::span<const NodeId> regions) noexcept {
+void RegionOrder::take_in_turn(std::span<const NodeId> regions, std::uint64_t among) noexcept {
     Candidates candidates;
     for (std::size_t i = 0; i < regions.size(); ++i) {
+        if ((among & bit(i)) == 0) continue;
         // Unsigned: kAnyNode, which is -1, comes last.
         candidates[count_++] = {static_cast<std::uint32_t>(regions[i].value), static_cast<std::uint8_t>(i)};
         allowed_ |= bit(i);
@@ -64,12 +65,13 @@ void RegionOrder::take_in_turn(std::span<const NodeId> regions) noexcept {
 }
 
 void RegionOrder::take_by_distance(const NodeMap& map, std::span<const NodeId> regions, const NumaRule& rule,
-                                   NodeId thread) noexcept {
+                                   NodeId thread, std::uint64_t among) noexcept {
     const NodeId home = home_node(rule, thread);
     const NodeId second = rule.policy == NumaPolicy::kLocal ? rule.node : thread;
     Candidates candidates;
     std::uint64_t nearest = ~std::uint64_t{0};
     for (std::size_t i = 0; i < regions.size(); ++i) {
+        if ((among & bit(i)) == 0) continue;
         std::uint64_t close = closeness(map, home, regions[i]);
         if (rule.policy == NumaPolicy::kStrict && close >= kElsewhere) continue;
         // A thread that could be anywhere is at no node for certain, nor far from any.

@@ -58,7 +58,9 @@ public:
     RegionOrder() noexcept = default;
     /// regions: the node of each region of the pool, at most kMaxRegions. thread: where the thread runs; kAnyNode: that
     /// is not known.
-    RegionOrder(const NodeMap& map, std::span<const NodeId> regions, const NumaRule& rule, NodeId thread) noexcept;
+    /// among: bit i: region i may be tried.
+    RegionOrder(const NodeMap& map, std::span<const NodeId> regions, const NumaRule& rule, NodeId thread,
+                std::uint64_t among = ~std::uint64_t{0}) noexcept;
 
     /// Indices of the regions to try, the first first. turn: for kInterleave, one more than at the time before (it may
     /// wrap around); it does not matter to others.
@@ -68,7 +70,7 @@ public:
     }
     /// Bit i: slots of region i may be kept for the next allocation, because it would be taken from there anyway.
     [[nodiscard]] std::uint64_t local() const noexcept { return local_; }
-    /// Bit i: sequence() has region i. All of them but with kStrict.
+    /// Bit i: sequence() has region i. All that may be tried, but with kStrict.
     [[nodiscard]] std::uint64_t allowed() const noexcept { return allowed_; }
 
 private:
@@ -78,9 +80,9 @@ private:
     };
     using Candidates = std::array<Candidate, kMaxRegions>;
 
-    void take_in_turn(std::span<const NodeId> regions) noexcept;
-    void take_by_distance(const NodeMap& map, std::span<const NodeId> regions, const NumaRule& rule,
-                          NodeId thread) noexcept;
+    void take_in_turn(std::span<const NodeId> regions, std::uint64_t among) noexcept;
+    void take_by_distance(const NodeMap& map, std::span<const NodeId> regions, const NumaRule& rule, NodeId thread,
+                          std::uint64_t among) noexcept;
     void sort(Candidates& candidates) noexcept;
 
     std::array<std::uint8_t, 2 * kMaxRegions> order_{};  // twice the same: a circle is a span of it

@@ -26,7 +26,7 @@ Result<void> Pool::check(const Slot& slot, SlotKind kind, std::uint64_t bytes) c
     return {};
 }
 
-Result<Gpa> Pool::find_in_slot(const void* hva, std::uint64_t bytes, SlotKind kind) const noexcept {
+Result<Gpa> Pool::find_in_slot(const void* hva, std::uint64_t bytes, SlotKind kind, RegionMask domain) const noexcept {
     const auto gpa = to_gpa(hva, bytes);
     if (!gpa) return gpa.error();
     Gpa address;
@@ -35,6 +35,9 @@ Result<Gpa> Pool::find_in_slot(const void* hva, std::uint64_t bytes, SlotKind ki
         const Part& part = *parts_[static_cast<std::size_t>(std::countr_zero(rest))];
         const std::uint64_t offset = *gpa - part.region.base();
         if (offset >= part.region.bytes()) continue;
+        if ((domains_.regions_of(domain) & rest & -rest) == 0)
+            return fail(EXDEV, "GPA 0x%llx is in region %llu, which is not one of the device's", gpa->value,
+                        static_cast<std::uint64_t>(std::countr_zero(rest)));
         code = part.core.find_inside(offset, bytes, static_cast<unsigned>(kind));
         address = part.region.address() + offset;
         break;

@@ -22,6 +22,7 @@
 #include "allocator/base/private_memory.hpp"
 #include "allocator/base/types.hpp"
 #include "allocator/pool/contexts.hpp"
+#include "allocator/pool/domains.hpp"
 #include "allocator/pool/growth.hpp"
 #include "allocator/pool/placement.hpp"
 #include "allocator/pool/pool_nodes.hpp"
@@ -55,7 +56,8 @@ struct AllocRequest {
     SlotKind kind = SlotKind::kStreaming;
     std::uint64_t boundary = 0;  // power of two >= bytes whose multiples (as GPA) are not crossed; 0: none
     NumaRule rule{};
-    bool attempt = false;  // less will be asked for when it fails: not counted as a failure
+    RegionMask domain = 0;  // domains.hpp
+    bool attempt = false;   // less will be asked for when it fails: not counted as a failure
 };
 
 /// What a streaming slot has to be like, besides what its group asks for.
@@ -88,10 +90,8 @@ struct RegionStatus {
     bool usable;                  // slots are taken from it, or were until it was drained
     std::uint64_t bytes_in_use;   // pages of slabs and runs
     std::uint64_t refused_bytes;  // chunks that could not be shared or unshared
+    bool restricted;
 };
-
-/// A set of regions, a bit each.
-using RegionMask = std::uint64_t;
 
 class Pool {
     struct Part;
@@ -107,7 +107,8 @@ public:
         SlotKind kind{};
     };
 
-    /// All regions of the pool are shared by the hooks of the first, and have its address form. Node errors as add_region().
+    /// All regions of the pool are shared by the hooks of the first, and have its address form. Node errors as
+    /// add_region().
     static Result<std::unique_ptr<Pool>> create(const RegionConfig& first, const GrowthConfig& growth = {},
                                                 const PoolConfig& config = {}) noexcept;
     ~Pool();
@@ -192,9 +193,36 @@ public:
     /// Is this slot live, with this kind and generation, and has it `bytes`? Errors as begin_free().
     Result<void> check(const Slot& slot, SlotKind kind, std::uint64_t bytes = 0) const noexcept;
 
-    /// The address for the device of [hva, hva + bytes) when that lies in one live slot of this kind; else EFAULT, EPERM
-    /// for another kind.
-    Result<Gpa> find_in_slot(const void* hva, std::uint64_t bytes, SlotKind kind) const noexcept;
+    /// The address for the device of [hva, hva + bytes) when that lies in one live slot of this kind; else EFAULT,
+    /// EPERM for another kind, EXDEV when it is not in a region of the domain.
+    Result<Gpa> find_in_slot(const void* hva, std::uint64_t bytes, SlotKind kind, RegionMask domain = 0) const noexcept;
+
+    /// pool_restore.cpp. What is at an address (as the device says it): the slot or run around it, whoever has it.
+    /// EFAULT when there is none.
+    struct Place {
+        RegionId region;
+        FoundSlot found;
+        Gpa start;
+    };
+    [[nodiscard]] Result<Place> locate(Gpa gpa) const noexcept;
+    /// The token of what is handed out there, as far as the pool knows it: a slot at home has one as well.
+    [[nodiscard]] Slot token_at(const Place& place) const noexcept;
+    /// The next slab or run of a region at or behind an offset; its `pages` are 0 when there is none.
+    [[nodiscard]] SlabCore::Extent next_extent(RegionId id, std::uint64_t offset) const noexcept;
+
+    /// Slabs and runs of another process come into being here, at the same addresses, with slots handed out (kinds[i],
+    /// a SlotKind, is that of slot i; 0: at home). All or nothing. EBUSY: something was handed out before, or such
+    /// pages are not to be had; ENOTSUP: hooks scrubbed the memory. Not while others allocate.
+    struct Restored {
+        RegionId region;
+        SlabCore::Extent extent;
+        const std::uint8_t* kinds;
+    };
+    Result<void> restore(const Restored* extents, std::size_t n) noexcept;
+    /// A streaming slot that restore() handed out is that of a group from now on.
+    void adopt_slot(ContextGroup& group) noexcept { group.allocs.fetch_add(1, std::memory_order_relaxed); }
+    /// One that is no group's goes home.
+    Result<void> release(const Slot& slot, SlotKind kind) noexcept;
 
     /// The index of the new region, or of a removed one that had the same range and node; EINVAL when it overlaps,
     /// there are too many or the node does not exist, or the hook's error when no chunk of it could be shared. Nothing
@@ -205,6 +233,8 @@ public:
     /// How many of them the pool uses, and which. While it is lent: those that the peer was shown.
     [[nodiscard]] std::uint32_t usable_regions() const noexcept;
     [[nodiscard]] RegionMask usable() const noexcept;
+    /// Of these those that are not restricted: what a peer sees while the pool is lent.
+    [[nodiscard]] RegionMask shown() const noexcept { return usable() & ~domains_.restricted(); }
     [[nodiscard]] RegionStatus status(RegionId id) const noexcept;
 
     /// pool_regions.cpp. No new slots from it; frees go on. EINVAL: there is no such region, or it is removed.
@@ -226,6 +256,8 @@ public:
 
     /// Renews every region that is not retired; ENOTSUP, and nothing changes, when one is imported.
     Result<void> renew() noexcept;
+    /// The same of those that a peer may have been shown.
+    Result<void> renew_open() noexcept;
     /// Renews what can be renewed if there may be old content of somebody's in it and nothing that lives: no device,
     /// and something was handed out since the last time. Imported regions stay as they are.
     Result<void> forget() noexcept;
@@ -244,8 +276,13 @@ public:
     void drop_user() noexcept;
     [[nodiscard]] std::uint32_t users() const noexcept;
 
+    /// pool_domains.cpp. A device that names regions comes, and goes. EINVAL, EBUSY (domains.hpp). What devices before
+    /// left in the regions of a domain without one is renewed away, or zeroed where that cannot be done.
+    Result<void> join_domain(RegionMask domain) noexcept;
+    void leave_domain(RegionMask domain) noexcept;
+
     /// The memory is lent to one process peer at a time (a trust domain each): EBUSY while it is. What a peer sees are
-    /// the usable regions; it may be shown more, and then use_regions() makes them usable.
+    /// the usable regions that are not restricted; it may be shown more, and then use_regions() makes them usable.
     Result<void> lend() noexcept;
     void use_regions(RegionMask shown) noexcept;
     /// pool_quarantine.cpp. The device of the group may still write what it was given: from now on nothing is handed
@@ -348,6 +385,7 @@ private:
     struct Tried {
         int code = ENOSPC;
         RegionMask regions = ~RegionMask{0};  // that the request may be served from
+        bool by_node = false;                 // because of its NUMA rule
         NodeId home = kAnyNode;               // which kStrict does not leave
     };
 
@@ -408,8 +446,10 @@ private:
     /// lock.
     void empty_contexts() noexcept;
 
-    Result<void> renew_locked() noexcept;
+    /// Those of them that are not retired.
+    Result<void> renew_locked(RegionMask regions) noexcept;
     [[nodiscard]] RegionMask retired() const noexcept;  // that are still there
+    Result<void> freshen(Part& part) noexcept;
     [[nodiscard]] std::uint64_t ever_allocated() const noexcept;
 
     // pool_fast.hpp
@@ -506,7 +546,7 @@ private:
     std::uint64_t allocs_forgotten_ = 0;            // allocations before the last forget()
     RegionMask held_ = 0;                           // the peer sees them, or is about to
     std::uint32_t peer_regions_ = kMaxRegions;      // that it can see
-    ShareHooks hooks_;   // of all regions, as form_
+    ShareHooks hooks_;                              // of all regions, as form_
     AddressForm form_;
     GrowthPolicy policy_{GrowthConfig{}};
     RegionConfig grown_region_;      // what grown regions are like
@@ -528,8 +568,10 @@ private:
     PoolNodes nodes_;
     HeldTotal held_total_;
     std::unique_ptr<Quarantine> quarantines_;  // the first of a list that only grows; under the lock
+    Domains domains_;
     Counts counts_;
     Usage usage_;
+    Usage restricted_usage_;  // of restricted regions, which no growing relieves
 };
 
 }  // namespace bounce

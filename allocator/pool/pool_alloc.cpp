@@ -42,7 +42,7 @@ Result<Slot> Pool::alloc(const AllocRequest& request) noexcept {
     };
     Slot slot;
     const bool plain = request.align <= SlabCore::kNaturalAlign && request.max_address == ~std::uint64_t{0} &&
-                       request.boundary == 0 && request.kind == SlotKind::kStreaming &&
+                       request.domain == 0 && request.boundary == 0 && request.kind == SlotKind::kStreaming &&
                        (!nodes_.matter(request.rule) || request.rule == direct_.rule);
     if (plain) [[likely]]
         return taken(alloc(direct_, context(direct_), request.bytes, slot), slot);
@@ -56,7 +56,8 @@ Result<void> Pool::alloc_slow(ContextGroup& group, Context* context, std::uint64
     if (group.quarantine.load(std::memory_order_relaxed) != nullptr) [[unlikely]]
         return in_quarantine(group);
     if (context != nullptr && take_kept(group, *context, bytes, slot)) return {};
-    const auto home = alloc_home({.bytes = bytes, .max_address = group.max_address, .rule = group.rule}, context, slot);
+    const auto home = alloc_home(
+        {.bytes = bytes, .max_address = group.max_address, .rule = group.rule, .domain = group.domain}, context, slot);
     if (home) group.allocs.fetch_add(1, std::memory_order_relaxed);
     return home;
 }
@@ -87,12 +88,13 @@ inline int Pool::take_from(std::uint32_t index, const AllocRequest& request, Slo
     return 0;
 }
 
-// From any region that is accepted, without the contexts.
+// From any region of the domain that is accepted, without the contexts.
 bool Pool::take_home(const AllocRequest& request, Slot& slot, Tried& tried) noexcept {
     if (nodes_.matter(request.rule)) [[unlikely]]
         return take_by_node(request, slot, tried);
     tried = {};
-    for (RegionMask rest = accepted(); rest != 0; rest &= rest - 1) {
+    tried.regions = domains_.regions_of(request.domain);
+    for (RegionMask rest = accepted() & tried.regions; rest != 0; rest &= rest - 1) {
         tried.code = take_from(static_cast<std::uint32_t>(std::countr_zero(rest)), request, slot);
         if (tried.code == 0) return true;
         if (tried.code == EOWNERDEAD) return false;
@@ -105,8 +107,8 @@ bool Pool::take_by_node(const AllocRequest& request, Slot& slot, Tried& tried) n
     const NumaRule& rule = request.rule;
     const NodeId thread = nodes_.of_thread();
     const RegionMask accepts = accepted();  // before regions(): its regions are among those
-    const RegionOrder order = nodes_.order(regions(), rule, thread);
-    tried = {ENOSPC, order.allowed(), home_node(rule, thread)};
+    const RegionOrder order = nodes_.order(regions(), rule, thread, domains_.regions_of(request.domain));
+    tried = {ENOSPC, order.allowed(), true, home_node(rule, thread)};
     const bool turns = rule.policy == NumaPolicy::kInterleave;
     for (const std::uint8_t i : order.sequence(turns ? turn_.fetch_add(1, std::memory_order_relaxed) : 0)) {
         if ((accepts >> i & 1) == 0) continue;
@@ -191,7 +193,7 @@ bool Pool::refill(ContextGroup& group, Context& context, std::uint64_t bytes, Sl
 // Up to `want` slots of one region; one only where it is not a region whose slots the context may keep.
 std::uint32_t Pool::fetch(const ContextGroup& group, const Context& context, std::uint32_t size_class,
                           std::uint32_t want, CachedSlot* slots) noexcept {
-    const RegionMask accepts = accepted();  // before regions(), as in take_by_node()
+    const RegionMask accepts = accepted() & domains_.regions_of(group.domain);  // first, as in take_by_node()
     const std::uint64_t window = group.window.load(std::memory_order_relaxed);
     const auto from = [&](std::uint32_t i) -> std::uint32_t {
         Part& part = *parts_[i];
@@ -202,7 +204,7 @@ std::uint32_t Pool::fetch(const ContextGroup& group, const Context& context, std
     };
     std::uint32_t n = 0;
     if (nodes_.matter(group.rule)) [[unlikely]] {
-        const RegionOrder order = nodes_.order(regions(), group.rule, context.node);
+        const RegionOrder order = nodes_.order(regions(), group.rule, context.node, accepts);
         std::optional<NodeId> node;
         for (const std::uint8_t i : order.sequence()) {
             if ((accepts >> i & 1) == 0) continue;
@@ -278,7 +280,7 @@ Error Pool::why_not(const AllocRequest& request, const Tried& tried) noexcept {
     if (!alive()) return fail(EOWNERDEAD, kForked);
     bool below_mask = growth_helps(request, tried.home);
     bool ever = below_mask;
-    const bool strict = request.rule.policy == NumaPolicy::kStrict && tried.regions != ~RegionMask{0};
+    const bool strict = request.rule.policy == NumaPolicy::kStrict && tried.by_node;
     const RegionMask regions = usable() & tried.regions;
     for (RegionMask rest = regions; rest != 0; rest &= rest - 1) {
         const Part& part = *parts_[static_cast<std::size_t>(std::countr_zero(rest))];
@@ -307,13 +309,13 @@ Error Pool::why_not(const AllocRequest& request, const Tried& tried) noexcept {
                              "not be had is that at GPA 0x%llx"
                            : "%llu bytes aligned to %llu: the pool is full (%llu bytes are in use), not all of it can "
                              "be used: the first chunk that could not be had is that at GPA 0x%llx",
-                    request.bytes, request.align, usage_.bytes(), refused);
+                    request.bytes, request.align, usage_.bytes() + restricted_usage_.bytes(), refused);
     }
     return fail(ENOSPC,
                 strict ? "%llu bytes aligned to %llu: the pool is full at the node that it is strict about (%llu bytes "
                          "are in use at all nodes)"
                        : "%llu bytes aligned to %llu: the pool is full (%llu bytes are in use)",
-                request.bytes, request.align, usage_.bytes());
+                request.bytes, request.align, usage_.bytes() + restricted_usage_.bytes());
 }
 
 // The part that a token names, nullptr when the token cannot be asked about. In a forked child the part finds nothing

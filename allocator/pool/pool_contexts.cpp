@@ -80,11 +80,13 @@ bool Pool::follow_thread(const ContextGroup& group, Context& context) noexcept {
     const bool matter = nodes_.matter(rule);
     const NodeId node = matter ? nodes_.of_thread() : kAnyNode;
     if (context.known_regions == count && context.node == node) return context.accepts != 0;
-    RegionMask accepts = ~RegionMask{0} >> (kMaxRegions - count);  // not those to come: they may be at another node
+    const RegionMask among = domains_.regions_of(group.domain);
+    // Not those to come: they may be at another node, or restricted.
+    RegionMask accepts = ~RegionMask{0} >> (kMaxRegions - count) & among;
     if (matter) {
         const bool at_thread = rule.policy == NumaPolicy::kStrict && rule.node == kAnyNode;
         const bool keeps = rule.policy != NumaPolicy::kInterleave && !at_thread;
-        accepts = keeps ? nodes_.order(count, rule, node).local() : 0;
+        accepts = keeps ? nodes_.order(count, rule, node, among).local() : 0;
     }
     if (!contexts_.enter(context)) return false;
     if ((context.accepts & ~accepts) != 0) empty(context);
@@ -283,10 +285,10 @@ PoolStats Pool::stats() const noexcept {
     }
     stats.quarantined = held_total_.slots.load(kRelaxed);
     stats.quarantined_bytes = held_total_.bytes.load(kRelaxed);
-    const std::uint64_t away = usage_.bytes();
+    const std::uint64_t away = usage_.bytes() + restricted_usage_.bytes();
     const std::uint64_t unused = kept_bytes + stats.quarantined_bytes;
     stats.used_bytes = away > unused ? away - unused : 0;
-    stats.used_bytes_hiwater = usage_.most_bytes();
+    stats.used_bytes_hiwater = usage_.most_bytes() + restricted_usage_.most_bytes();
     stats.full = full_.load(kRelaxed);
     return stats;
 }

@@ -9,7 +9,13 @@ namespace bounce {
 Result<void> Pool::renew() noexcept {
     if (!alive()) return fail(EOWNERDEAD, kForked);
     const std::lock_guard lock(lock_);
-    return renew_locked();
+    return renew_locked(present());
+}
+
+Result<void> Pool::renew_open() noexcept {
+    if (!alive()) return fail(EOWNERDEAD, kForked);
+    const std::lock_guard lock(lock_);
+    return renew_locked(present() & ~domains_.restricted());
 }
 
 Result<void> Pool::forget() noexcept {
@@ -17,8 +23,9 @@ Result<void> Pool::forget() noexcept {
     const std::lock_guard lock(lock_);
     const std::uint64_t allocs = ever_allocated();
     // No device can come while the lock is held, so nobody writes while this goes on.
-    if (users() != 0 || allocs == allocs_forgotten_) return {};
-    for (RegionMask rest = present(); rest != 0; rest &= rest - 1) {
+    // Those of restricted regions have nothing in the others.
+    if (users() != domains_.users() || allocs == allocs_forgotten_) return {};
+    for (RegionMask rest = present() & ~domains_.restricted() & ~retired(); rest != 0; rest &= rest - 1) {
         Region& region = parts_[static_cast<std::size_t>(std::countr_zero(rest))]->region;
         if (!region.renewable()) continue;
         if (auto renewed = region.renew(); !renewed) return renewed;
@@ -27,8 +34,8 @@ Result<void> Pool::forget() noexcept {
     return {};
 }
 
-Result<void> Pool::renew_locked() noexcept {
-    const RegionMask regions = present() & ~retired();
+Result<void> Pool::renew_locked(RegionMask regions) noexcept {
+    regions &= ~retired();
     for (RegionMask rest = regions; rest != 0; rest &= rest - 1) {
         const auto i = static_cast<std::uint32_t>(std::countr_zero(rest));
         const Region& region = parts_[i]->region;
@@ -74,14 +81,14 @@ Result<void> Pool::lend() noexcept {
     if (!alive()) return fail(EOWNERDEAD, kForked);
     const std::lock_guard lock(lock_);
     if (lent()) return fail(EBUSY, "the pool is lent to another back-end");
-    if (usable() == 0) {
+    if (shown() == 0) {
         return fail(
             EBUSY,
             "a former back-end may still write to the pool's memory, which could not be renewed: it is retired, "
             "and there is no other to lend");
     }
     lending_.store(Lending::kLent, std::memory_order_relaxed);
-    held_ = usable();
+    held_ = shown();
     peer_regions_ = kMaxRegions;
     return {};
 }
@@ -95,11 +102,12 @@ void Pool::use_regions(RegionMask shown) noexcept {
 
 RegionMask Pool::hold_regions() noexcept {
     const std::lock_guard lock(lock_);
-    RegionMask held = usable();
+    RegionMask held = shown();
     // What is being drained, and has not been shown, is on its way out.
     for_parts([&](const Part& part) {
         if (part.stage.load(std::memory_order_relaxed) == RegionStage::kActive) held |= bit_of(part);
     });
+    held &= ~domains_.restricted();
     held_ |= held;
     return held;
 }
@@ -112,7 +120,7 @@ RegionMask Pool::leave_regions() noexcept {
             leaving |= bit_of(part);
         }
     });
-    leaving &= usable();
+    leaving &= shown();
     usable_.store(usable() & ~leaving, std::memory_order_relaxed);
     update();
     return leaving;

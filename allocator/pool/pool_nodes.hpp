@@ -33,9 +33,10 @@ public:
     [[nodiscard]] NodeId node(std::uint32_t index) const noexcept { return nodes_[index]; }
     /// Where the thread runs now; it may run elsewhere at once. Only if matter().
     [[nodiscard]] NodeId of_thread() const noexcept;
-    /// The order of the first `regions` regions for a thread at `thread`. Only if matter().
-    [[nodiscard]] RegionOrder order(std::uint32_t regions, const NumaRule& rule, NodeId thread) const noexcept {
-        return {*map_, {nodes_.data(), regions}, rule, thread};
+    /// The order of those `among` the first `regions` regions for a thread at `thread`. Only if matter().
+    [[nodiscard]] RegionOrder order(std::uint32_t regions, const NumaRule& rule, NodeId thread,
+                                    std::uint64_t among) const noexcept {
+        return {*map_, {nodes_.data(), regions}, rule, thread, among};
     }
 
 private:

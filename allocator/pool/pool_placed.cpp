@@ -56,6 +56,7 @@ Result<void> Pool::alloc_placed(ContextGroup& group, Context* context, const Wis
                                   .max_address = group.max_address,
                                   .boundary = wish.boundary,
                                   .rule = group.rule,
+                                  .domain = group.domain,
                                   .attempt = wish.attempt},
                                  context, slot);
     if (home) group.allocs.fetch_add(1, std::memory_order_relaxed);

@@ -97,7 +97,7 @@ Pool::Part* Pool::find_gone(const RegionConfig& config) const noexcept {
     return last_part([&](const Part& part) {
         return part.stage.load(std::memory_order_relaxed) == RegionStage::kGone && !part.region.imported() &&
                part.region.base() == config.base_gpa && part.region.bytes() == config.bytes &&
-               part.region.node() == config.node;
+               part.region.node() == config.node && ((domains_.restricted() & bit_of(part)) != 0) == config.restricted;
     });
 }
 
@@ -155,7 +155,8 @@ Result<RegionId> Pool::make_part(const RegionConfig& config) noexcept {
     if (auto good = check_addresses(*region); !good) return good.error();
     auto tables = PrivateMemory::create(SlabTables::bytes_needed(config.base_gpa, config.bytes));
     if (!tables) return tables.error();
-    parts_[count].reset(new (std::nothrow) Part(std::move(*region), std::move(*tables), usage_, checked_));
+    parts_[count].reset(new (std::nothrow) Part(std::move(*region), std::move(*tables),
+                                                config.restricted ? restricted_usage_ : usage_, checked_));
     if (parts_[count] == nullptr) return fail(ENOMEM, "no private memory for a region");
     Part& part = *parts_[count];
     views_[count].open(part);
@@ -166,6 +167,7 @@ Result<RegionId> Pool::make_part(const RegionConfig& config) noexcept {
         part.ready_bytes = part.region.bytes();
     }
     nodes_.add(count, node);
+    if (config.restricted) domains_.restrict(RegionMask{1} << count);
     // P1: release, pairs with the acquire in regions().
     count_.store(count + 1, std::memory_order_release);
     return RegionId{count};
@@ -334,7 +336,8 @@ void Pool::update() noexcept {
         if (stage <= RegionStage::kDraining) there |= bit_of(part);
     });
     if (!lent()) held_ = 0;
-    const RegionMask shown = lent() ? usable() & there : there & ~retired;
+    // A peer is not shown those that are restricted; devices that name them go on.
+    const RegionMask shown = lent() ? (usable() | (domains_.restricted() & ~retired)) & there : there & ~retired;
     // P2: release, pairs with the acquire in present(), usable() and accepted().
     present_.store(there, std::memory_order_release);
     usable_.store(shown, std::memory_order_release);
@@ -376,7 +379,7 @@ std::uint32_t Pool::usable_regions() const noexcept {
 RegionStatus Pool::status(RegionId id) const noexcept {
     const Part& part = *parts_[id.value];
     return {part.stage.load(std::memory_order_relaxed), (usable() >> id.value & 1) != 0, part.core.bytes_in_use(),
-            part.refused_bytes.load(std::memory_order_relaxed)};
+            part.refused_bytes.load(std::memory_order_relaxed), (domains_.restricted() >> id.value & 1) != 0};
 }
 
 }  // namespace bounce

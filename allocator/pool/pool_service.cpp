@@ -63,6 +63,7 @@ void Pool::want_service() noexcept {
 bool Pool::growth_helps(const AllocRequest& request, NodeId home) const noexcept {
     // Grown regions are at the node of the first.
     const NodeId node = grown_region_.node;
+    if (request.domain != 0) return false;  // grown regions are not restricted
     if (request.rule.policy == NumaPolicy::kStrict && node != kAnyNode && node != home) return false;
     // Relaxed: a hint; the growing is decided under the lock.
     if (request.bytes > growable_.load(std::memory_order_relaxed)) return false;
@@ -119,7 +120,7 @@ GrowthState Pool::growth_state(std::uint64_t wanted) const noexcept {
         const RegionStage stage = part.stage.load(std::memory_order_relaxed);
         if (stage == RegionStage::kGone) return;
         state.total += part.region.bytes();
-        if (stage != RegionStage::kActive) return;
+        if (stage != RegionStage::kActive || (domains_.restricted() & bit_of(part)) != 0) return;
         const bool shown = (usable() & bit_of(part)) != 0;
         const std::uint64_t good = part.region.bytes() - part.refused_bytes.load(std::memory_order_relaxed);
         state.ready += shown ? part.ready_bytes : 0;
@@ -142,6 +143,7 @@ std::uint64_t Pool::growable_bytes() const noexcept {
     for_parts([&](const Part& part) {
         const RegionStage stage = part.stage.load(std::memory_order_relaxed);
         const std::uint64_t bytes = part.region.bytes();
+        if ((domains_.restricted() & bit_of(part)) != 0) return;
         if (stage == RegionStage::kActive && part.opening()) can_have(bytes);
         if (stage == RegionStage::kDraining && part.by_service) can_have(bytes);
         there += stage != RegionStage::kGone ? 1 : 0;

@@ -28,6 +28,7 @@ struct RegionConfig {
     std::uint64_t imported_fd_offset = 0;
     ShareHooks hooks = {};           // with them nothing may be used before open_chunk() shared it
     bool prefault_by_chunk = false;  // in open_chunk(), not at creation
+    bool restricted = false;         // the pool's business: for devices that name it
     AddressForm form = {};
 };
 
@@ -104,6 +105,11 @@ public:
     Result<void> close_chunk(std::uint32_t index) noexcept;
     [[nodiscard]] bool lost(std::uint32_t index) const noexcept {
         return sharing_.lost(index);
+    }
+
+    /// Is there memory in a chunk that was opened? (Not in one that could not be.)
+    [[nodiscard]] bool usable(std::uint32_t index) const noexcept {
+        return !sharing_.by_hooks() || sharing_.shared(index);
     }
 
     /// Gives the memory back, all chunks being closed; the addresses stay reserved (an access faults). An imported

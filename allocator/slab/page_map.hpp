@@ -130,6 +130,20 @@ public:
         return kNoPage;
     }
 
+    /// These very pages; false when one of them is used, or not there. `unsettled` as in alloc().
+    [[nodiscard]] bool take(std::uint32_t start, std::uint32_t pages, bool& unsettled) noexcept {
+        const std::uint32_t ticket = gate_.ticket();
+        if (Gate::closed(ticket) || start < first_ || pages == 0 || start >= end_ || pages > end_ - start) return false;
+        if (!claim(start, pages, unsettled)) return false;
+        if (gate_.admits(ticket, start, pages)) {
+            used_pages_.fetch_add(pages, std::memory_order_relaxed);
+            return true;
+        }
+        unsettled = true;
+        leave_to_gate(start, pages);
+        return false;
+    }
+
     /// A run that alloc() returned, or part of one. Then the caller ends its epoch, or whatever makes others look
     /// again.
     void free(std::uint32_t start, std::uint32_t pages) noexcept {

@@ -88,6 +88,29 @@ public:
     /// 0 when [offset, offset + bytes) lies in one slot or run of this kind; EFAULT, EPERM.
     [[nodiscard]] int find_inside(std::uint64_t offset, std::uint64_t bytes, unsigned kind) const noexcept;
 
+    /// slab_adopt.cpp. The slot or run around this offset, of a slab or run that is there; false when there is none.
+    /// `start`: the offset of its first byte.
+    [[nodiscard]] bool locate(std::uint64_t offset, FoundSlot& found, std::uint64_t& start) const noexcept;
+    /// Of the slab or run that begins on a page; `pages` is 0 when none does.
+    struct Extent {
+        std::uint64_t offset;  // of its first byte
+        std::uint32_t pages;
+        std::uint32_t size_class;  // kRunClass: a run
+        std::uint32_t slots;
+    };
+    /// The next one at or after an offset; `pages` is 0 when there is none. A snapshot.
+    [[nodiscard]] Extent next_extent(std::uint64_t offset) const noexcept;
+    /// What the state of a slot says that it is: 0 for kind 1, or free.
+    [[nodiscard]] unsigned kind_of(const FoundSlot& found) const noexcept;
+    /// The token of a slot or run that is handed out, as far as the core knows it.
+    [[nodiscard]] Placement placement_of(const FoundSlot& found) const noexcept;
+
+    /// Builds slabs and runs that existed elsewhere, at the very same place. First all pages are taken, which may fail;
+    /// then each extent is founded, with its slots handed out: kinds[i] is that of slot i, 0: it is at home.
+    [[nodiscard]] bool take_extent(std::uint64_t offset, std::uint32_t pages) noexcept;
+    void leave_extent(std::uint64_t offset, std::uint32_t pages) noexcept;
+    void found_extent(const Extent& extent, const std::uint8_t* kinds) noexcept;
+
     /// Could this be had if nothing were handed out?
     [[nodiscard]] bool could_hold(const Request& request) const noexcept;
 
@@ -146,6 +169,7 @@ private:
     Visit claim_fitting(std::uint32_t head, std::uint32_t size_class, const Request& request,
                         Placement& placement) noexcept;
     bool place_run(const PageWish& where, unsigned kind, Placement& placement) noexcept;
+    void found_run(std::uint32_t head, std::uint32_t pages, unsigned kind, Placement& placement) noexcept;
     [[nodiscard]] PageWish pages_of(const Request& request) const noexcept;
     [[nodiscard]] bool lies_well(std::uint64_t position, const Request& request) const noexcept;
     void free_run(std::uint32_t head) noexcept;
@@ -155,6 +179,7 @@ private:
     std::uint32_t birth(std::uint32_t size_class, const PageWish& where, bool smallest) noexcept;
     Ops::State* tail_state(std::uint32_t head, Shape slab) noexcept;
     std::uint32_t found_slab(std::uint32_t size_class, std::uint32_t pages, PageWish where) noexcept;
+    Shape describe_slab(std::uint32_t head, std::uint32_t size_class, std::uint32_t pages) noexcept;
     void publish(std::uint32_t head, std::uint32_t size_class) noexcept;
     bool kill(std::uint32_t head) noexcept;
     void tidy(std::uint32_t pages) noexcept;

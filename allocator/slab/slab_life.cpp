@@ -79,6 +79,13 @@ std::uint32_t SlabCore::found_slab(std::uint32_t size_class, std::uint32_t pages
     where.pages = pages;
     const std::uint32_t head = take_pages(where);
     if (head == kNoPage) return kNoPage;
+    // What it writes is published by the bits (W3) and by the index (I2).
+    Ops::birth(tables_.bits(head, describe_slab(head, size_class, pages)));
+    return head;
+}
+
+// All of it but the bits. The pages are the caller's.
+Shape SlabCore::describe_slab(std::uint32_t head, std::uint32_t size_class, std::uint32_t pages) noexcept {
     for (std::uint32_t i = 0; i < pages; ++i) {
         const std::uint32_t birth = (tables_.entry(head + i).birth + 1) & 3;
         const std::uint32_t length = i == 0 ? pages : 0;
@@ -89,9 +96,7 @@ std::uint32_t SlabCore::found_slab(std::uint32_t size_class, std::uint32_t pages
     if (Ops::State* const tail = tail_state(head, shape); tail != nullptr)
         tail->store(tail->load(std::memory_order_relaxed) | kTailMark, std::memory_order_relaxed);
     tables_.classes[size_class].slab_pages.fetch_add(pages, std::memory_order_relaxed);
-    // What is above is published by the bits (W3) and by the index (I2).
-    Ops::birth(tables_.bits(head, shape));
-    return head;
+    return shape;
 }
 
 void SlabCore::publish(std::uint32_t head, std::uint32_t size_class) noexcept {

@@ -154,7 +154,12 @@ Visit SlabCore::claim_fitting(std::uint32_t head, std::uint32_t size_class, cons
 bool SlabCore::place_run(const PageWish& where, unsigned kind, Placement& placement) noexcept {
     const std::uint32_t head = take_pages(where);
     if (head == kNoPage) return false;
-    const std::uint32_t pages = where.pages;
+    found_run(head, where.pages, kind, placement);
+    return true;
+}
+
+// The pages are the caller's.
+void SlabCore::found_run(std::uint32_t head, std::uint32_t pages, unsigned kind, Placement& placement) noexcept {
     const std::uint32_t birth = (tables_.entry(head).birth + 1) & 3;
     const std::uint32_t length = std::min(pages, PageEntry::kLongRun);
     tables_.entries[head].store(PageEntry{PageEntry::kRun, birth, 0, kRunClass, length}.pack(),
@@ -177,7 +182,6 @@ bool SlabCore::place_run(const PageWish& where, unsigned kind, Placement& placem
     placement = {std::uint64_t{head} * kPageBytes - phase_, token_generation(generation, birth),
                  slot_index(kRunClass, 0)};
     usage_.add(std::uint64_t{pages} * kPageBytes);
-    return true;
 }
 
 void SlabCore::free_run(std::uint32_t head) noexcept {

@@ -156,6 +156,20 @@ struct SlotOps {
         }
     }
 
+    /// A slab of which some slots are handed out from the beginning: those that held(slot) says.
+    template <class Held>
+    static void adopt(const Bits& bits, Held&& held) noexcept {
+        for (std::uint32_t i = 0; i < bits.count(); ++i) {
+            std::uint64_t mine = bits.mask(i);
+            for (std::uint64_t rest = mine; rest != 0; rest &= rest - 1) {
+                const std::uint64_t lowest = rest & (0 - rest);
+                if (held(bits.slot(i, lowest))) mine &= ~lowest;
+            }
+            // W3: release, as in birth().
+            bits.words[i].fetch_or(mine, std::memory_order_release);
+        }
+    }
+
     /// True when every bit was at home: they are all gone now, and the caller owns the slab. Otherwise back(index,
     /// bits) is called for what was taken of each word, and has to give it home.
     template <class Back>

@@ -4,6 +4,8 @@
 #include "allocator/base/bits.hpp"
 #include "api/abi/handles.hpp"
 #include "api/abi/options.hpp"
+#include "api/abi/watch.hpp"
+#include "api/dma/call_site.hpp"
 
 using namespace bounce;
 using namespace bounce::abi;
@@ -12,7 +14,8 @@ namespace {
 
 constexpr std::size_t kFirstVersion = offsetof(bounce_device_options, reserved) + sizeof(std::uint32_t);
 
-constexpr std::uint32_t kFlags = BOUNCE_DEVICE_NODE | BOUNCE_DEVICE_NUMA_POLICY;
+constexpr std::uint32_t kFlags =
+    BOUNCE_DEVICE_NODE | BOUNCE_DEVICE_NUMA_POLICY | BOUNCE_DEVICE_RECORDS | BOUNCE_DEVICE_DEBUG;
 constexpr std::uint64_t kLeastWindow = 4096;
 constexpr std::uint64_t kWindowPart = 8;
 
@@ -76,8 +79,8 @@ Result<DeviceLimits> read_limits(const bounce_device_options& options) noexcept 
                         .scrub_at_unmap = Scrub{options.scrub_at_unmap}};
 }
 
-Result<DeviceConfig> read_device_options(const bounce_device_options* given, std::uint64_t pool_bytes) noexcept {
-    bounce_device_options options{};
+Result<DeviceConfig> read_device_options(const bounce_device_options* given, std::uint64_t pool_bytes,
+                                         bounce_device_options& options) noexcept {
     if (const auto read = read_options(given, kFirstVersion, "options", options); !read) return read.error();
     if (const auto good = known_flags(options.flags, kFlags, "options.flags"); !good) return good.error();
     if (const auto good = must_be_zero(options.reserved, "options.reserved"); !good) return good.error();
@@ -93,7 +96,8 @@ Result<DeviceConfig> read_device_options(const bounce_device_options* given, std
                         .copy = static_cast<CopyPolicy>(options.copy_policy),
                         .reuse = static_cast<ReusePolicy>(options.reuse_policy),
                         .reuse_window_bytes = options.reuse_window_bytes,
-                        .limits = *limits};
+                        .limits = *limits,
+                        .regions = options.regions};
     if (const auto good = read_numa_options(options, config); !good) return good.error();
     return config;
 }
@@ -105,12 +109,17 @@ int bounce_device_create(bounce_pool* pool, const bounce_device_options* options
     *device = nullptr;
     if (pool == nullptr) return negative(null_argument("pool"));
     if (const auto owner = in_owner(*pool->pool); !owner) return status(owner);
-    const auto config = read_device_options(options, shared_bytes(*pool->pool));
+    bounce_device_options known{};
+    auto config = read_device_options(options, shared_bytes(*pool->pool), known);
     if (!config) return negative(config.error());
+    DebugConfig debug;
+    if (auto watch = read_watch_options(*pool, known, *config, debug); !watch) return status(watch);
     auto inner = Device::create(*pool->pool, pool->callbacks, *config);
     if (!inner) return negative(inner.error());
     *device = new (std::nothrow) bounce_device(std::move(*inner));
-    return *device != nullptr ? 0 : negative(fail(ENOMEM, "no memory for a device's handle"));
+    if (*device == nullptr) return negative(fail(ENOMEM, "no memory for a device's handle"));
+    if ((*device)->device->watched()) begin_watch(*pool, **device);
+    return 0;
 }
 
 int bounce_device_destroy(bounce_device* device) {
@@ -120,11 +129,17 @@ int bounce_device_destroy(bounce_device* device) {
         return negative(fail(EBUSY, "the device belongs to a front-end; bounce_frontend_close() ends it"));
     const std::uint64_t mappings = device->device->outstanding_mappings();
     const std::uint64_t blocks = device->device->outstanding_blocks();
-    if (mappings != 0 || blocks != 0)
+    if (mappings != 0 || blocks != 0) {
+        if (Debug* const debug = device->device->debug()) {
+            const CallSiteScope site(__builtin_return_address(0), "bounce_device_destroy");
+            debug->report_leaks();
+        }
         return negative(fail(EBUSY,
                              "%llu mappings and %llu blocks (coherent memory, buffers, rings) of the device exist, "
                              "expected none",
                              mappings, blocks));
+    }
+    end_watch(*device);
     delete device;
     return 0;
 }

@@ -3,16 +3,20 @@
 // to one that something else owns and that cannot be destroyed through the handle.
 #pragma once
 
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <memory>
+#include <mutex>
 #include <new>
 #include <utility>
 
 #include "allocator/base/error.hpp"
 #include "allocator/pool/pool.hpp"
 #include "api/dma/callbacks.hpp"
+#include "api/dma/debug.hpp"
 #include "api/dma/device.hpp"
+#include "api/dma/records.hpp"
 #include "api/virtio/split_queue.hpp"
 #include "bounce/bounce.h"
 #include "bounce/platform.h"
@@ -34,6 +38,12 @@ struct bounce_pool {
     bounce_platform platform{};  // the host's, in place of the above
     std::unique_ptr<bounce::Pool> pool;  // after what it calls
     char name[64];                       // for the regions that are added later
+
+    // watch_abi.cpp; of devices that are watched.
+    std::mutex watch_lock;
+    std::unique_ptr<bounce::Records> records;  // made for the first device that has them
+    bounce::Debug* debugged = nullptr;         // a list
+    std::atomic<std::uint32_t> n_debugged{0};
 };
 
 struct bounce_device {
@@ -43,6 +53,8 @@ struct bounce_device {
 
     bounce::Device* device;
     std::unique_ptr<bounce::Device> owned;  // empty: borrowed
+    unsigned directions = 3;                // how many there are for the short way; a device that is watched has none
+    bounce_pool* pool = nullptr;            // of a device that is watched
 };
 
 struct bounce_ring {

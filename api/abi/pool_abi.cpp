@@ -5,6 +5,7 @@
 #include "api/abi/options.hpp"
 #include "api/abi/platform_options.hpp"
 #include "api/abi/region_options.hpp"
+#include "api/abi/watch.hpp"
 
 using namespace bounce;
 using namespace bounce::abi;
@@ -97,8 +98,7 @@ void log_page_size(bounce_pool& pool, RegionId id) noexcept {
 
 // Hooks come with the platform or with the options.
 Result<void> check_platform(const bounce_platform& platform, const bounce_pool_options& options) noexcept {
-    if (options.share != nullptr)
-        return fail(EINVAL, "options.share is set, but the hooks are those of the platform");
+    if (options.share != nullptr) return fail(EINVAL, "options.share is set, but the hooks are those of the platform");
     if (platform.encoding == BOUNCE_ENCODING_REGION_OFFSET && options.limit_bytes != 0)
         return fail(EINVAL,
                     "options.limit_bytes is %llu, must be 0: addresses are offsets in the region, so there is only one",
@@ -192,6 +192,7 @@ int bounce_pool_region(bounce_pool* pool, uint32_t index, bounce_region_info* in
     info->refused_bytes = now.refused_bytes;
     info->state = static_cast<std::uint32_t>(now.stage);
     info->usable = now.usable ? 1 : 0;
+    info->restricted = now.restricted ? 1 : 0;
     return 0;
 }
 
@@ -236,6 +237,9 @@ int bounce_pool_gpa_to_hva(bounce_pool* pool, uint64_t gpa, size_t bytes, void**
     if (const auto owner = in_owner(*pool->pool); !owner) return status(owner);
     const auto found = pool->pool->to_hva(Gpa{gpa}, bytes);
     if (!found) return negative(found.error());
+    if (mapped_by_debugged(*pool, Gpa{gpa}, bytes, __builtin_return_address(0)))
+        return negative(
+            fail(EPERM, "GPA 0x%llx is mapped by a device that is debugged: the CPU does not look at it", gpa));
     *hva = *found;
     return 0;
 }

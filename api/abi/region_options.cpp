@@ -9,7 +9,8 @@ namespace bounce::abi {
 namespace {
 
 constexpr std::size_t kFirstVersion = offsetof(bounce_region_options, fd_offset) + sizeof(std::uint64_t);
-constexpr std::uint32_t kFlags = BOUNCE_REGION_HUGEPAGES | BOUNCE_REGION_PREFAULT | BOUNCE_REGION_NODE;
+constexpr std::uint32_t kFlags =
+    BOUNCE_REGION_HUGEPAGES | BOUNCE_REGION_PREFAULT | BOUNCE_REGION_NODE | BOUNCE_REGION_RESTRICTED;
 
 Result<void> check(const bounce_region_options& options) noexcept {
     if (const auto good = known_flags(options.flags, kFlags, "region.flags"); !good) return good;
@@ -43,6 +44,7 @@ Result<RegionConfig> read_region_options(const bounce_region_options* given, con
     config.bytes = options.bytes;
     config.base_gpa = Gpa{options.base_gpa};
     if ((options.flags & BOUNCE_REGION_NODE) != 0) config.node = NodeId{static_cast<std::int32_t>(options.node)};
+    config.restricted = (options.flags & BOUNCE_REGION_RESTRICTED) != 0;
     config.hugepages = (options.flags & BOUNCE_REGION_HUGEPAGES) != 0;
     config.prefault = (options.flags & BOUNCE_REGION_PREFAULT) != 0;
     config.imported_hva = options.hva;

@@ -6,12 +6,25 @@
 
 #include "api/abi/handles.hpp"
 #include "api/abi/options.hpp"
+#include "api/dma/call_site.hpp"
 #include "api/vhost/frontend.hpp"
 
 using namespace bounce;
 using namespace bounce::abi;
 
 namespace {
+
+/// CallSiteScope, for rings of devices that are watched.
+class RingCall {
+public:
+    RingCall(const bounce_ring& ring, const void* at, const char* function) noexcept {
+        if (ring.queue->device().watched()) [[unlikely]]
+            site_.emplace(at, function);
+    }
+
+private:
+    std::optional<CallSiteScope> site_;
+};
 
 constexpr std::size_t kFirstVersion = offsetof(bounce_ring_options, max_chain) + sizeof(std::uint32_t);
 constexpr std::uint32_t kFlags = BOUNCE_RING_INDIRECT | BOUNCE_RING_EVENT_IDX;
@@ -87,6 +100,7 @@ int bounce_ring_add(bounce_ring* ring, const bounce_sg* sg, size_t n_out, size_t
     size_t n = 0;
     if (__builtin_add_overflow(n_out, n_in, &n))
         return negative(fail(EINVAL, "n_out %llu and n_in %llu do not add up", n_out, n_in));
+    const RingCall call(*ring, __builtin_return_address(0), "bounce_ring_add");
     return status(ring->queue->add(std::span(sg, n), n_out, cookie));
 }
 
@@ -98,6 +112,7 @@ int bounce_ring_publish(bounce_ring* ring) {
 int bounce_ring_collect(bounce_ring* ring, bounce_completion* completions, size_t max) {
     if (const auto good = usable(ring); !good) return status(good);
     if (completions == nullptr) return negative(null_argument("completions"));
+    const RingCall call(*ring, __builtin_return_address(0), "bounce_ring_collect");
     const auto count = ring->queue->collect(room(completions, max));
     return count ? static_cast<int>(*count) : negative(count.error());
 }
@@ -117,6 +132,7 @@ int bounce_ring_abort(bounce_ring* ring, bounce_completion* completions, size_t 
     if (const auto good = usable(ring); !good) return status(good);
     if (completions == nullptr) return negative(null_argument("completions"));
     if (const auto safe = out_of_reach(ring); !safe) return status(safe);
+    const RingCall call(*ring, __builtin_return_address(0), "bounce_ring_abort");
     return static_cast<int>(ring->queue->abort(room(completions, max)));
 }
 

@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <climits>
+#include <optional>
 #include <span>
 
 #include "api/abi/directions.hpp"
 #include "api/abi/handles.hpp"
 #include "api/abi/options.hpp"
+#include "api/dma/call_site.hpp"
 
 using namespace bounce;
 using namespace bounce::abi;
@@ -32,6 +34,18 @@ Result<void> check_list(const bounce_list* list) noexcept {
     return fail(EINVAL, "list.size is %llu, expected %llu: set it to sizeof the struct", list->size, sizeof *list);
 }
 
+/// Who calls, for the reports of a device that is watched.
+class Caller {
+public:
+    Caller(const bounce_device& device, const void* at, const char* function) noexcept {
+        if (device.device->watched()) [[unlikely]]
+            site_.emplace(at, function);
+    }
+
+private:
+    std::optional<CallSiteScope> site_;
+};
+
 int sync_list(bounce_device* device, const bounce_list* list, size_t offset, size_t bytes, int direction,
               bool for_cpu) noexcept {
     if (device == nullptr) return negative(null_argument("device"));
@@ -52,6 +66,7 @@ int bounce_device_map_with(bounce_device* device, void* buf, size_t bytes, int d
     if (!known) return negative(known.error());
     const auto wanted = read_map_options(options);
     if (!wanted) return negative(wanted.error());
+    const Caller caller(*device, __builtin_return_address(0), "bounce_device_map_with");
     return status(device->device->map_aligned(buf, bytes, *known, wanted->flags, wanted->align, *mapping));
 }
 
@@ -63,6 +78,7 @@ int bounce_device_unmap_bulk(bounce_device* device, bounce_mapping* mappings, co
     if (device == nullptr) return negative(null_argument("device"));
     if (mappings == nullptr) return negative(null_argument("mappings"));
     if (written == nullptr) return negative(null_argument("written"));
+    const Caller caller(*device, __builtin_return_address(0), "bounce_device_unmap_bulk");
     return status(device->device->unmap_bulk(std::span(mappings, n), written));
 }
 

@@ -7,7 +7,9 @@
 #include "allocator/base/bits.hpp"
 #include "allocator/base/mutation.hpp"
 #include "allocator/slab/slot_ops.hpp"
+#include "api/dma/debug.hpp"
 #include "api/dma/device_fast.hpp"
+#include "api/dma/records.hpp"
 
 namespace bounce {
 namespace {
@@ -28,9 +30,11 @@ Device::Device(Pool& pool, Callbacks& callbacks, const DeviceConfig& config) noe
       id_(next_device_id()),
       dma_mask_(BOUNCE_MUTATED(kMaskCheck) ? ~std::uint64_t{0} : config.dma_mask),
       coherent_dma_mask_(BOUNCE_MUTATED(kMaskCheck) ? ~std::uint64_t{0} : config.coherent_dma_mask),
-      max_fast_bytes_(config.limits.special() ? 0 : config.max_segment_bytes),
       limits_(limits_of(config)),
-      group_(dma_mask_, {config.numa_policy.value_or(pool.numa_policy()), config.node}) {
+      watched_(config.records != nullptr || config.debug != nullptr),
+      map_limit_(watched_ || limits_.special() ? 0 : limits_.max_segment_bytes),
+      list_limit_(watched_ || limits_.special() ? 0 : UINT32_MAX),
+      group_(dma_mask_, {config.numa_policy.value_or(pool.numa_policy()), config.node}, config.regions) {
     std::snprintf(name_, sizeof name_, "%s", config.name);
     init_policy(config);
     pool_.add_user();
@@ -44,14 +48,21 @@ DeviceLimits Device::limits_of(const DeviceConfig& config) noexcept {
 
 Result<std::unique_ptr<Device>> Device::create(Pool& pool, Callbacks& callbacks, const DeviceConfig& config) noexcept {
     if (auto known = pool.check_node(config.node); !known) return known.error();
+    if (auto joined = pool.join_domain(config.regions); !joined) return joined.error();
     std::unique_ptr<Device> device(new (std::nothrow) Device(pool, callbacks, config));
-    if (device == nullptr) return fail(ENOMEM, "no memory for a device of %llu bytes", sizeof(Device));
+    if (device == nullptr) {
+        pool.leave_domain(config.regions);
+        return fail(ENOMEM, "no memory for a device of %llu bytes", sizeof(Device));
+    }
+    if (auto watch = device->init_watch(config); !watch) return watch.error();
     return device;
 }
 
 Device::~Device() {
+    if (records_ != nullptr) records_->leave(enrolled_);
     pool_.close_group(group_);
     pool_.leave_quarantine(group_);
+    pool_.leave_domain(group_.domain);
     pool_.drop_user();
 }
 
@@ -62,8 +73,12 @@ Context* Device::context() noexcept {
 [[gnu::always_inline]] inline Result<void> Device::map_one(Context* context, void* buf, std::size_t bytes,
                                                            Direction direction, std::uint32_t flags,
                                                            bounce_mapping& mapping, bool& streamed) noexcept {
-    if (!good_map(buf, bytes, flags)) [[unlikely]]
-        return map_special(context, buf, bytes, direction, flags, 1, mapping, streamed);
+    if (!good_map(buf, bytes, flags, map_limit_)) [[unlikely]] {
+        bool late = false;  // as below: the address of `streamed` stays unknown
+        auto mapped = map_long(context, buf, bytes, direction, flags, 1, mapping, late);
+        streamed |= late;
+        return mapped;
+    }
     // By value all along: a local whose address is known to others would be written and read back.
     std::byte* slot = nullptr;
     Gpa gpa;
@@ -111,7 +126,8 @@ Result<void> Device::check_token(const bounce_mapping& mapping) const noexcept {
     if (state == kLiveListHead || state == kLiveListPart)
         return fail(EPERM, "the token (address 0x%llx) is part of a list, which is unmapped and synced as a whole",
                     mapping.addr);
-    if (state != kLiveMapping && state != kLiveSpecial) return not_live(mapping);
+    if (state != kLiveMapping && state != kLiveSpecial && (state != kWatchedMapping || !watched()))
+        return not_live(mapping);
     return check_live(mapping);
 }
 
@@ -121,12 +137,15 @@ Error Device::not_live(const bounce_mapping& mapping) noexcept {
 
 /// Of a token whose state is good.
 Result<void> Device::check_live(const bounce_mapping& mapping) const noexcept {
-    if (mapping.device != id_)
-        return fail(EXDEV, "the token belongs to device %llu, not to this one (%llu)", mapping.device, id_);
+    if (mapping.device != id_) return not_mine(mapping);
     if (mapping.direction > BOUNCE_FROM_DEVICE || mapping.orig == nullptr)
         return fail(EINVAL, "the token is damaged: direction %llu, private buffer 0x%llx", mapping.direction,
                     reinterpret_cast<std::uintptr_t>(mapping.orig));
     return {};
+}
+
+Error Device::not_mine(const bounce_mapping& mapping) const noexcept {
+    return fail(EXDEV, "the token belongs to device %llu, not to this one (%llu)", mapping.device, id_);
 }
 
 Result<void> Device::unmap(Context* context, bounce_mapping& mapping, std::size_t written) noexcept {
@@ -152,7 +171,7 @@ Error Device::lost(const bounce_mapping& mapping) noexcept {
 
 Result<void> Device::discard(Context* context, bounce_mapping& mapping) noexcept {
     if (!good_token(mapping)) [[unlikely]]
-        return end_special(context, mapping, nullptr);
+        return end_long(context, mapping, nullptr);
     KeptSlot ended;
     const auto begun = pool_.begin(slot_of(mapping), SlotKind::kStreaming, mapping.bytes, true, ended);
     if (begun != Pool::Begun::kYes) [[unlikely]]
@@ -164,8 +183,17 @@ Result<void> Device::discard(Context* context, bounce_mapping& mapping) noexcept
 
 Result<void> Device::check_sync(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
                                 Direction direction) const noexcept {
-    if (const auto good = check_token(mapping); !good) [[unlikely]]
+    if (const auto good = check_sync_range(mapping, offset, bytes, direction); !good) [[unlikely]]
         return good;
+    const Slot slot = whole_slot(mapping);
+    const std::uint64_t bytes_of_slot = mapping.bytes + limits_.padding(mapping.addr);
+    if (const auto live = pool_.check(slot, SlotKind::kStreaming, bytes_of_slot); !live) [[unlikely]]
+        return live;
+    return check_fresh(slot);
+}
+
+Result<void> Device::check_sync_range(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
+                                      Direction direction) noexcept {
     if (bytes == 0) return fail(EINVAL, "sync of 0 bytes, expected at least 1");
     if (!fits(offset, bytes, mapping.bytes))
         return fail(EINVAL, "sync of %llu bytes at offset %llu, but the mapping has %llu bytes", bytes, offset,
@@ -175,11 +203,7 @@ Result<void> Device::check_sync(const bounce_mapping& mapping, std::size_t offse
     if (mapped != Direction::kBidirectional && mapped != direction)
         return fail(EPERM, "sync in direction %llu of a mapping with direction %llu",
                     static_cast<std::uint64_t>(direction), mapping.direction);
-    const Slot slot = whole_slot(mapping);
-    const std::uint64_t bytes_of_slot = mapping.bytes + limits_.padding(mapping.addr);
-    if (const auto live = pool_.check(slot, SlotKind::kStreaming, bytes_of_slot); !live) [[unlikely]]
-        return live;
-    return check_fresh(slot);
+    return {};
 }
 
 Result<void> Device::check_fresh(const Slot& slot) const noexcept {
@@ -190,6 +214,13 @@ Result<void> Device::check_fresh(const Slot& slot) const noexcept {
 
 Result<void> Device::sync_for_cpu(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
                                   Direction direction) noexcept {
+    if (!good_token(mapping)) [[unlikely]]
+        return sync_long(mapping, offset, bytes, direction, true);
+    return sync_out(mapping, offset, bytes, direction);
+}
+
+Result<void> Device::sync_out(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
+                              Direction direction) noexcept {
     if (const auto good = check_sync(mapping, offset, bytes, direction); !good) [[unlikely]]
         return good;
     if (!copies_back(direction)) return {};
@@ -200,6 +231,13 @@ Result<void> Device::sync_for_cpu(const bounce_mapping& mapping, std::size_t off
 
 Result<void> Device::sync_for_device(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
                                      Direction direction) noexcept {
+    if (!good_token(mapping)) [[unlikely]]
+        return sync_long(mapping, offset, bytes, direction, false);
+    return sync_in(mapping, offset, bytes, direction);
+}
+
+Result<void> Device::sync_in(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
+                             Direction direction) noexcept {
     if (const auto good = check_sync(mapping, offset, bytes, direction); !good) [[unlikely]]
         return good;
     if (!copies_in(direction)) return {};
@@ -213,7 +251,7 @@ Result<void> Device::sync_for_device(const bounce_mapping& mapping, std::size_t 
 std::uint64_t Device::outstanding_mappings() const noexcept {
     // Exact when nothing maps or unmaps at the moment, which is when it decides anything; otherwise a snapshot.
     const Pool::GroupCounts counts = pool_.count(group_);
-    return counts.allocs > counts.frees ? counts.allocs - counts.frees : 0;
+    return (counts.allocs > counts.frees ? counts.allocs - counts.frees : 0) + shared_maps_.count();
 }
 
 std::uint64_t Device::outstanding_blocks() const noexcept {

@@ -18,12 +18,19 @@
 #include "api/dma/calibration.hpp"
 #include "api/dma/limits.hpp"
 #include "api/dma/policy.hpp"
+#include "api/dma/shared_maps.hpp"
 #include "bounce/bounce.h"
 #include "bounce/streaming.h"
+
+struct bounce_record;  // bounce/records.h
 
 namespace bounce {
 
 class Callbacks;  // api/dma/callbacks.hpp: rate-limited log and violation reports of a pool
+class Debug;      // api/dma/debug.hpp
+class Records;    // api/dma/records.hpp
+struct DebugConfig;
+enum class DebugApi : std::uint8_t;
 
 enum class Direction : std::uint8_t {
     kBidirectional = BOUNCE_BIDIRECTIONAL,
@@ -42,14 +49,27 @@ struct DeviceConfig {
     NodeId node = kAnyNode;                   // where the device is
     std::optional<NumaPolicy> numa_policy{};  // none: the pool's
     DeviceLimits limits{};                    // but for max_segment_bytes, which is above
+    Records* records = nullptr;               // of the pool, which it has then; outlives the device
+    const DebugConfig* debug = nullptr;       // its use is watched
+    RegionMask regions = 0;                   // its trust domain: restricted regions; 0: all that are open
 };
+
+/// Memory that lives long.
+struct BlockRequest {
+    std::uint64_t bytes = 0;     // > 0
+    std::uint64_t align = 0;     // power of two up to 2 MiB; 0: 64
+    std::uint64_t boundary = 0;  // as in AllocRequest
+};
+
+/// Are these the flags of a mapping without a slot?
+bool asks_for_shared(std::uint32_t flags) noexcept;
 
 /// Of all regions of the pool.
 std::uint64_t shared_bytes(const Pool& pool) noexcept;
 
 class Device {
 public:
-    /// pool and callbacks must outlive the device. EINVAL when the machine has no such node.
+    /// pool and callbacks must outlive the device. EINVAL when the machine has no such node; as Pool::join_domain().
     static Result<std::unique_ptr<Device>> create(Pool& pool, Callbacks& callbacks,
                                                   const DeviceConfig& config) noexcept;
     ~Device();
@@ -79,6 +99,9 @@ public:
     }
     /// unmap(), inlined. In device_fast.hpp.
     Result<void> end(Context* context, bounce_mapping& mapping, std::size_t written) noexcept;
+    /// Its halves.
+    [[nodiscard]] bool good_token(const bounce_mapping& mapping) const noexcept;
+    Result<void> end_good(Context* context, bounce_mapping& mapping, std::size_t written) noexcept;
     Result<void> unmap(bounce_mapping& mapping, std::size_t written) noexcept {
         return unmap(context(), mapping, written);
     }
@@ -114,9 +137,16 @@ public:
         return group_.quarantine.load(std::memory_order_relaxed) != nullptr;
     }
 
-    /// kind: kCoherent (zeroed) or kBuffer.
-    Result<void> alloc_block(SlotKind kind, std::size_t bytes, std::size_t align, bounce_block& block) noexcept;
+    /// kind: kCoherent (zeroed) or kBuffer. EBUSY: a buffer that this device has mapped is not freed.
+    Result<void> alloc_block(SlotKind kind, const BlockRequest& request, bounce_block& block) noexcept;
+    Result<void> alloc_block(SlotKind kind, std::size_t bytes, std::size_t align, bounce_block& block) noexcept {
+        return alloc_block(kind, BlockRequest{.bytes = bytes, .align = align}, block);
+    }
     Result<void> free_block(SlotKind kind, bounce_block& block) noexcept;
+    /// All or nothing; on failure all blocks are zeroed.
+    Result<void> alloc_blocks(SlotKind kind, const BlockRequest& request, std::span<bounce_block> blocks) noexcept;
+    /// All that can be freed are; the first error.
+    Result<void> free_blocks(SlotKind kind, std::span<bounce_block> blocks) noexcept;
     /// Has other memory taken the place of this live block's?
     [[nodiscard]] bool renewed(const bounce_block& block) const noexcept {
         return region_of(block).renewed_under_copy(block.epoch);
@@ -124,7 +154,29 @@ public:
     /// The block is used anew, whatever it holds now.
     void refresh(bounce_block& block) const noexcept { block.epoch = region_of(block).epoch(); }
 
-    /// The address of [ptr, ptr + bytes) for the device, when that lies in one live buffer of the pool; else EFAULT.
+    /// Of a device with records: by address alone. bytes 0 and no direction: not stated; else EINVAL, EPERM when they
+    /// do not fit. Errors as in bounce/records.h.
+    Result<void> unmap_addr(Gpa addr, std::size_t bytes, std::optional<Direction> direction,
+                            std::size_t written) noexcept;
+    /// The token of a mapping of this device around an address; zeroed, and true, when something else with a record is
+    /// there.
+    Result<void> lookup(Gpa addr, bounce_record& record, bounce_mapping& mapping) noexcept;
+    /// A slot of another life (api/dma/save.hpp) is this device's from now on. The token or block knows its slot.
+    Result<void> adopt(bounce_mapping& mapping, void* buf, std::size_t bytes, Direction direction,
+                       std::uint32_t flags) noexcept;
+    Result<void> adopt(SlotKind kind, std::size_t bytes, bounce_block& block) noexcept;
+    /// The CPU's view of something of the pool that is no mapping.
+    Result<const std::byte*> peek(Gpa addr, std::size_t bytes) noexcept;
+    /// map() of a device that is watched; apart, so that map() has one caller and is inlined there.
+    Result<void> map_watching(void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
+                              bounce_mapping& mapping) noexcept;
+    /// Has it records or debugging?
+    [[nodiscard]] bool watched() const noexcept { return watched_; }
+    [[nodiscard]] Debug* debug() const noexcept { return debug_.get(); }
+    [[nodiscard]] Records* records() const noexcept { return records_; }
+
+    /// The address of [ptr, ptr + bytes) for the device, when that lies in one live buffer of the pool; else EFAULT, or
+    /// EXDEV when the device does not see it.
     Result<std::uint64_t> shared_address(const void* ptr, std::size_t bytes) const noexcept;
 
     /// Mappings, blocks that exist now: a device with any cannot be destroyed.
@@ -149,7 +201,8 @@ private:
     }
     Device(Pool& pool, Callbacks& callbacks, const DeviceConfig& config) noexcept;
     static DeviceLimits limits_of(const DeviceConfig& config) noexcept;
-    [[nodiscard]] bool good_map(const void* buf, std::size_t bytes, std::uint32_t flags) const noexcept;
+    [[nodiscard]] static bool good_map(const void* buf, std::size_t bytes, std::uint32_t flags,
+                                       std::uint64_t limit) noexcept;
     [[nodiscard]] Error why_not_map(const void* buf, std::size_t bytes, std::uint32_t flags) const noexcept;
     Result<void> map_one(Context* context, void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
                          bounce_mapping& mapping, bool& streamed) noexcept;
@@ -160,8 +213,13 @@ private:
     Result<void> check_token(const bounce_mapping& mapping) const noexcept;
     Result<void> check_sync(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
                             Direction direction) const noexcept;
+    Result<void> sync_out(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
+                          Direction direction) noexcept;
+    Result<void> sync_in(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
+                         Direction direction) noexcept;
+    static Result<void> check_sync_range(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
+                                         Direction direction) noexcept;
     Result<void> check_fresh(const Slot& slot) const noexcept;
-    [[nodiscard]] bool good_token(const bounce_mapping& mapping) const noexcept;
     bool copy_out(const bounce_mapping& mapping, std::size_t written, bool& copied) noexcept;
     bool copy_back(const bounce_mapping& mapping, std::size_t written) noexcept;
     bool copy_back_timed(std::uint32_t mode, const bounce_mapping& mapping, std::size_t written) noexcept;
@@ -194,8 +252,41 @@ private:
     // scatter.cpp
     template <class WrittenOf>
     Result<void> unmap_many(std::span<bounce_mapping> mappings, WrittenOf&& written_of) noexcept;
-    Result<void> map_each(std::span<const bounce_sg> sg, Direction direction, std::uint32_t flags,
-                          bounce_mapping* mappings) noexcept;
+
+    // watched.cpp: the long way, for what the short one refuses: devices that are watched or have limits, and errors
+    Result<void> init_watch(const DeviceConfig& config) noexcept;
+    Result<void> map_long(Context* context, void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
+                          std::uint64_t align, bounce_mapping& mapping, bool& streamed) noexcept;
+    Result<void> map_recorded(Context* context, void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
+                              std::uint64_t align, bounce_mapping& mapping, bool& streamed) noexcept;
+    void note_record(const bounce_mapping& mapping) noexcept;
+    Result<void> record_block(const Slot& slot, const bounce_block& block) noexcept;
+    Result<void> free_checked(SlotKind kind, bounce_block& block) noexcept;
+    void watch_mapping(bounce_mapping& mapping, bool turn, std::uint64_t list, std::uint64_t members) noexcept;
+    void watch_block(const bounce_block& block) noexcept;
+    /// written == nullptr: nothing is copied.
+    Result<void> end_long(Context* context, bounce_mapping& mapping, const std::size_t* written) noexcept;
+    Result<void> end_watched(Context* context, bounce_mapping& mapping, const std::size_t* written,
+                             DebugApi api) noexcept;
+    Result<void> map_list_long(std::span<const bounce_sg> sg, Direction direction, std::uint32_t flags,
+                               bounce_mapping* mappings) noexcept;
+    Result<void> unmap_list_watched(std::span<bounce_mapping> mappings, std::size_t written) noexcept;
+    Result<void> sync_long(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes, Direction direction,
+                           bool for_cpu) noexcept;
+    // block.cpp
+    Result<void> take_block(SlotKind kind, const BlockRequest& request, bounce_block& block) noexcept;
+    Result<void> give_block(SlotKind kind, bounce_block& block) noexcept;
+
+    // device_shared.cpp
+    Result<void> map_shared(void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
+                            bounce_mapping& mapping) noexcept;
+    Result<void> map_sg_shared(std::span<const bounce_sg> sg, Direction direction, std::uint32_t flags,
+                               bounce_mapping* mappings) noexcept;
+    Result<void> end_shared(bounce_mapping& mapping) noexcept;
+    Result<void> check_shared_sync(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
+                                   Direction direction) const noexcept;
+    [[nodiscard]] Error not_mine(const bounce_mapping& mapping) const noexcept;
+    static Error why_not_shared(int code, const bounce_mapping& mapping) noexcept;
 
     // device_policy.cpp
     void init_policy(const DeviceConfig& config) noexcept;
@@ -222,13 +313,21 @@ private:
     const std::uint32_t id_;  // in every token of this device
     const std::uint64_t dma_mask_;
     const std::uint64_t coherent_dma_mask_;
-    const std::uint64_t max_fast_bytes_;  // longest mapping of the hot path; 0: all go by device_special.cpp
     const DeviceLimits limits_;
+    const bool watched_;
+    // What the short ways of map and of lists take; 0 for a device that is watched or has limits beyond a length, so
+    // that all of it goes the long way and the short ones have nothing to ask.
+    const std::uint64_t map_limit_;
+    const std::size_t list_limit_;
     // M1: relaxed everywhere. Any mode that was ever in force is a right way to copy.
     std::atomic<std::uint32_t> mode_{0};
     char name_[64];
     ContextGroup group_;  // of its mappings; its rule is for all that the device takes out of the pool
     std::atomic<std::uint64_t> blocks_{0};
+    Records* records_ = nullptr;
+    std::uint32_t enrolled_ = 0;  // in records_
+    std::unique_ptr<Debug> debug_;
+    SharedMaps shared_maps_;
     // M2: relaxed loads and stores, no read-modify-write: what two threads count at once may be lost.
     alignas(kCacheLine) std::atomic<std::uint64_t> until_timing_{kNever};
     // M3: acquire by exchange in begin_timing(), map_timed() and copy_back_timed(), pairs with M4, the release

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 // Mappings that ask for more than a length: devices with a minimal alignment, a boundary or a scrub policy, calls with
-// an alignment or a flag of their own. The hot path sends here whatever it does not know: max_fast_bytes_ of such a
-// device is 0, and tokens that end otherwise have a state of their own. So it has no instruction for any of this.
+// an alignment or a flag of their own. The hot path sends whatever it does not know to the long way (watched.cpp), which
+// comes here: map_limit_ of such a device is 0, and tokens that end otherwise have a state of their own. So it has no
+// instruction for any of this.
 //
 // Padding. With min_align_mask a mapping begins as far behind the start of its slot as the private buffer does behind a
 // multiple of mask + 1, where the slot starts. So the start is found again from the token's address.
@@ -110,7 +111,7 @@ Result<void> Device::map_aligned(void* buf, std::size_t bytes, Direction directi
     if (!is_power_of_two(align) || align > kChunkBytes)
         return fail(EINVAL, "alignment %llu, expected 0 or a power of two up to %llu", align, kChunkBytes);
     bool streamed = false;
-    const auto mapped = map_special(context(), buf, bytes, direction, flags, align, mapping, streamed);
+    const auto mapped = map_long(context(), buf, bytes, direction, flags, align, mapping, streamed);
     if (streamed) fence_streams();
     return mapped;
 }
@@ -135,7 +136,7 @@ void Device::scrub_ended(const Pool::Ending& ending, std::uint64_t padding, std:
     zero_slot(slot + padding + bytes, room - padding - bytes);
 }
 
-/// Whatever end() does not know. written == nullptr: nothing is copied.
+/// A mapping that is not watched, with a token of whatever state. written == nullptr: nothing is copied.
 Result<void> Device::end_special(Context* context, bounce_mapping& mapping, const std::size_t* written) noexcept {
     if (const auto good = check_token(mapping); !good) return good;
     const std::uint64_t padding = limits_.padding(mapping.addr);

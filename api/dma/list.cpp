@@ -207,6 +207,9 @@ Result<void> Device::map_list(std::span<const bounce_sg> sg, Direction direction
                               std::uint64_t align, bounce_list& list) noexcept {
     list.n_mappings = list.n_segments = 0;
     list.bytes = 0;
+    if (watched())
+        return fail(ENOTSUP, "the device has records or is debugged: these know mappings (bounce_device_map_sg()), not "
+                             "lists");
     if (sg.empty()) return fail(EINVAL, "a list of 0 pieces, expected at least 1");
     if (list.mappings == nullptr || list.segments == nullptr || list.max_segments == 0)
         return fail(EINVAL, "the list has no room: its arrays are NULL, or max_segments is 0");
@@ -296,7 +299,8 @@ Result<void> Device::unmap_list(bounce_list& list, std::size_t written) noexcept
 
 Result<void> Device::check_head(const bounce_mapping& head, bool good_group) const noexcept {
     const std::uint8_t state = load_state(head);
-    if (state == kLiveMapping || state == kLiveSpecial || state == kLiveListPart)
+    if (state == kLiveMapping || state == kLiveSpecial || state == kLiveListPart || state == kWatchedMapping ||
+        state == kLiveShared)
         return fail(EPERM, "the token (address 0x%llx) is not the first of a slot of a list", head.addr);
     if (state != kLiveListHead) return not_live(head);
     if (const auto good = check_live(head); !good) return good;

@@ -11,9 +11,12 @@ namespace bounce {
 // All or nothing on the way in: every segment is looked at first, then all slots are taken, then all are filled.
 Result<void> Device::map_sg(std::span<const bounce_sg> sg, Direction direction, std::uint32_t flags,
                             bounce_mapping* mappings) noexcept {
-    if (sg.empty()) return fail(EINVAL, "a scatter list of 0 segments, expected at least 1");
+    // One comparison for a list that is empty, one that is too long, and a device that is watched or has limits.
+    if (sg.size() - 1 >= list_limit_) [[unlikely]]
+        return map_list_long(sg, direction, flags, mappings);
+    if (asks_for_shared(flags)) [[unlikely]]
+        return map_sg_shared(sg, direction, flags, mappings);
     auto good = check_sg(sg, flags);
-    if (good && limits_.special()) return map_each(sg, direction, flags, mappings);
     std::uint32_t done = 0;
     Context* const mine = context();
     const auto n = static_cast<std::uint32_t>(sg.size());
@@ -43,35 +46,16 @@ Result<void> Device::map_sg(std::span<const bounce_sg> sg, Direction direction, 
 }
 
 Result<void> Device::check_sg(std::span<const bounce_sg> sg, std::uint32_t flags) const noexcept {
-    if (sg.size() > UINT32_MAX) return fail(E2BIG, "a scatter list of %llu segments", sg.size());
     for (std::size_t i = 0; i < sg.size(); ++i) {
         if ((sg[i].flags | sg[i].reserved) != 0) {
             return fail(EINVAL, "segment %llu has flags 0x%llx and reserved 0x%llx, both must be 0", i, sg[i].flags,
                         sg[i].reserved);
         }
-        if (!good_map(sg[i].base, sg[i].bytes, flags) && !can_map(sg[i].base, sg[i].bytes, flags)) [[unlikely]]
+        if (!good_map(sg[i].base, sg[i].bytes, flags, limits_.max_segment_bytes) &&
+            !can_map(sg[i].base, sg[i].bytes, flags)) [[unlikely]]
             return why_not_map(sg[i].base, sg[i].bytes, flags);
     }
     return {};
-}
-
-// Of a device that asks for more than a length: one after the other, but fenced once.
-Result<void> Device::map_each(std::span<const bounce_sg> sg, Direction direction, std::uint32_t flags,
-                              bounce_mapping* mappings) noexcept {
-    Context* const mine = context();
-    bool streamed = false;
-    Result<void> good;
-    std::size_t done = 0;
-    for (; done < sg.size(); ++done) {
-        good = map_special(mine, sg[done].base, sg[done].bytes, direction, flags, 1, mappings[done], streamed);
-        if (!good) break;
-    }
-    if (streamed) fence_streams();
-    if (good) return good;
-    // As above.
-    for (std::size_t i = 0; i < done; ++i) static_cast<void>(discard(mine, mappings[i]));
-    std::fill_n(mappings, sg.size(), bounce_mapping{});
-    return good;
 }
 
 // Everything on the way out.
@@ -96,7 +80,7 @@ template <class WrittenOf>
                 one = unmap_slow(mine, mapping, &part, begun);
             }
         } else {
-            one = end_special(mine, mapping, &part);
+            one = end_long(mine, mapping, &part);
         }
         if (first && !one) [[unlikely]]
             first = one;
@@ -106,7 +90,10 @@ template <class WrittenOf>
 }
 
 Result<void> Device::unmap_sg(std::span<bounce_mapping> mappings, std::size_t written) noexcept {
-    if (mappings.empty()) return fail(EINVAL, "a scatter list of 0 mappings, expected at least 1");
+    if (mappings.size() - 1 >= list_limit_) [[unlikely]] {  // as above
+        if (mappings.empty()) return fail(EINVAL, "a scatter list of 0 mappings, expected at least 1");
+        if (watched()) return unmap_list_watched(mappings, written);
+    }
     return unmap_many(mappings, [&written](const bounce_mapping& mapping) {
         const std::size_t part = std::min<std::size_t>(written, mapping.bytes);
         written -= part;

@@ -54,7 +54,7 @@ Result<std::unique_ptr<Frontend>> Frontend::connect(Pool& pool, Callbacks& callb
 Result<void> Frontend::start() noexcept {
     // What others left in the memory is none of the back-end's business.
     if (auto clean = pool_.forget(); !clean) return clean;
-    if (auto good = check_regions(pool_.usable()); !good) return good;
+    if (auto good = check_regions(pool_.shown()); !good) return good;
     DeviceConfig device;
     device.name = name_;
     device.max_segment_bytes = config_.max_segment_bytes;
@@ -97,7 +97,7 @@ Result<void> Frontend::run_queues() noexcept {
     const Terms& terms = session_.terms();
     RegionMask regions = pool_.hold_regions();
     const auto count = static_cast<std::uint32_t>(std::popcount(regions));
-    if (count > terms.max_memory_slots || !check_regions(regions)) regions = pool_.usable();
+    if (count > terms.max_memory_slots || !check_regions(regions)) regions = pool_.shown();
     if (auto done = show_regions(regions); !done) return done;
     pool_.use_regions(regions);
     // A back-end that cannot add memory slots gets a fixed size.
@@ -139,7 +139,7 @@ Result<void> Frontend::renew_tainted() noexcept {
     if (!tainted_) return {};
     if (retired_)
         return fail(ENOTSUP, "the memory could not be renewed when the front-end was to be closed, and is retired");
-    if (auto fresh = pool_.renew(); !fresh) return fresh;
+    if (auto fresh = pool_.renew_open(); !fresh) return fresh;
     tainted_ = false;
     return {};
 }
@@ -166,7 +166,7 @@ Result<void> Frontend::reconnect() noexcept {
         if (const std::uint32_t n = queues_[i].ring().outstanding(); n != 0)
             return fail(EBUSY, "queue %llu has %llu outstanding requests; bounce_ring_abort() takes them back", i, n);
     }
-    if (auto good = check_regions(pool_.usable()); !good) return good;
+    if (auto good = check_regions(pool_.shown()); !good) return good;
     if (auto again = restart(); !again) return abandon(again.error());
     ++reconnects_;
     return {};

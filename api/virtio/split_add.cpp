@@ -31,10 +31,18 @@ Result<std::uint32_t> check(std::span<const bounce_sg> sg, std::size_t n_out, st
             return fail(EINVAL, "segment %llu has %llu bytes at 0x%llx, expected 1 to 2^32 - 1 at a buffer", i,
                         one.bytes, reinterpret_cast<std::uintptr_t>(one.base));
         }
-        if ((one.flags & ~std::uint32_t{BOUNCE_SG_SHARED}) != 0 || one.reserved != 0) {
+        constexpr std::uint32_t kFlags = BOUNCE_SG_SHARED | BOUNCE_SG_SHARED_IN;
+        if ((one.flags & ~kFlags) != 0 || one.flags == BOUNCE_SG_SHARED_IN || one.reserved != 0) {
             return fail(EINVAL,
-                        "segment %llu has flags 0x%llx and reserved 0x%llx, expected BOUNCE_SG_SHARED or 0, and 0", i,
-                        one.flags, one.reserved);
+                        "segment %llu has flags 0x%llx and reserved 0x%llx, expected 0, BOUNCE_SG_SHARED or that with "
+                        "SHARED_IN, and 0",
+                        i, one.flags, one.reserved);
+        }
+        if (i >= n_out && one.flags == BOUNCE_SG_SHARED) {
+            return fail(EPERM,
+                        "segment %llu is born-shared and for incoming data, which the device may change while it is "
+                        "read: BOUNCE_SG_SHARED_IN says that the caller knows",
+                        i);
         }
         if (i == n_out) readable = total;
         total += one.bytes;  // cannot overflow: at most 32768 times 2^32

@@ -71,7 +71,7 @@ bench::Figures run(const bench::Settings& settings, Load load, std::size_t depth
     for (std::size_t i = 0; i < depth; ++i) {
         const bool shared = load == Load::kShared || load == Load::kRing;
         std::byte* const at = shared ? static_cast<std::byte*>(block.ptr) + 8192 * i : memory.data() + 8192 * i;
-        const std::uint32_t flags = shared ? std::uint32_t{BOUNCE_SG_SHARED} : 0;
+        const std::uint32_t flags = shared ? BOUNCE_SG_SHARED | BOUNCE_SG_SHARED_IN : 0U;
         lists.push_back({at, 16, flags, 0});
         lists.push_back({at + 4096, 4096, flags, 0});
         lists.push_back({at + 64, 1, flags, 0});

@@ -5,6 +5,9 @@
 
 #include <cstdio>
 
+#include "bounce/debug.h"
+#include "bounce/records.h"
+#include "bounce/save.h"
 #include "tests/unit/api/abi/abi_fixture.hpp"
 
 namespace bounce {
@@ -39,6 +42,11 @@ protected:
         ASSERT_EQ(bounce_buffer_alloc(device_, 100, 0, &buffer_), 0);
         const bounce_sg sg{text_, sizeof text_, 0, 0};
         ASSERT_EQ(bounce_ring_add(ring_, &sg, 1, 0, this), 0);
+        auto of_watched = device_options();
+        of_watched.flags = BOUNCE_DEVICE_RECORDS | BOUNCE_DEVICE_DEBUG;
+        ASSERT_EQ(bounce_device_create(pool_, &of_watched, &watched_), 0);
+        ASSERT_EQ(bounce_device_map(watched_, text_, sizeof text_, BOUNCE_TO_DEVICE, 0, &watched_mapping_), 0);
+        ASSERT_EQ(bounce_coherent_alloc(watched_, 100, 0, &watched_block_), 0);
         bounce_pool_stats before = stats();
         ASSERT_GT(before.slots, 3u);
     }
@@ -47,6 +55,9 @@ protected:
         EXPECT_EQ(bounce_ring_abort(ring_, &completion, 1), 1);
         EXPECT_EQ(bounce_ring_destroy(ring_), 0) << bounce_last_error();
         EXPECT_EQ(bounce_device_unmap(device_, &mapping_, 0), 0) << bounce_last_error();
+        EXPECT_EQ(bounce_device_unmap_addr(watched_, watched_mapping_.addr, 0, BOUNCE_ANY_DIRECTION, 0), 0);
+        EXPECT_EQ(bounce_coherent_free(watched_, &watched_block_), 0);
+        EXPECT_EQ(bounce_device_destroy(watched_), 0) << bounce_last_error();
         EXPECT_EQ(bounce_coherent_free(device_, &coherent_), 0);
         EXPECT_EQ(bounce_buffer_free(device_, &buffer_), 0);
         EXPECT_EQ(stats().slots, 0u);
@@ -83,6 +94,33 @@ protected:
         DEAD(bounce_coherent_free(device_, &coherent_));
         DEAD(bounce_buffer_alloc(device_, 64, 0, &block));
         DEAD(bounce_buffer_free(device_, &buffer_));
+    }
+    void watched_calls(Child& child) {
+        bounce_mapping mapping;
+        bounce_block block;
+        bounce_record record;
+        bounce_debug_stats debug_stats;
+        const void* view = nullptr;
+        std::size_t bytes = 0;
+        bounce_restore* restore = nullptr;
+        const bounce_sg sg{text_, sizeof text_, 0, 0};
+        DEAD(bounce_device_map(watched_, text_, sizeof text_, BOUNCE_TO_DEVICE, 0, &mapping));
+        DEAD(bounce_device_map_sg(watched_, &sg, 1, BOUNCE_TO_DEVICE, 0, &mapping));
+        DEAD(bounce_device_sync_for_cpu(watched_, &watched_mapping_, 0, 1, BOUNCE_TO_DEVICE));
+        DEAD(bounce_device_sync_for_device(watched_, &watched_mapping_, 0, 1, BOUNCE_TO_DEVICE));
+        DEAD(bounce_device_unmap(watched_, &watched_mapping_, SIZE_MAX));
+        DEAD(bounce_device_unmap_sg(watched_, &watched_mapping_, 1, SIZE_MAX));
+        DEAD(bounce_device_unmap_addr(watched_, watched_mapping_.addr, 0, BOUNCE_ANY_DIRECTION, 0));
+        DEAD(bounce_device_lookup(watched_, watched_mapping_.addr, &record, nullptr));
+        DEAD(bounce_device_peek(watched_, watched_block_.addr, 1, &view));
+        DEAD(bounce_coherent_alloc(watched_, 64, 0, &block));
+        DEAD(bounce_coherent_free(watched_, &watched_block_));
+        DEAD(bounce_debug_get_stats(watched_, &debug_stats));
+        DEAD(bounce_debug_visit(
+            watched_, [](void*, const bounce_debug_report*) {}, nullptr));
+        DEAD(bounce_pool_save(pool_, nullptr, 0, &bytes));
+        DEAD(bounce_pool_restore(pool_, text_, sizeof text_, &restore));
+        DEAD(bounce_device_destroy(watched_));
     }
     void ring_calls(Child& child) {
         const auto options = ring_options();
@@ -131,6 +169,9 @@ protected:
     }
 
     bounce_ring* ring_ = nullptr;
+    bounce_device* watched_ = nullptr;
+    bounce_mapping watched_mapping_{};
+    bounce_block watched_block_{};
     bounce_mapping mapping_{};
     bounce_block coherent_{};
     bounce_block buffer_{};
@@ -144,6 +185,7 @@ TEST_F(Fork, AChildHasNoPoolAndTheParentGoesOn) {
         Child child;
         pool_calls(child);
         device_calls(child);
+        watched_calls(child);
         ring_calls(child);
         destroy_calls(child);
         own_pool(child);

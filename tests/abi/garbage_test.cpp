@@ -5,6 +5,7 @@
 #include <random>
 #include <vector>
 
+#include "bounce/records.h"
 #include "tests/unit/api/abi/abi_fixture.hpp"
 
 namespace bounce {
@@ -35,6 +36,28 @@ TEST_F(Garbage, RandomTokens) {
         ASSERT_TRUE(is_error(bounce_buffer_free(device_, &block)));
     }
     EXPECT_EQ(stats().slots, 0u);
+}
+
+// The same for a device that goes the long way.
+TEST_F(Garbage, RandomTokensOfAWatchedDevice) {
+    auto options = device_options();
+    options.flags = BOUNCE_DEVICE_RECORDS | BOUNCE_DEVICE_DEBUG;
+    bounce_device* watched = nullptr;
+    ASSERT_EQ(bounce_device_create(pool_, &options, &watched), 0) << bounce_last_error();
+    for (int i = 0; i < 5000; ++i) {
+        bounce_mapping mappings[2];
+        bounce_block block;
+        fill(mappings, sizeof mappings);
+        fill(&block, sizeof block);
+        if (i % 2 != 0) mappings[0].state = 0xa9;
+        ASSERT_TRUE(is_error(bounce_device_unmap(watched, &mappings[0], SIZE_MAX)));
+        ASSERT_TRUE(is_error(bounce_device_unmap_sg(watched, mappings, 2, SIZE_MAX)));
+        ASSERT_TRUE(is_error(bounce_device_sync_for_cpu(watched, &mappings[0], 0, 1, BOUNCE_BIDIRECTIONAL)));
+        ASSERT_TRUE(is_error(bounce_device_unmap_addr(watched, mappings[0].addr, 0, BOUNCE_ANY_DIRECTION, 0)));
+        ASSERT_TRUE(is_error(bounce_coherent_free(watched, &block)));
+    }
+    EXPECT_EQ(stats().slots, 0u);
+    EXPECT_EQ(bounce_device_destroy(watched), 0) << bounce_last_error();
 }
 
 // Close to the truth: a live token with some bits wrong. Either it is refused and the real one is still good, or the

@@ -2,7 +2,10 @@
  * Pins the layout of every public struct (64-bit targets): a change here breaks programs that were built before. That this
  * file compiles is the test; that it is C11 and links is another. */
 #include <bounce/bounce.h>
+#include <bounce/debug.h>
 #include <bounce/quarantine.h>
+#include <bounce/records.h>
+#include <bounce/save.h>
 #include <bounce/streaming.h>
 
 #define IS(type, bytes) _Static_assert(sizeof(type) == (bytes), #type)
@@ -61,7 +64,7 @@ AT(bounce_region_info, refused_bytes, 56);
 AT(bounce_region_info, state, 64);
 AT(bounce_region_info, usable, 68);
 AT(bounce_region_info, node, 72);
-AT(bounce_region_info, reserved, 76);
+AT(bounce_region_info, restricted, 76);
 
 IS(bounce_pool_stats, 120);
 AT(bounce_pool_stats, used_bytes, 8);
@@ -79,13 +82,13 @@ AT(bounce_pool_stats, shrinks, 96);
 AT(bounce_pool_stats, quarantined, 104);
 AT(bounce_pool_stats, quarantined_bytes, 112);
 
-IS(bounce_device_options, 96);
-AT(bounce_device_options, min_align_mask, 72);
-AT(bounce_device_options, segment_boundary, 80);
-AT(bounce_device_options, max_segments, 88);
-AT(bounce_device_options, scrub_at_map, 92);
-AT(bounce_device_options, scrub_at_unmap, 93);
-AT(bounce_device_options, reserved2, 94);
+IS(bounce_device_options, 112);
+AT(bounce_device_options, min_align_mask, 88);
+AT(bounce_device_options, segment_boundary, 96);
+AT(bounce_device_options, max_segments, 104);
+AT(bounce_device_options, scrub_at_map, 108);
+AT(bounce_device_options, scrub_at_unmap, 109);
+AT(bounce_device_options, reserved2, 110);
 AT(bounce_device_options, name, 8);
 AT(bounce_device_options, dma_mask, 16);
 AT(bounce_device_options, coherent_dma_mask, 24);
@@ -97,6 +100,8 @@ AT(bounce_device_options, reuse_policy, 52);
 AT(bounce_device_options, reuse_window_bytes, 56);
 AT(bounce_device_options, node, 64);
 AT(bounce_device_options, numa_policy, 68);
+AT(bounce_device_options, debug, 72);
+AT(bounce_device_options, regions, 80);
 
 IS(bounce_mapping, 48);
 AT(bounce_mapping, addr, 0);
@@ -187,6 +192,34 @@ IS(bounce_frontend_info, 48);
 AT(bounce_frontend_info, queues, 24);
 AT(bounce_frontend_info, max_memory_slots, 36);
 AT(bounce_frontend_info, reconnects, 44);
+
+IS(bounce_record, 112);
+AT(bounce_record, orig, 16);
+AT(bounce_record, kind, 32);
+AT(bounce_record, direction, 40);
+AT(bounce_record, device, 48);
+
+IS(bounce_debug_options, 32);
+AT(bounce_debug_options, report, 8);
+AT(bounce_debug_options, sample, 24);
+
+IS(bounce_debug_report, 128);
+AT(bounce_debug_report, device, 8);
+AT(bounce_debug_report, addr, 16);
+AT(bounce_debug_report, map_site, 40);
+AT(bounce_debug_report, function, 64);
+AT(bounce_debug_report, mapped_ns, 80);
+AT(bounce_debug_report, left_out, 112);
+AT(bounce_debug_report, text, 120);
+
+IS(bounce_debug_stats, 152);
+AT(bounce_debug_stats, watched, 128);
+AT(bounce_debug_stats, no_memory, 144);
+
+IS(bounce_saved, 48);
+AT(bounce_saved, orig, 24);
+AT(bounce_saved, kind, 32);
+AT(bounce_saved, state, 44);
 
 int main(void) {
     return bounce_version() ==

@@ -5,6 +5,8 @@
 
 #include <cstdio>
 
+#include "bounce/records.h"
+#include "bounce/save.h"
 #include "tests/abi/failing_memory.hpp"
 #include "tests/unit/api/abi/abi_fixture.hpp"
 
@@ -70,7 +72,26 @@ private:
         return step("bounce_pool_create", [&] { return bounce_pool_create(&of_pool, &pool_); }) &&
                step("bounce_pool_add_region", [&] { return bounce_pool_add_region(pool_, &of_region); }) &&
                step("bounce_device_create", [&] { return bounce_device_create(pool_, &of_device, &device_); }) &&
-               step("bounce_ring_create", [&] { return bounce_ring_create(device_, &of_ring, &ring_); });
+               step("bounce_ring_create", [&] { return bounce_ring_create(device_, &of_ring, &ring_); }) && watch();
+    }
+    // A device with records that is debugged; each new table is another request.
+    bool watch() {
+        auto of_watched = device_options();
+        of_watched.name = "watched";
+        of_watched.flags = BOUNCE_DEVICE_RECORDS | BOUNCE_DEVICE_DEBUG;
+        bounce_mapping mapping;
+        std::size_t bytes = 0;
+        if (!step("bounce_device_create (watched)",
+                  [&] { return bounce_device_create(pool_, &of_watched, &watched_); }) ||
+            !step("bounce_device_map (watched)",
+                  [&] { return bounce_device_map(watched_, text_, 8, BOUNCE_TO_DEVICE, 0, &mapping); }))
+            return false;
+        // What cannot be watched for want of memory is mapped all the same.
+        must("bounce_device_unmap_addr", bounce_device_unmap_addr(watched_, mapping.addr, 8, BOUNCE_TO_DEVICE, 0));
+        return step("bounce_pool_save", [&] {
+            const int status = bounce_pool_save(pool_, nullptr, 0, &bytes);
+            return status == -EBUSY ? 0 : status;  // the ring has no record
+        });
     }
     bool use() {
         const bounce_sg sg[] = {{text_, 8, 0, 0}, {text_ + 8, 8, 0, 0}, {text_ + 16, 8, 0, 0}};
@@ -95,6 +116,7 @@ private:
     void end() {
         bounce_pool_stats stats{};
         must("bounce_ring_destroy", bounce_ring_destroy(ring_));
+        must("bounce_device_destroy (watched)", bounce_device_destroy(watched_));
         if (pool_ != nullptr) must("bounce_pool_get_stats", bounce_pool_get_stats(pool_, &stats));
         if (stats.slots != 0) complain("slots left", static_cast<int>(stats.slots));
         must("bounce_device_destroy", bounce_device_destroy(device_));
@@ -105,6 +127,7 @@ private:
     Verdict verdict_;
     bounce_pool* pool_ = nullptr;
     bounce_device* device_ = nullptr;
+    bounce_device* watched_ = nullptr;
     bounce_ring* ring_ = nullptr;
     bounce_mapping mapping_{};
     char text_[24] = {};

@@ -156,7 +156,8 @@ TEST_F(Wrapper, Rings) {
     auto payload = device_.alloc_buffer(64);
     ASSERT_TRUE(payload);
     std::string out = "out";
-    const std::vector<bounce_sg> sg = {bounce::segment(out.data(), 3), bounce::shared_segment(*payload, 0, 64)};
+    const std::vector<bounce_sg> sg = {bounce::segment(out.data(), 3),
+                                       bounce::shared_incoming_segment(*payload, 0, 64)};
     EXPECT_EQ(ring->add(sg, 3, &out).code(), EINVAL) << "more to read than there is";
     ASSERT_TRUE(ring->add(sg, 1, &out)) << bounce_last_error();
     auto kick = ring->publish();

@@ -128,7 +128,7 @@ private:
         if (load_.born_shared) {
             if (const int code = bounce_buffer_alloc(device_, slot.bytes, 0, &slot.block); code != 0) return code;
             slot.data = static_cast<std::uint8_t*>(slot.block.ptr);
-            flags = BOUNCE_SG_SHARED;
+            flags = BOUNCE_SG_SHARED | BOUNCE_SG_SHARED_IN;  // content is compared once it has been read
         }
         if (slot.request.type == BlkType::kWrite) {
             for (std::uint64_t i = 0; i < slot.bytes; i += 8) {

@@ -35,8 +35,6 @@ enum class Broken {
     kClaimTrusted,    // no look at the shape afterwards
     kKillTrusted,     // the same
     kBackUnlisted,    // what a killer did not need
-    kBackToSeen,      // what was taken of another slab is listed as if it were of the one that was seen
-    kBackToOne,       // what was taken of two slabs is listed as if it were of one
     kBirthStored,     // over the bits of a neighbour
     kKillWhole,       // words, with the bits of a neighbour
     kBackUnnoted,     // nobody is told of it
@@ -157,9 +155,11 @@ constexpr std::uint32_t kClasses = 2;
 constexpr std::uint32_t kPages = 2;
 
 enum class Scene {
-    kMixed,  // all of it
-    kLeft,   // one page only, which is still listed from a slab that has died, as its chunk is; a slot is kept
-    kHeld,   // a large slab is there, and somebody keeps a slot of one
+    kMixed,   // all of it
+    kLeft,    // one page only, which is still listed from a slab that has died, as its chunk is; a slot is kept
+    kHeld,    // a large slab is there, and somebody keeps a slot of one
+    kJoined,  // small slabs on both pages go for a large one, of which a slot is kept
+    kSplit,   // a large slab goes for two small ones
 };
 
 /// kSmallSlots 1: a small slab is soon without a bit at home. 2: it has bits at home right after its birth, and shows
@@ -189,7 +189,8 @@ public:
         pages_.store(0, std::memory_order_relaxed);
         epoch_.store(2, std::memory_order_relaxed);
         held_ = {};
-        if (kScene == Scene::kHeld) use(kLarge);
+        if (kScene == Scene::kHeld || kScene == Scene::kSplit) use(kLarge);
+        if (kScene == Scene::kJoined) use_two();
         if (kScene != Scene::kLeft) return;
         use(kSmall);
         reap();
@@ -210,6 +211,17 @@ public:
             if (index == 0) alloc(kLarge, held_);
             if (index == 1) use(kLarge);
             if (index == 2) half_kill();
+        } else if (kScene == Scene::kJoined) {
+            if (index == 0) use(kSmall);
+            if (index == 1) alloc(kLarge, held_);
+            if (index == 2) use(kLarge);
+        } else if (kScene == Scene::kSplit) {
+            if (index == 0) reap();
+            if (index == 1) {
+                reap();
+                use_two();
+            }
+            if (index == 2) use(kSmall);
         } else if (index == 0) {
             use(kSmall);
             use(kLarge);
@@ -270,6 +282,15 @@ private:
         bring_home(got, size_class);
         if (g_broken != Broken::kFreedUnnoted) note_free();
     }
+    // Of two small slabs.
+    void use_two() {
+        Claimed got[2];
+        const bool both = alloc(kSmall, got[0]) && alloc(kSmall, got[1]);
+        for (const Claimed& held : got) {
+            if (held.slot != kNoSlot) bring_home(held, kSmall);
+        }
+        if (both || got[0].slot != kNoSlot) note_free();
+    }
     void use_run() {
         const std::uint32_t head = take_pages(2);
         if (head == kNoPage) return;
@@ -304,7 +325,7 @@ private:
             return Visit::kStop;
         }
         const std::uint32_t at = bits.first + slot;
-        put_back(head, bits, at / 64, std::uint64_t{1} << at % 64);
+        put_back(bits, at / 64, std::uint64_t{1} << at % 64);
         note_free();
         return Visit::kKeep;
     }
@@ -325,8 +346,8 @@ private:
         Ops::give(words_[bit / 64], std::uint64_t{1} << bit % 64);
         home_->list(held.head, size_class);
     }
-    // slab_core.cpp. `seen`: where they were thought to be of.
-    void put_back(std::uint32_t seen, const typename Ops::Bits& taken_for, std::uint32_t index, std::uint64_t bits) {
+    // slab_core.cpp
+    void put_back(const typename Ops::Bits& taken_for, std::uint32_t index, std::uint64_t bits) {
         const auto word = static_cast<std::uint32_t>(taken_for.words - words_) + index;
         const auto page_of = [&](std::uint64_t of) {
             return (word * 64 + static_cast<std::uint32_t>(std::countr_zero(of))) / kDensity;
@@ -334,12 +355,11 @@ private:
         while (bits != 0) {
             const std::uint32_t page = page_of(bits);
             const std::uint32_t entry = entries_[page].load(std::memory_order_relaxed);
-            const std::uint32_t head = g_broken == Broken::kBackToSeen ? seen : page - (entry & 1);
+            const std::uint32_t head = page - (entry & 1);
             std::uint64_t mine = bits & (0 - bits);
             for (std::uint64_t rest = bits & ~mine; rest != 0; rest &= rest - 1) {
                 const std::uint32_t its = page_of(rest);
-                const bool other = its - (entries_[its].load(std::memory_order_relaxed) & 1) != head;
-                if (other && g_broken != Broken::kBackToSeen && g_broken != Broken::kBackToOne) break;
+                if (its - (entries_[its].load(std::memory_order_relaxed) & 1) != head) break;
                 mine |= rest & (0 - rest);
             }
             bits &= ~mine;
@@ -414,7 +434,7 @@ private:
         const std::uint64_t got = words_[0].fetch_and(~mask, std::memory_order_acquire) & mask;
         for (int i = 0; i < 30; ++i) static_cast<void>(epoch_.load(std::memory_order_relaxed));
         if (got == 0) return;
-        put_back(0, bits, 0, got);
+        put_back(bits, 0, got);
         if (g_broken != Broken::kBackUnnoted) note_free();
     }
 
@@ -443,7 +463,7 @@ private:
         bool taken = false;
         const auto back = [&](std::uint32_t index, std::uint64_t got) {
             taken = true;
-            put_back(head, bits, index, got);
+            put_back(bits, index, got);
         };
         const bool dead = Ops::kill(bits, back);
         if (dead && g_broken == Broken::kKillWhole) bits.words[0].store(0, std::memory_order_relaxed);
@@ -520,7 +540,9 @@ bool all_hold(rl::iteration_t iterations, bool quiet) {
             !holds_in_random<SlabModel<1, Scene::kHeld>>(iterations, quiet) ||
             !holds_in_random<SlabModel<1, Scene::kMixed, 1, 2>>(iterations, quiet) ||
             !holds_in_random<SlabModel<2, Scene::kMixed, 2, 3>>(iterations, quiet) ||
-            !holds_in_random<SlabModel<2, Scene::kHeld, 2, 3>>(iterations, quiet)) {
+            !holds_in_random<SlabModel<2, Scene::kHeld, 2, 3>>(iterations, quiet) ||
+            !holds_in_random<SlabModel<1, Scene::kJoined, 1, 2>>(iterations, quiet) ||
+            !holds_in_random<SlabModel<1, Scene::kSplit, 1, 2>>(iterations, quiet)) {
             return false;
         }
     }
@@ -555,8 +577,6 @@ int main(int argc, char** argv) {
                                        {Broken::kClaimTrusted, "no look at the shape after a claim"},
                                        {Broken::kKillTrusted, "no look at the shape after a kill"},
                                        {Broken::kBackUnlisted, "what is given back is not listed"},
-                                       {Broken::kBackToSeen, "or as of the slab that was seen"},
-                                       {Broken::kBackToOne, "or as of one slab, when it is of two"},
                                        {Broken::kBirthStored, "a birth stores over its neighbours"},
                                        {Broken::kKillWhole, "a kill takes its neighbours' bits"},
                                        {Broken::kBackUnnoted, "nor told of"},

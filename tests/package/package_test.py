@@ -52,6 +52,7 @@ class PackageTest(unittest.TestCase):
         run([CMAKE, "--install", BUILD, "--prefix", cls.prefix])
         cls.libdir = next(cls.prefix.rglob("libbounce.so")).parent
         cls.has_tbb = (cls.libdir / "libbounce-tbb.so").exists()
+        cls.has_jemalloc = (cls.libdir / "libbounce-jemalloc.so").exists()
 
     def pkg_config(self, prefix, *words, package="bounce"):
         path = next(prefix.rglob("bounce.pc")).parent
@@ -98,7 +99,9 @@ class PackageTest(unittest.TestCase):
     def test_exports_are_the_functions_of_the_header(self):
         symbols = run(["nm", "-D", "--defined-only", self.libdir / "libbounce.so"]).split("\n")
         exported = {line.split()[-1].split("@")[0] for line in symbols if line and " A " not in line}
-        functions = declared(self.prefix / "include/bounce/bounce.h")
+        headers = (self.prefix / "include/bounce").glob("*.h")
+        components = {"tbb.h", "jemalloc.h"}  # libraries of their own
+        functions = set().union(*(declared(h) for h in headers if h.name not in components))
         self.assertGreater(len(functions), 40)
         self.assertEqual(exported, functions)
 
@@ -118,6 +121,7 @@ class PackageTest(unittest.TestCase):
     def test_public_headers_are_all_there(self):
         source = {p.name for p in (pathlib.Path(SOURCE) / "api/include/bounce").iterdir()}
         expected = source if self.has_tbb else source - {"tbb.h"}
+        expected = expected if self.has_jemalloc else expected - {"jemalloc.h", "jemalloc.hpp"}
         self.assertEqual({p.name for p in (self.prefix / "include/bounce").iterdir()}, expected)
         self.assertIn("bounce.hpp", source)
 
@@ -136,6 +140,37 @@ class PackageTest(unittest.TestCase):
         run([CMAKE, "--build", build, "--target", "tbb_shared", "tbb_static"])
         for kind in ("shared", "static"):
             self.assertEqual(run([build / f"tbb_{kind}"]), "zeroed\n")
+
+    def test_the_component_jemalloc_is_used_and_found(self):
+        if not self.has_jemalloc:
+            self.skipTest("libbounce-jemalloc was not built: no jemalloc here")
+        source, program = CONSUMER / "jemalloc.c", self.folder / "jemalloc"
+        flags = self.pkg_config(self.prefix, "--cflags", "--libs", package="bounce-jemalloc")
+        run([*LANGUAGES["c"], *WARNINGS, source, "-o", program, *flags])
+        self.assertEqual(run([program], LD_LIBRARY_PATH=str(self.libdir)), "allocated\n")
+        library = self.libdir / "libbounce-jemalloc.so"
+        self.assertEqual(dynamic(library, "SONAME"), ["libbounce-jemalloc.so.0"])
+        self.assertFalse([n for n in dynamic(library, "NEEDED") if n.startswith("libjemalloc")], "it has its own inside")
+        build = self.folder / "jemalloc-consumer"
+        self.configure_consumer(build, "-DJEMALLOC=ON")
+        run([CMAKE, "--build", build, "--target", "jemalloc_shared", "jemalloc_static"])
+        for kind in ("shared", "static"):
+            self.assertEqual(run([build / f"jemalloc_{kind}"]), "allocated\n")
+
+    def test_the_component_jemalloc_can_be_installed_apart(self):
+        if not self.has_jemalloc:
+            self.skipTest("libbounce-jemalloc was not built: no jemalloc here")
+        prefix = self.folder / "jemalloc-apart"
+        run([CMAKE, "--install", BUILD, "--prefix", prefix, "--component", "jemalloc"])
+        names = {p.name for p in prefix.rglob("*") if not p.is_dir()}
+        self.assertLessEqual({"jemalloc.h", "jemalloc.hpp", "libbounce-jemalloc.so", "libbounce-jemalloc.a",
+                              "bounce-jemalloc.pc"}, names)
+        self.assertFalse({"bounce.h", "libbounce.so", "bounce.pc", "tbb.h"} & names)
+
+    def test_the_core_has_no_jemalloc(self):
+        symbols = run(["nm", "-a", self.libdir / "libbounce.so"])
+        self.assertNotRegex(symbols, r"\b(bounce_je_|je_)\w+|\bmallctl\b")
+        self.assertFalse([n for n in dynamic(self.libdir / "libbounce.so", "NEEDED") if "jemalloc" in n])
 
     def test_the_component_tbb_can_be_installed_apart(self):
         if not self.has_tbb:

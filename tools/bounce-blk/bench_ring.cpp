@@ -79,11 +79,11 @@ void RingSubject::make_shared(const LoadConfig& load) {
         store_header(static_cast<std::byte*>(header), type_of(load), 0);
         *static_cast<std::byte*>(status) = static_cast<std::byte>(kStatusNone);
         if (load.write) fill_random({static_cast<std::byte*>(data), bytes}, load.seed + i);
-        slots_.push_back({{{header, kHeaderBytes, BOUNCE_SG_SHARED, 0},
-                           {data, bytes, BOUNCE_SG_SHARED, 0},
-                           {status, 1, BOUNCE_SG_SHARED, 0}},
-                          static_cast<std::byte*>(header),
-                          static_cast<std::byte*>(status)});
+        constexpr std::uint32_t kInPlace = BOUNCE_SG_SHARED | BOUNCE_SG_SHARED_IN;  // the status is read once
+        slots_.push_back(
+            {{{header, kHeaderBytes, BOUNCE_SG_SHARED, 0}, {data, bytes, kInPlace, 0}, {status, 1, kInPlace, 0}},
+             static_cast<std::byte*>(header),
+             static_cast<std::byte*>(status)});
     }
 }
 

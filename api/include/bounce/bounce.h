@@ -114,7 +114,10 @@ enum {
     /* Touch every page at creation. */
     BOUNCE_REGION_PREFAULT = 1u << 1,
     /* The NUMA node in `node` is meant (a zeroed struct leaves placement to the kernel). */
-    BOUNCE_REGION_NODE = 1u << 2
+    BOUNCE_REGION_NODE = 1u << 2,
+    /* Serves only devices that name the region (`regions` in bounce_device_options), and is never lent to a back-end by
+     * bounce_frontend_connect(). Source: the reserved-memory binding restricted-dma-pool of the device tree. */
+    BOUNCE_REGION_RESTRICTED = 1u << 3
 };
 
 /* From which NUMA node memory is taken when the pool has regions on several. The home of a mapping is the node of the
@@ -230,7 +233,7 @@ typedef struct bounce_region_info {
     uint32_t state;      /* enum bounce_region_state */
     uint32_t usable;     /* 0: waits for bounce_frontend_sync_regions(), or is taken from the back-end */
     int32_t node;        /* NUMA node that was asked for (operating system index); -1: the kernel places it */
-    uint32_t reserved;
+    uint32_t restricted; /* 1: with BOUNCE_REGION_RESTRICTED */
 } bounce_region_info;
 
 /* Describes region `index`; -EINVAL when there is none. */
@@ -306,7 +309,8 @@ typedef struct bounce_pool_stats {
 /* A snapshot; the figures of one snapshot may be some operations apart from each other. Thread-safe. */
 BOUNCE_API int bounce_pool_get_stats(bounce_pool *pool, bounce_pool_stats *stats);
 
-/* Translates between addresses. [gpa, gpa + bytes) must lie in one region, else -EFAULT. Thread-safe, lock-free. */
+/* Translates between addresses. [gpa, gpa + bytes) must lie in one region, else -EFAULT. Thread-safe, lock-free but for a
+ * pool with a device that is debugged: there gpa_to_hva refuses (-EPERM) what such a device has mapped. */
 BOUNCE_API int bounce_pool_gpa_to_hva(bounce_pool *pool, uint64_t gpa, size_t bytes, void **hva);
 BOUNCE_API int bounce_pool_hva_to_gpa(bounce_pool *pool, const void *hva, size_t bytes, uint64_t *gpa);
 
@@ -318,7 +322,12 @@ enum {
     /* The NUMA node in `node` is that of the device. */
     BOUNCE_DEVICE_NODE = 1u << 0,
     /* `numa_policy` is meant (a zeroed struct has the pool's). */
-    BOUNCE_DEVICE_NUMA_POLICY = 1u << 1
+    BOUNCE_DEVICE_NUMA_POLICY = 1u << 1,
+    /* The library keeps a record of each mapping and block: they can be ended by address (bounce/records.h) and saved
+     * (bounce/save.h). */
+    BOUNCE_DEVICE_RECORDS = 1u << 8,
+    /* How mappings are used is watched, and misuse reported: bounce/debug.h. */
+    BOUNCE_DEVICE_DEBUG = 1u << 9
 };
 
 /* How content is copied into slots (copies back are always ordinary ones). */
@@ -373,6 +382,9 @@ typedef struct bounce_device_options {
     uint64_t reuse_window_bytes; /* with AUTO and WINDOW: 4096 to 1/8 of the pool; 0 = 4 MiB, or 1/8 when that is less */
     uint32_t node;               /* NUMA node (operating system index), with BOUNCE_DEVICE_NODE */
     uint32_t numa_policy;        /* enum bounce_numa_policy, with BOUNCE_DEVICE_NUMA_POLICY */
+    const struct bounce_debug_options *debug; /* with BOUNCE_DEVICE_DEBUG; NULL: each mapping, reports to the log */
+    uint64_t regions;            /* its trust domain: bit i is region i, all of them BOUNCE_REGION_RESTRICTED; 0 = all
+                                  * regions, also those to come, that are not */
     uint64_t min_align_mask;     /* 2^k - 1, below 2 MiB: these bits of a mapping's address equal those of the private
                                   * buffer's address (dma_set_min_align_mask()); 0 = none */
     uint64_t segment_boundary;   /* power of two from 64 on: no mapping crosses a multiple of it; 0 = none */
@@ -384,10 +396,14 @@ typedef struct bounce_device_options {
 
 /* Creates a device of the pool: who maps, with which limits, and from which NUMA node all that it takes comes (mappings,
  * coherent memory, buffers). -EINVAL also when there is no such node; the pool need not have a region there.
- * Thread-safe. */
+ * A device with `regions` takes memory from these alone, streaming and coherent, and the pool does not grow for it. Devices
+ * of one pool name the same regions or none in common (-EBUSY), so no page ever serves two trust domains. The first device
+ * of a domain finds fresh memory: what devices before left there is renewed away, or zeroed where the memory is the
+ * caller's or was converted by hooks. Thread-safe. */
 BOUNCE_API int bounce_device_create(bounce_pool *pool, const bounce_device_options *options, bounce_device **device);
 
-/* -EBUSY (and nothing happens) while mappings, coherent memory, buffers or rings of it exist. */
+/* -EBUSY (and nothing happens) while mappings, coherent memory, buffers or rings of it exist; with BOUNCE_DEVICE_DEBUG
+ * each of them is reported. */
 BOUNCE_API int bounce_device_destroy(bounce_device *device);
 
 /* Values as in Linux's enum dma_data_direction. */
@@ -399,8 +415,15 @@ enum {
     BOUNCE_MAP_PRESERVE = 1u << 0,
     /* Do not copy: not at map, not at unmap (DMA_ATTR_SKIP_CPU_SYNC). The caller syncs. Not together with PRESERVE. */
     BOUNCE_MAP_SKIP_SYNC = 1u << 1,
+    /* The memory lies inside a born-shared buffer of this pool: no slot and no copy, at map, unmap and sync. The buffer is
+     * not freed before (-EBUSY, of the device that has it mapped). Not together with PRESERVE. Without this flag such
+     * memory is bounced as any other: right, but copied for nothing. */
+    BOUNCE_MAP_SHARED = 1u << 2,
+    /* With SHARED, and needed (-EPERM) for from_device and bidirectional: the caller knows that the device may change what
+     * it wrote at any time, also while it is being read, and reads it once before it checks it. */
+    BOUNCE_MAP_SHARED_IN = 1u << 3,
     /* A full pool is expected: no line in the log (DMA_ATTR_NO_WARN). */
-    BOUNCE_MAP_NO_WARN = 1u << 2
+    BOUNCE_MAP_NO_WARN = 1u << 4
 };
 
 /* The token of a mapping: the caller's storage, private memory. Read `addr` and `bytes`; the rest is the library's. A
@@ -421,7 +444,8 @@ typedef struct bounce_mapping {
 /* Maps bytes > 0 at buf. to_device and bidirectional copy in, from_device copies nothing in (but see PRESERVE; what the
  * device then could read is old content of this pool, never memory from outside of it). Contiguous in GPA. Any size that
  * the pool holds, within the device's limits. Errors: -EINVAL, -ENOSPC (which the log tells, rate-limited), -E2BIG, -ERANGE,
- * -EDOM; -EPROTO in quarantine. Thread-safe.
+ * -EDOM; -EPROTO in quarantine; of SHARED also -EFAULT (not inside one buffer), -EXDEV (in a region that the device does not
+ * see), -EPERM and -ENOMEM. Thread-safe.
  * Source: Documentation/core-api/dma-api.rst, dma_map_single(). */
 BOUNCE_API int bounce_device_map(bounce_device *device, void *buf, size_t bytes, int direction, uint32_t flags,
                                  bounce_mapping *mapping);
@@ -446,7 +470,9 @@ BOUNCE_API int bounce_device_sync_for_device(bounce_device *device, const bounce
 enum {
     /* The segment lies inside a born-shared buffer of this pool, which must live until the completion: no slot, no
      * copy. */
-    BOUNCE_SG_SHARED = 1u << 0
+    BOUNCE_SG_SHARED = 1u << 0,
+    /* With SHARED, and needed (-EPERM) where the device writes: as BOUNCE_MAP_SHARED_IN. */
+    BOUNCE_SG_SHARED_IN = 1u << 1
 };
 
 /* One piece of a scatter list. */
@@ -483,10 +509,22 @@ typedef struct bounce_block {
 BOUNCE_API int bounce_coherent_alloc(bounce_device *device, size_t bytes, size_t align, bounce_block *block);
 BOUNCE_API int bounce_coherent_free(bounce_device *device, bounce_block *block);
 
-/* A born-shared buffer: payload that is made in the pool and handed to the device without a copy (BOUNCE_SG_SHARED).
- * Not zeroed. The device sees and may change it at any moment while it exists. */
+/* n > 0 blocks alike, all or nothing: on failure all of `blocks` are zeroed. Freeing: each one that can be is freed; the
+ * first error is returned (bounce_last_error() is about the last one). Thread-safe. */
+BOUNCE_API int bounce_coherent_alloc_bulk(bounce_device *device, size_t bytes, size_t align, bounce_block *blocks,
+                                          size_t n);
+BOUNCE_API int bounce_coherent_free_bulk(bounce_device *device, bounce_block *blocks, size_t n);
+
+/* A born-shared buffer: payload that is made in the pool and handed to the device without a copy (BOUNCE_MAP_SHARED,
+ * BOUNCE_SG_SHARED), as often as one likes. Not zeroed. The device sees and may change it at any moment while it exists.
+ * -EBUSY: the device has mappings of it. */
 BOUNCE_API int bounce_buffer_alloc(bounce_device *device, size_t bytes, size_t align, bounce_block *block);
 BOUNCE_API int bounce_buffer_free(bounce_device *device, bounce_block *block);
+
+/* As bounce_coherent_alloc_bulk() and bounce_coherent_free_bulk(). */
+BOUNCE_API int bounce_buffer_alloc_bulk(bounce_device *device, size_t bytes, size_t align, bounce_block *blocks,
+                                        size_t n);
+BOUNCE_API int bounce_buffer_free_bulk(bounce_device *device, bounce_block *blocks, size_t n);
 
 /* ---- Split virtqueue, driver side --------------------------------------------------------------------------- */
 

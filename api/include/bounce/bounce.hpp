@@ -153,6 +153,7 @@ public:
 
 private:
     friend class DeviceRef;
+    friend class Restore;  // save.hpp
     void end() noexcept {
         if (device_ != nullptr) static_cast<void>(unmap());
     }
@@ -190,6 +191,7 @@ public:
 
 private:
     friend class DeviceRef;
+    friend class Restore;
     int end() noexcept {
         bounce_device* device = std::exchange(device_, nullptr);
         return device == nullptr ? 0 : Free(device, &block_);
@@ -210,6 +212,10 @@ inline bounce_sg segment(const void* base, std::size_t bytes) noexcept {
 /// A piece of a born-shared buffer.
 inline bounce_sg shared_segment(const Buffer& buffer, std::size_t offset, std::size_t bytes) noexcept {
     return {static_cast<std::byte*>(buffer.data()) + offset, bytes, BOUNCE_SG_SHARED, 0};
+}
+/// The same for the device to write: it may change while it is read.
+inline bounce_sg shared_incoming_segment(const Buffer& buffer, std::size_t offset, std::size_t bytes) noexcept {
+    return {static_cast<std::byte*>(buffer.data()) + offset, bytes, BOUNCE_SG_SHARED | BOUNCE_SG_SHARED_IN, 0};
 }
 
 /// A ring that something else owns.
@@ -356,6 +362,8 @@ struct DeviceOptions {
     std::uint64_t reuse_window_bytes = 0;
     std::uint32_t node = 0;
     bounce_numa_policy numa_policy = BOUNCE_NUMA_LOCAL;
+    const bounce_debug_options* debug = nullptr;  // with BOUNCE_DEVICE_DEBUG
+    std::uint64_t regions = 0;  // restricted ones, a bit each
     std::uint64_t min_align_mask = 0;
     std::uint64_t segment_boundary = 0;
     std::uint32_t max_segments = 0;
@@ -587,6 +595,8 @@ public:
         raw.reuse_window_bytes = options.reuse_window_bytes;
         raw.node = options.node;
         raw.numa_policy = options.numa_policy;
+        raw.debug = options.debug;
+        raw.regions = options.regions;
         raw.min_align_mask = options.min_align_mask;
         raw.segment_boundary = options.segment_boundary;
         raw.max_segments = options.max_segments;

@@ -71,7 +71,7 @@ TEST(PoolOptions, OfTheRegionAreChecked) {
     options.region.size = sizeof options.region + 8;
     expect_refused(options, EINVAL, "options.region.size");
     options = pool_options();
-    options.region.flags = 8;
+    options.region.flags = 1u << 31;
     expect_refused(options, EINVAL, "region.flags");
     options = pool_options();
     options.region.reserved = 1;

@@ -119,7 +119,7 @@ TEST_F(Map, BadArgumentsAreNamedAndChangeNothing) {
     EXPECT_EQ(code(nullptr, 1, 0), EINVAL);
     EXPECT_EQ(code(&byte, 0, 0), EINVAL);
     EXPECT_EQ(code(&byte, SIZE_MAX, 0), EINVAL);
-    EXPECT_EQ(code(&byte, 1, 8), EINVAL);
+    EXPECT_EQ(code(&byte, 1, 1u << 15), EINVAL);
     EXPECT_EQ(code(&byte, 1, 1u << 31), EINVAL);
     EXPECT_EQ(code(&byte, 1, BOUNCE_MAP_PRESERVE | BOUNCE_MAP_SKIP_SYNC), EINVAL);
     EXPECT_EQ(device_->outstanding(), 0u);

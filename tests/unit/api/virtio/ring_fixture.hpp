@@ -26,7 +26,7 @@ inline bounce_sg sg_of(Bytes& bytes) {
     return {bytes.data(), bytes.size(), 0, 0};
 }
 inline bounce_sg shared_sg(const bounce_block& block, std::size_t offset, std::size_t bytes) {
-    return {static_cast<std::byte*>(block.ptr) + offset, bytes, BOUNCE_SG_SHARED, 0};
+    return {static_cast<std::byte*>(block.ptr) + offset, bytes, BOUNCE_SG_SHARED | BOUNCE_SG_SHARED_IN, 0};
 }
 inline void* cookie_of(std::uintptr_t number) {
     return reinterpret_cast<void*>(number);  // NOLINT(performance-no-int-to-ptr)

@@ -228,6 +228,12 @@ TEST_F(SplitAddTest, SharedSegmentsAreUsedInPlace) {
     const Before before = now();
     EXPECT_EQ(add({foreign}, 1, 2).code(), EFAULT);
     EXPECT_EQ(add({shared_sg(block, 8192 - 10, 4096)}, 1, 2).code(), EFAULT);
+    // For incoming data it takes a flag more, which alone says nothing.
+    bounce_sg incoming = shared_sg(block, 0, 64);
+    incoming.flags = BOUNCE_SG_SHARED;
+    EXPECT_EQ(add({incoming}, 0, 2).code(), EPERM) << last_error();
+    incoming.flags = BOUNCE_SG_SHARED_IN;
+    EXPECT_EQ(add({incoming}, 0, 2).code(), EINVAL);
     EXPECT_EQ(now(), before);
     abort_all();
     ASSERT_TRUE(device_->free_block(SlotKind::kBuffer, block));
