@@ -97,6 +97,7 @@ const char* error_text(int code) noexcept {
         case EDQUOT: return "beyond the ceiling of the device";
         case E2BIG: return "larger than any region of the pool can hold";
         case ERANGE: return "no memory below the device's address mask";
+        case EDOM: return "it would cross the device's segment boundary";
         case EFAULT: return "not an address that was handed out";
         case EALREADY: return "the token is not live";
         case ESTALE: return "the token is stale";

@@ -17,6 +17,8 @@
 
 namespace bounce {
 
+class Quarantine;
+
 /// Who maps, and may keep slots: a device, or the pool's direct users. A context belongs to one group, so what is in it
 /// fits the group's limits.
 class ContextGroup {
@@ -36,6 +38,10 @@ public:
     [[nodiscard]] std::uint32_t push_first() const noexcept {
         return push_base.load(std::memory_order_relaxed) / static_cast<std::uint32_t>(sizeof(SlotStack));
     }
+    // Not null: what comes back goes there, and nothing is handed out. While it is, no context of the group has room,
+    // so that all of it goes by the slow paths, which look. Pool::quarantine() and release() change it
+    // (pool_quarantine.cpp).
+    std::atomic<Quarantine*> quarantine{nullptr};
     // Operations that went by no context, and those of contexts that were closed.
     alignas(kCacheLine) std::atomic<std::uint32_t> moving{0};  // contexts whose counts are coming over here
     std::atomic<std::uint32_t> moves{0};                       // that have

@@ -27,6 +27,7 @@
 #include "allocator/pool/home_watch.hpp"
 #include "allocator/pool/placement.hpp"
 #include "allocator/pool/pool_nodes.hpp"
+#include "allocator/pool/quarantine.hpp"
 #include "allocator/pool/service_signal.hpp"
 #include "allocator/region/region.hpp"
 #include "allocator/slab/slab_core.hpp"
@@ -57,6 +58,7 @@ struct AllocRequest {
     std::uint64_t boundary = 0;  // power of two >= bytes whose multiples (as GPA) are not crossed; 0: none
     NumaRule rule{};
     RegionMask domain = 0;  // domains.hpp
+    bool attempt = false;  // less will be asked for when it fails: not counted as a failure
     bool priority = false;  // the reserve is for it, too
     // The pool's own: nothing that is promised to others, or reserved; and from slabs that are there.
     bool spare_only = false;
@@ -76,11 +78,20 @@ struct ReserveState {
     std::uint64_t promised;  // of these, what the groups have not taken yet
 };
 
+/// What a streaming slot has to be like, besides what its group asks for.
+struct Wish {
+    std::uint64_t bytes = 0;     // > 0
+    std::uint64_t align = 1;     // as in AllocRequest
+    std::uint64_t boundary = 0;  // as in AllocRequest
+    bool attempt = false;        // as in AllocRequest
+};
+
 struct PoolStats {
     std::uint64_t bytes, used_bytes, used_bytes_hiwater, slots, full;
-    std::uint64_t grows, shrinks;     // regions that came and went by service() and in line
-    std::uint64_t slots_of_kind[4];   // by SlotKind
-    std::uint64_t allocs_of_kind[4];  // ever
+    std::uint64_t grows, shrinks;                  // regions that came and went by service() and in line
+    std::uint64_t slots_of_kind[4];                // by SlotKind
+    std::uint64_t allocs_of_kind[4];               // ever
+    std::uint64_t quarantined, quarantined_bytes;  // slots, not among those above, and their bytes, not among the used
     std::uint32_t regions;
 };
 
@@ -141,6 +152,13 @@ public:
     /// The rest of alloc(), when none was at hand. In pool_alloc.cpp.
     Result<void> alloc_slow(ContextGroup& group, Context* context, std::uint64_t bytes, Slot& slot,
                             bool priority = false) noexcept;
+
+    /// The same for one that has to lie somewhere; errors as alloc(). From the context too, where its classes lie as
+    /// they should. In pool_placed.cpp.
+    Result<void> alloc_placed(ContextGroup& group, Context* context, const Wish& wish, Slot& slot) noexcept;
+
+    /// A request that was made in parts found the pool full.
+    void count_full() noexcept { full_.fetch_add(1, std::memory_order_relaxed); }
 
     /// A streaming slot comes back. In pool_fast.hpp.
     Result<void> free(ContextGroup& group, Context* context, const Slot& slot) noexcept;
@@ -277,9 +295,9 @@ public:
     /// EINVAL when the machine has no such node.
     Result<void> check_node(NodeId node) noexcept;
 
-    /// Renews every region; ENOTSUP, and nothing changes, when one is imported.
+    /// Renews every region that is not retired; ENOTSUP, and nothing changes, when one is imported.
     Result<void> renew() noexcept;
-    /// Those that a peer may have been shown.
+    /// The same of those that a peer may have been shown.
     Result<void> renew_open() noexcept;
     /// Renews what can be renewed if there may be old content of somebody's in it and nothing that lives: no device,
     /// and something was handed out since the last time. Imported regions stay as they are.
@@ -308,6 +326,31 @@ public:
     /// the usable regions that are not restricted; it may be shown more, and then use_regions() makes them usable.
     Result<void> lend() noexcept;
     void use_regions(RegionMask shown) noexcept;
+    /// pool_quarantine.cpp. The device of the group may still write what it was given: from now on nothing is handed
+    /// out to the group (EPROTO), and what comes back of its stays out of reach. Room is made for what the group has
+    /// now and `blocks` more; what comes back when there is none left is away for good. ENOMEM: nothing has changed.
+    /// EBUSY: a thread has stopped in the middle of an operation of the group; all is as after success, but for what
+    /// that thread has kept for itself.
+    Result<void> quarantine(ContextGroup& group, const char* name, std::uint64_t blocks) noexcept;
+    /// The device was reset: what was held back goes home (how many), and the group is as before.
+    std::uint64_t release(ContextGroup& group) noexcept;
+    /// The group ends; what was held back of it stays so.
+    void leave_quarantine(ContextGroup& group) noexcept;
+    /// Frees a slot of a group that is in quarantine, whatever its kind.
+    void hold_back(ContextGroup& group, const Ending& ending) noexcept;
+    struct QuarantineInfo {
+        char name[64];  // of the device
+        std::uint64_t slots, bytes;
+        bool device_lives;
+    };
+    /// Of those that there ever were; EINVAL when there is no such.
+    Result<QuarantineInfo> quarantine_info(std::uint32_t index) const noexcept;
+    /// For one whose device is gone: what it holds goes home. EINVAL: there is no such; EBUSY: the device is there.
+    Result<std::uint64_t> release_quarantine(std::uint32_t index) noexcept;
+    /// Nothing is handed out of the region any more, nor is it shown to a peer again, until it was removed. What was
+    /// held back of it goes home there. EINVAL: there is no such region, or it is removed.
+    Result<void> retire_region(RegionId id) noexcept;
+
     /// What may be shown. None of it is removed before use_regions() says what was.
     RegionMask hold_regions() noexcept;
     /// Regions that the peer sees and that are drained and empty: they are not used again before they are shown again.
@@ -315,8 +358,8 @@ public:
     /// How many the peer can see at most: the pool does not grow beyond.
     void limit_regions(std::uint32_t most) noexcept;
     void take_back() noexcept;
-    /// In place of take_back(): a peer that was not proven to have stopped has memory that could not be renewed. The
-    /// next lend() tries once more.
+    /// A peer that was not proven to have stopped may write to what it was shown: that is renewed, or retired where it
+    /// cannot be. The peer is gone; take_back() is still to be called.
     void write_off() noexcept;
     [[nodiscard]] bool lent() const noexcept { return lending_.load(std::memory_order_relaxed) == Lending::kLent; }
 
@@ -339,10 +382,11 @@ private:
         // Written under the pool's lock; what others see of it are the pool's masks.
         std::atomic<RegionStage> stage{RegionStage::kActive};
         std::atomic<std::uint64_t> refused_bytes{0};
-        std::uint64_t ready_bytes = 0;  // in open chunks
-        std::uint32_t next_chunk = 0;   // to be opened or, retiring, to be closed
-        bool grown = false;             // by the pool itself
-        bool by_service = false;        // drained so
+        std::uint64_t ready_bytes = 0;     // in open chunks
+        std::uint32_t next_chunk = 0;      // to be opened or, retiring, to be closed
+        std::atomic<bool> retired{false};  // a former peer may write to it: it is on its way out
+        bool grown = false;                // by the pool itself
+        bool by_service = false;           // drained so
     };
 
     /// What the hot path needs of a region, in one cache line.
@@ -369,7 +413,7 @@ private:
         std::atomic<std::uint64_t> frees[4]{};
     };
 
-    enum class Lending : std::uint8_t { kFree, kLent, kWrittenOff };
+    enum class Lending : std::uint8_t { kFree, kLent };
 
     Pool(ForkGuard guard, Contexts contexts, const PoolConfig& config) noexcept
         : guard_(std::move(guard)),
@@ -401,6 +445,7 @@ private:
     Result<void> open_chunks(Part& part, std::uint32_t most) noexcept;
     Result<void> open_all(Part& part) noexcept;
     void start_drain(Part& part, bool by_service) noexcept;
+    void retire_locked(Part& part) noexcept;
     [[nodiscard]] bool is_empty(Part& part) noexcept;
     void start_retiring(Part& part) noexcept;
     Result<void> retire_chunks(Part& part, std::uint32_t most) noexcept;
@@ -443,7 +488,9 @@ private:
     /// lock.
     void empty_contexts() noexcept;
 
+    /// Those of them that are not retired.
     Result<void> renew_locked(RegionMask regions) noexcept;
+    [[nodiscard]] RegionMask retired() const noexcept;  // that are still there
     Result<void> freshen(Part& part) noexcept;
     [[nodiscard]] std::uint64_t ever_allocated() const noexcept;
 
@@ -472,12 +519,21 @@ private:
     [[nodiscard]] Part* part_of(const Slot& slot, SlotKind kind) const noexcept;
     [[nodiscard]] static Placement placement_of(const Part& part, const Slot& slot) noexcept;
 
+    // pool_quarantine.cpp
+    [[nodiscard]] Quarantine* find_quarantine(const ContextGroup& group, const char* name) noexcept;
+    void give_held(const HeldSlot& held) noexcept;
+    static Error in_quarantine(const ContextGroup& group) noexcept;
+
+    // pool_placed.cpp
+    void unget(ContextGroup& group, Context* context, const Slot& slot) noexcept;
+
     // pool_alloc.cpp: straight from home and to home, and between home and contexts
     Result<void> alloc_home(const AllocRequest& request, const Context* own, Slot& slot) noexcept;
     int take_from(std::uint32_t index, const AllocRequest& request, Slot& slot) noexcept;
     bool take_home(const AllocRequest& request, Slot& slot, Tried& tried) noexcept;
     bool take_by_node(const AllocRequest& request, Slot& slot, Tried& tried) noexcept;
     bool take_last(const AllocRequest& request, const Context* own, Slot& slot, Tried& tried) noexcept;
+    bool take_kept(ContextGroup& group, Context& context, std::uint64_t bytes, Slot& slot) noexcept;
     bool refill(ContextGroup& group, Context& context, std::uint64_t bytes, Slot& slot) noexcept;
     void finish_free_slow(ContextGroup& group, Context* context, const Ending& ending) noexcept;
     void hand_out(const KeptSlot& kept, Slot& slot) const noexcept;
@@ -588,6 +644,8 @@ private:
     std::atomic<std::uint64_t> full_{0};
     std::atomic<std::uint32_t> turn_{0};  // of NumaPolicy::kInterleave
     PoolNodes nodes_;
+    HeldTotal held_total_;
+    std::unique_ptr<Quarantine> quarantines_;  // the first of a list that only grows; under the lock
     Domains domains_;
     Counts counts_;
     Usage usage_;

@@ -56,16 +56,9 @@ Result<Slot> Pool::alloc(const AllocRequest& request, ContextGroup* payer) noexc
 Result<void> Pool::alloc_slow(ContextGroup& group, Context* context, std::uint64_t bytes, Slot& slot,
                               bool priority) noexcept {
     if (bytes == 0) return fail(EINVAL, "an allocation of 0 bytes");
-    // What is kept is handed out as slots are: without a look at where the thread runs.
-    const bool run = bytes > kMaxSlotBytes;
-    if (context != nullptr) {
-        if (run && take_run(*context, bytes, slot)) return {};
-        if (contexts_.attention()) [[unlikely]] {
-            heed_attention(*context);
-        } else if (follow_thread(group, *context) && !run && refill(group, *context, bytes, slot)) {
-            return {};
-        }
-    }
+    if (group.quarantine.load(std::memory_order_relaxed) != nullptr) [[unlikely]]
+        return in_quarantine(group);
+    if (context != nullptr && take_kept(group, *context, bytes, slot)) return {};
     // Relaxed: who comes at the same time as the first to wait may be before or behind.
     if (group.waiting.load(std::memory_order_relaxed) != 0) [[unlikely]]
         return behind_waiters(group, bytes);
@@ -79,6 +72,18 @@ Result<void> Pool::alloc_slow(ContextGroup& group, Context* context, std::uint64
     if (home) group.allocs.fetch_add(1, std::memory_order_relaxed);
     look();  // as in alloc()
     return home;
+}
+
+// Out of the context, which is refilled when it has none.
+bool Pool::take_kept(ContextGroup& group, Context& context, std::uint64_t bytes, Slot& slot) noexcept {
+    // What is kept is handed out as slots are: without a look at where the thread runs.
+    const bool run = bytes > kMaxSlotBytes;
+    if (run && take_run(context, bytes, slot)) return true;
+    if (contexts_.attention()) [[unlikely]] {
+        heed_attention(context);
+        return false;
+    }
+    return follow_thread(group, context) && !run && refill(group, context, bytes, slot);
 }
 
 // Straight from the home of region `index`: 0, ENOSPC when it has none to give, or EOWNERDEAD.
@@ -252,6 +257,8 @@ std::uint32_t Pool::fetch(const ContextGroup& group, const Context& context, std
 }
 
 void Pool::finish_free_slow(ContextGroup& group, Context* context, const Ending& ending) noexcept {
+    if (group.quarantine.load(std::memory_order_relaxed) != nullptr) [[unlikely]]
+        return hold_back(group, ending);
     if (context != nullptr && ending.kind == SlotKind::kStreaming) {
         if (contexts_.attention()) [[unlikely]] {
             heed_attention(*context);
@@ -333,7 +340,7 @@ Error Pool::why_not(const AllocRequest& request, const Tried& tried) noexcept {
     if (!below_mask) {
         return fail(ERANGE, "%llu bytes below 0x%llx: the pool has none there", request.bytes, request.max_address);
     }
-    full_.fetch_add(1, std::memory_order_relaxed);
+    if (!request.attempt) full_.fetch_add(1, std::memory_order_relaxed);
     if (request.spare_only) {
         return fail(ENOSPC,
                     "%llu bytes aligned to %llu: what is left of the pool is promised to other devices (%llu bytes) or "

@@ -295,8 +295,11 @@ PoolStats Pool::stats() const noexcept {
         stats.slots_of_kind[kind] = allocs > freed[kind] ? allocs - freed[kind] : 0;
         stats.slots += stats.slots_of_kind[kind];
     }
+    stats.quarantined = held_total_.slots.load(kRelaxed);
+    stats.quarantined_bytes = held_total_.bytes.load(kRelaxed);
     const std::uint64_t away = usage_.bytes() + restricted_usage_.bytes();
-    stats.used_bytes = away > kept_bytes ? away - kept_bytes : 0;
+    const std::uint64_t unused = kept_bytes + stats.quarantined_bytes;
+    stats.used_bytes = away > unused ? away - unused : 0;
     stats.used_bytes_hiwater = usage_.most_bytes() + restricted_usage_.most_bytes();
     stats.full = full_.load(kRelaxed);
     return stats;

@@ -30,8 +30,10 @@ void Pool::leave_domain(RegionMask domain) noexcept {
     domains_.leave(domain);
 }
 
-/// Nobody uses the region, but whoever was shown the memory may still have it: fresh memory where that can be had.
+/// Nobody uses the region, but whoever was shown the memory may still have it: fresh memory where that can be had. Of a
+/// retired one nothing is handed out.
 Result<void> Pool::freshen(Part& part) noexcept {
+    if (part.retired.load(std::memory_order_relaxed)) return {};
     if (part.stage.load(std::memory_order_relaxed) > RegionStage::kDraining) return {};
     if (part.region.renewable()) return part.region.renew();
     for (std::uint32_t i = 0; i < part.next_chunk; ++i) {

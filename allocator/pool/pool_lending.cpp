@@ -2,7 +2,6 @@
 // Memory that is lent to a peer, shown to it and taken from it, and what is renewed when.
 #include <bit>
 #include <cerrno>
-#include <cstdio>
 
 #include "allocator/pool/pool.hpp"
 
@@ -26,7 +25,7 @@ Result<void> Pool::forget() noexcept {
     // No device can come while the lock is held, so nobody writes while this goes on.
     // Those of restricted regions have nothing in the others.
     if (users() != domains_.users() || allocs == allocs_forgotten_) return {};
-    for (RegionMask rest = present() & ~domains_.restricted(); rest != 0; rest &= rest - 1) {
+    for (RegionMask rest = present() & ~domains_.restricted() & ~retired(); rest != 0; rest &= rest - 1) {
         Region& region = parts_[static_cast<std::size_t>(std::countr_zero(rest))]->region;
         if (!region.renewable()) continue;
         if (auto renewed = region.renew(); !renewed) return renewed;
@@ -36,6 +35,7 @@ Result<void> Pool::forget() noexcept {
 }
 
 Result<void> Pool::renew_locked(RegionMask regions) noexcept {
+    regions &= ~retired();
     for (RegionMask rest = regions; rest != 0; rest &= rest - 1) {
         const auto i = static_cast<std::uint32_t>(std::countr_zero(rest));
         const Region& region = parts_[i]->region;
@@ -52,6 +52,14 @@ Result<void> Pool::renew_locked(RegionMask regions) noexcept {
         }
     }
     return {};
+}
+
+RegionMask Pool::retired() const noexcept {
+    RegionMask retired = 0;
+    for_parts([&](const Part& part) {
+        if (part.retired.load(std::memory_order_relaxed)) retired |= bit_of(part);
+    });
+    return retired;
 }
 
 void Pool::add_user() noexcept {
@@ -72,19 +80,12 @@ std::uint32_t Pool::users() const noexcept {
 Result<void> Pool::lend() noexcept {
     if (!alive()) return fail(EOWNERDEAD, kForked);
     const std::lock_guard lock(lock_);
-    switch (lending_.load(std::memory_order_relaxed)) {
-        case Lending::kFree: break;
-        case Lending::kLent: return fail(EBUSY, "the pool is lent to another back-end");
-        case Lending::kWrittenOff:
-            if (auto renewed = renew_locked(present() & ~domains_.restricted()); !renewed) {
-                char why[200];
-                std::snprintf(why, sizeof why, "%s", last_error());
-                return fail_text(
-                    EBUSY,
-                    "a former back-end may still write to the pool's memory, which cannot be renewed (%s): "
-                    "it is lent to nobody",
-                    why);
-            }
+    if (lent()) return fail(EBUSY, "the pool is lent to another back-end");
+    if (shown() == 0) {
+        return fail(
+            EBUSY,
+            "a former back-end may still write to the pool's memory, which could not be renewed: it is retired, "
+            "and there is no other to lend");
     }
     lending_.store(Lending::kLent, std::memory_order_relaxed);
     held_ = shown();
@@ -138,12 +139,6 @@ void Pool::take_back() noexcept {
     const std::lock_guard lock(lock_);
     lending_.store(Lending::kFree, std::memory_order_relaxed);
     update();
-}
-
-void Pool::write_off() noexcept {
-    const std::lock_guard lock(lock_);
-    lending_.store(Lending::kWrittenOff, std::memory_order_relaxed);
-    update();  // nobody is shown any
 }
 
 }  // namespace bounce

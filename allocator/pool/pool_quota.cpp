@@ -202,7 +202,8 @@ std::uint64_t Pool::ready_bytes() const noexcept {
 }
 
 Result<void> Pool::check_promises(std::uint64_t floors, std::uint64_t reserve) const noexcept {
-    const std::uint64_t bytes = ready_bytes();
+    const std::uint64_t held = held_total_.bytes.load(std::memory_order_relaxed);
+    const std::uint64_t bytes = ready_bytes() - std::min(ready_bytes(), held);
     if (floors <= bytes && reserve <= bytes && with_tails(floors) + reserve <= bytes) return {};
     return fail(ENOSPC,
                 "floors of %llu bytes in all, an eighth more for the tails of slabs, and a reserve of %llu bytes: the "

@@ -315,6 +315,7 @@ Result<void> Pool::retire_chunks(Part& part, std::uint32_t most) noexcept {
     if (part.opening()) return result;
     if (auto gone = part.region.retire(); !gone) return gone;
     part.ready_bytes = 0;
+    part.retired.store(false, std::memory_order_relaxed);  // what comes there next is other memory
     part.stage.store(RegionStage::kGone, std::memory_order_relaxed);
     update();
     return result;
@@ -330,14 +331,16 @@ RegionMask Pool::bit_of(const Part& part) const noexcept {
 void Pool::update() noexcept {
     RegionMask there = 0;
     RegionMask active = 0;
+    RegionMask retired = 0;
     for_parts([&](const Part& part) {
         const RegionStage stage = part.stage.load(std::memory_order_relaxed);
+        if (part.retired.load(std::memory_order_relaxed)) retired |= bit_of(part);
         if (stage == RegionStage::kActive) active |= bit_of(part);
         if (stage <= RegionStage::kDraining) there |= bit_of(part);
     });
     if (!lent()) held_ = 0;
     // A peer is not shown those that are restricted; devices that name them go on.
-    const RegionMask shown = lent() ? (usable() | domains_.restricted()) & there : there;
+    const RegionMask shown = lent() ? (usable() | (domains_.restricted() & ~retired)) & there : there & ~retired;
     // P2: release, pairs with the acquire in present(), usable() and accepted().
     present_.store(there, std::memory_order_release);
     usable_.store(shown, std::memory_order_release);

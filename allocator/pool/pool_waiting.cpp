@@ -33,6 +33,7 @@ bool Pool::empty_for_waiters() noexcept {
 
 int Pool::try_for_waiter(ContextGroup& group, std::uint64_t bytes, bool priority, Slot& slot) noexcept {
     if (!alive()) return EOWNERDEAD;
+    if (group.quarantine.load(std::memory_order_relaxed) != nullptr) return EPROTO;
     const AllocRequest request{.bytes = bytes,
                                .max_address = group.max_address,
                                .rule = group.rule,

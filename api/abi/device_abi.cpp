@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include <climits>
 
+#include "allocator/base/bits.hpp"
 #include "api/abi/handles.hpp"
 #include "api/abi/options.hpp"
 #include "api/abi/watch.hpp"
@@ -58,12 +59,34 @@ Result<void> check_policies(const bounce_device_options& options, std::uint64_t 
     return {};
 }
 
+Result<DeviceLimits> read_limits(const bounce_device_options& options) noexcept {
+    const std::uint64_t mask = options.min_align_mask;
+    if ((mask & (mask + 1)) != 0 || mask >= kChunkBytes)
+        return fail(EINVAL, "options.min_align_mask is 0x%llx, expected a power of two less 1, below 2 MiB", mask);
+    const std::uint64_t boundary = options.segment_boundary;
+    if (boundary != 0 && (!is_power_of_two(boundary) || boundary < DeviceLimits::kLeastBoundary))
+        return fail(EINVAL, "options.segment_boundary is 0x%llx, expected 0 or a power of two from %llu on", boundary,
+                    DeviceLimits::kLeastBoundary);
+    if (options.scrub_at_map > BOUNCE_SCRUB_ALL || options.scrub_at_unmap > BOUNCE_SCRUB_ALL)
+        return fail(EINVAL,
+                    "options.scrub_at_map is %llu and scrub_at_unmap %llu, expected 0 (none), 1 (tail) or 2 (all)",
+                    options.scrub_at_map, options.scrub_at_unmap);
+    if (const auto good = must_be_zero(options.reserved2, "options.reserved2"); !good) return good.error();
+    return DeviceLimits{.min_align_mask = mask,
+                        .segment_boundary = boundary,
+                        .max_segments = options.max_segments,
+                        .scrub_at_map = Scrub{options.scrub_at_map},
+                        .scrub_at_unmap = Scrub{options.scrub_at_unmap}};
+}
+
 Result<DeviceConfig> read_device_options(const bounce_device_options* given, std::uint64_t pool_bytes,
                                          bounce_device_options& options) noexcept {
     if (const auto read = read_options(given, kFirstVersion, "options", options); !read) return read.error();
     if (const auto good = known_flags(options.flags, kFlags, "options.flags"); !good) return good.error();
     if (const auto good = must_be_zero(options.reserved, "options.reserved"); !good) return good.error();
     if (const auto good = check_policies(options, pool_bytes); !good) return good.error();
+    const auto limits = read_limits(options);
+    if (!limits) return limits.error();
     const auto name = read_name(options.name, "device", "options.name");
     if (!name) return name.error();
     DeviceConfig config{.name = *name,
@@ -73,6 +96,7 @@ Result<DeviceConfig> read_device_options(const bounce_device_options* given, std
                         .copy = static_cast<CopyPolicy>(options.copy_policy),
                         .reuse = static_cast<ReusePolicy>(options.reuse_policy),
                         .reuse_window_bytes = options.reuse_window_bytes,
+                        .limits = *limits,
                         .regions = options.regions};
     if (const auto good = read_numa_options(options, config); !good) return good.error();
     return config;

@@ -2,7 +2,7 @@
 // The streaming API. No check for a forked child here: the pool makes it in every operation on a slot.
 #include <span>
 
-#include "api/abi/direction.hpp"
+#include "api/abi/directions.hpp"
 #include "api/abi/handles.hpp"
 #include "api/dma/call_site.hpp"
 #include "api/dma/device_fast.hpp"

@@ -225,6 +225,8 @@ int bounce_pool_get_stats(bounce_pool* pool, bounce_pool_stats* stats) {
     stats->regions = inner.regions;
     stats->grows = inner.grows;
     stats->shrinks = inner.shrinks;
+    stats->quarantined = inner.quarantined;
+    stats->quarantined_bytes = inner.quarantined_bytes;
     return 0;
 }
 

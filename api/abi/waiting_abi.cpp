@@ -3,7 +3,7 @@
 
 #include <climits>
 
-#include "api/abi/direction.hpp"
+#include "api/abi/directions.hpp"
 #include "api/abi/handles.hpp"
 #include "api/abi/options.hpp"
 #include "bounce/waiting.h"

@@ -52,6 +52,7 @@ Result<void> Device::alloc_blocks(SlotKind kind, const BlockRequest& request, st
 
 /// Of a request that check() found good.
 Result<void> Device::take_block(SlotKind kind, const BlockRequest& request, bounce_block& block) noexcept {
+    if (quarantined()) return fail(EPROTO, "the device is in quarantine: it must be reset first");
     const auto slot = pool_.alloc({.bytes = request.bytes,
                                    .align = request.align == 0 ? kDefaultAlign : request.align,
                                    .max_address = kind == SlotKind::kCoherent ? coherent_dma_mask_ : dma_mask_,
@@ -120,8 +121,8 @@ Result<void> Device::free_checked(SlotKind kind, bounce_block& block) noexcept {
         if (const std::uint64_t mapped = shared_maps_.count_in(Gpa{block.addr}, block.bytes); mapped != 0)
             return fail(EBUSY, "%llu mappings of the buffer (address 0x%llx) exist, expected none", mapped, block.addr);
     }
-    if (watched()) {
-        // As Device::end_watched(): it is forgotten while nobody else can get the slot.
+    if (watched() || quarantined()) {
+        // As Device::end_watched(): it is forgotten while nobody else can get the slot. In quarantine it is held back.
         Pool::Ending ending;
         if (const auto begun = pool_.begin_free(slot_of(block), kind, 0, ending); !begun) return begun;
         if (debug_ != nullptr) debug_->freed(block);
@@ -137,14 +138,18 @@ Result<void> Device::free_checked(SlotKind kind, bounce_block& block) noexcept {
 Result<std::uint64_t> Device::shared_address(const void* ptr, std::size_t bytes) const noexcept {
     if (ptr == nullptr) return fail(EINVAL, "the shared segment is NULL");
     if (bytes == 0) return fail(EINVAL, "a shared segment of 0 bytes, expected at least 1");
-    if (bytes > max_segment_bytes_)
+    if (bytes > limits_.max_segment_bytes)
         return fail(E2BIG, "a shared segment of %llu bytes, but the device's max_segment_bytes is %llu", bytes,
-                    max_segment_bytes_);
+                    limits_.max_segment_bytes);
     const auto gpa = pool_.find_in_slot(ptr, bytes, SlotKind::kBuffer, group_.domain);
     if (!gpa) return gpa.error();
     if (gpa->value > dma_mask_ || bytes - 1 > dma_mask_ - gpa->value)
         return fail(ERANGE, "the shared segment ends at 0x%llx, above the device's mask 0x%llx", gpa->value + bytes - 1,
                     dma_mask_);
+    const std::uint64_t boundary = limits_.segment_boundary;
+    if (boundary != 0 && ((gpa->value ^ (gpa->value + bytes - 1)) & (0 - boundary)) != 0)
+        return fail(EDOM, "the shared segment of %llu bytes at 0x%llx crosses a multiple of 0x%llx", bytes, gpa->value,
+                    boundary);
     return gpa->value;
 }
 

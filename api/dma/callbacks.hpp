@@ -20,6 +20,8 @@ public:
     Callbacks& operator=(const Callbacks&) = delete;
 
     /// One line; thread-safe. Beyond the rate, lines are counted and the count goes out with the next one.
+    /// False: log() does nothing.
+    [[nodiscard]] bool logs() const noexcept { return log_ != nullptr; }
     [[gnu::format(printf, 3, 4)]] void log(int level, const char* format, ...) noexcept;
 
     /// Counts always, reports within the rate. `text` is a sentence.

@@ -30,12 +30,20 @@ Device::Device(Pool& pool, Callbacks& callbacks, const DeviceConfig& config) noe
       id_(next_device_id()),
       dma_mask_(BOUNCE_MUTATED(kMaskCheck) ? ~std::uint64_t{0} : config.dma_mask),
       coherent_dma_mask_(BOUNCE_MUTATED(kMaskCheck) ? ~std::uint64_t{0} : config.coherent_dma_mask),
-      max_segment_bytes_(config.max_segment_bytes),
-      map_limit_(config.records != nullptr || config.debug != nullptr ? 0 : config.max_segment_bytes),
+      limits_(limits_of(config)),
+      watched_(config.records != nullptr || config.debug != nullptr),
+      map_limit_(watched_ || limits_.special() ? 0 : limits_.max_segment_bytes),
+      list_limit_(watched_ || limits_.special() ? 0 : UINT32_MAX),
       group_(dma_mask_, {config.numa_policy.value_or(pool.numa_policy()), config.node}, config.regions) {
     std::snprintf(name_, sizeof name_, "%s", config.name);
     init_policy(config);
     pool_.add_user();
+}
+
+DeviceLimits Device::limits_of(const DeviceConfig& config) noexcept {
+    DeviceLimits limits = config.limits;
+    limits.max_segment_bytes = config.max_segment_bytes;
+    return limits;
 }
 
 Result<std::unique_ptr<Device>> Device::create(Pool& pool, Callbacks& callbacks, const DeviceConfig& config) noexcept {
@@ -55,21 +63,9 @@ Device::~Device() {
     // Nothing can fail that promises less. In a forked child there is nothing to give back.
     static_cast<void>(pool_.set_quota(group_, 0, 0));
     pool_.close_group(group_);
+    pool_.leave_quarantine(group_);
     pool_.leave_domain(group_.domain);
     pool_.drop_user();
-}
-
-Error Device::why_not_map(const void* buf, std::size_t bytes, std::uint32_t flags) const noexcept {
-    if (buf == nullptr) return fail(EINVAL, "the buffer to map is NULL");
-    if (bytes == 0) return fail(EINVAL, "mapping of 0 bytes, expected at least 1");
-    if (reinterpret_cast<std::uintptr_t>(buf) > UINTPTR_MAX - bytes)
-        return fail(EINVAL, "a buffer of %llu bytes at 0x%llx wraps around the address space", bytes,
-                    reinterpret_cast<std::uintptr_t>(buf));
-    if ((flags & ~kMapFlags) != 0)
-        return fail(EINVAL, "map flags have unknown bits 0x%llx, known are 0x%llx", flags & ~kMapFlags, kMapFlags);
-    if (flags == kMapFlags)
-        return fail(EINVAL, "PRESERVE asks for a copy at map and SKIP_SYNC for none, expected at most one of them");
-    return fail(E2BIG, "mapping of %llu bytes, but the device's max_segment_bytes is %llu", bytes, max_segment_bytes_);
 }
 
 Context* Device::context() noexcept {
@@ -81,7 +77,7 @@ Context* Device::context() noexcept {
                                                            bounce_mapping& mapping, bool& streamed) noexcept {
     if (!good_map(buf, bytes, flags, map_limit_)) [[unlikely]] {
         bool late = false;  // as below: the address of `streamed` stays unknown
-        auto mapped = map_long(context, buf, bytes, direction, flags, mapping, late);
+        auto mapped = map_long(context, buf, bytes, direction, flags, 1, mapping, late);
         streamed |= late;
         return mapped;
     }
@@ -99,7 +95,7 @@ Context* Device::context() noexcept {
         Slot taken;
         if (const auto result = pool_.alloc_slow(group_, context, bytes, taken); !result) {
             mapping = bounce_mapping{};
-            return result;
+            return no_slot(result.error(), flags);
         }
         sink({taken.gpa, taken.hva, taken.handle}, taken.epoch);
     }
@@ -129,8 +125,20 @@ Result<void> Device::map_unfenced(Context* context, void* buf, std::size_t bytes
 
 Result<void> Device::check_token(const bounce_mapping& mapping) const noexcept {
     const std::uint8_t state = load_state(mapping);
-    if (state != kLiveMapping && (state != kWatchedMapping || !watched()))
-        return fail(EALREADY, "the token (address 0x%llx) is not live: never mapped, or unmapped before", mapping.addr);
+    if (state == kLiveListHead || state == kLiveListPart)
+        return fail(EPERM, "the token (address 0x%llx) is part of a list, which is unmapped and synced as a whole",
+                    mapping.addr);
+    if (state != kLiveMapping && state != kLiveSpecial && (state != kWatchedMapping || !watched()))
+        return not_live(mapping);
+    return check_live(mapping);
+}
+
+Error Device::not_live(const bounce_mapping& mapping) noexcept {
+    return fail(EALREADY, "the token (address 0x%llx) is not live: never mapped, or unmapped before", mapping.addr);
+}
+
+/// Of a token whose state is good.
+Result<void> Device::check_live(const bounce_mapping& mapping) const noexcept {
     if (mapping.device != id_) return not_mine(mapping);
     if (mapping.direction > BOUNCE_FROM_DEVICE || mapping.orig == nullptr)
         return fail(EINVAL, "the token is damaged: direction %llu, private buffer 0x%llx", mapping.direction,
@@ -179,8 +187,9 @@ Result<void> Device::check_sync(const bounce_mapping& mapping, std::size_t offse
                                 Direction direction) const noexcept {
     if (const auto good = check_sync_range(mapping, offset, bytes, direction); !good) [[unlikely]]
         return good;
-    const Slot slot = slot_of(mapping);
-    if (const auto live = pool_.check(slot, SlotKind::kStreaming, mapping.bytes); !live) [[unlikely]]
+    const Slot slot = whole_slot(mapping);
+    const std::uint64_t bytes_of_slot = mapping.bytes + limits_.padding(mapping.addr);
+    if (const auto live = pool_.check(slot, SlotKind::kStreaming, bytes_of_slot); !live) [[unlikely]]
         return live;
     return check_fresh(slot);
 }

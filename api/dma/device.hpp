@@ -16,10 +16,12 @@
 
 #include "allocator/pool/pool.hpp"
 #include "api/dma/calibration.hpp"
+#include "api/dma/limits.hpp"
 #include "api/dma/policy.hpp"
 #include "api/dma/shared_maps.hpp"
 #include "api/dma/waiters.hpp"
 #include "bounce/bounce.h"
+#include "bounce/streaming.h"
 
 struct bounce_record;  // bounce/records.h
 
@@ -41,12 +43,13 @@ struct DeviceConfig {
     const char* name = "device";  // copied; at most 63 bytes
     std::uint64_t dma_mask = ~std::uint64_t{0};
     std::uint64_t coherent_dma_mask = ~std::uint64_t{0};
-    std::uint64_t max_segment_bytes = ~std::uint64_t{0};
+    std::uint64_t max_segment_bytes = DeviceLimits::kNone;
     CopyPolicy copy = CopyPolicy::kAuto;
     ReusePolicy reuse = ReusePolicy::kAuto;
     std::uint64_t reuse_window_bytes = 0;     // with kAuto and kWindow; 0: the default
     NodeId node = kAnyNode;                   // where the device is
     std::optional<NumaPolicy> numa_policy{};  // none: the pool's
+    DeviceLimits limits{};                    // but for max_segment_bytes, which is above
     Records* records = nullptr;               // of the pool, which it has then; outlives the device
     const DebugConfig* debug = nullptr;       // its use is watched
     RegionMask regions = 0;                   // its trust domain: restricted regions; 0: all that are open
@@ -141,6 +144,28 @@ public:
     }
     [[nodiscard]] QuotaState quota() const noexcept { return pool_.quota(group_); }
     void set_priority(bool priority) noexcept { group_.priority.store(priority, std::memory_order_relaxed); }
+    /// device_special.cpp. map() with an alignment of its own, of the slot's start and of its size: a power of two up
+    /// to 2 MiB.
+    Result<void> map_aligned(void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
+                             std::uint64_t align, bounce_mapping& mapping) noexcept;
+    /// The longest mapping of a buffer wherever it lies.
+    [[nodiscard]] std::uint64_t max_mapping() const noexcept;
+    /// Each by what was written of it, independent of each other. All are unmapped; the first error.
+    Result<void> unmap_bulk(std::span<bounce_mapping> mappings, const std::size_t* written) noexcept;
+
+    /// list.cpp: any pieces of private memory as few segments. A list's tokens end and are synced together.
+    Result<void> map_list(std::span<const bounce_sg> sg, Direction direction, std::uint32_t flags, std::uint64_t align,
+                          bounce_list& list) noexcept;
+    Result<void> unmap_list(bounce_list& list, std::size_t written) noexcept;
+    Result<void> sync_list(const bounce_list& list, std::size_t offset, std::size_t bytes, Direction direction,
+                           bool for_cpu) noexcept;
+
+    /// The device may still write to what it has: Pool::quarantine(). And it was reset: how many slots went home.
+    Result<void> quarantine() noexcept;
+    std::uint64_t release() noexcept { return pool_.release(group_); }
+    [[nodiscard]] bool quarantined() const noexcept {
+        return group_.quarantine.load(std::memory_order_relaxed) != nullptr;
+    }
 
     /// kind: kCoherent (zeroed) or kBuffer. EBUSY: a buffer that this device has mapped is not freed.
     Result<void> alloc_block(SlotKind kind, const BlockRequest& request, bounce_block& block) noexcept;
@@ -175,8 +200,8 @@ public:
     /// map() of a device that is watched; apart, so that map() has one caller and is inlined there.
     Result<void> map_watching(void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
                               bounce_mapping& mapping) noexcept;
-    /// Does it go the long way (watched.cpp), with records or debugging?
-    [[nodiscard]] bool watched() const noexcept { return map_limit_ == 0; }
+    /// Has it records or debugging?
+    [[nodiscard]] bool watched() const noexcept { return watched_; }
     [[nodiscard]] Debug* debug() const noexcept { return debug_.get(); }
     [[nodiscard]] Records* records() const noexcept { return records_; }
 
@@ -202,12 +227,14 @@ public:
     [[nodiscard]] bool calibrating() const noexcept;
     /// The highest address that streaming mappings may have.
     [[nodiscard]] std::uint64_t dma_mask() const noexcept { return dma_mask_; }
+    [[nodiscard]] const DeviceLimits& limits() const noexcept { return limits_; }
 
 private:
     [[nodiscard]] const Region& region_of(const bounce_block& block) const noexcept {
         return pool_.region(SlotHandle(block.handle).region());
     }
     Device(Pool& pool, Callbacks& callbacks, const DeviceConfig& config) noexcept;
+    static DeviceLimits limits_of(const DeviceConfig& config) noexcept;
     [[nodiscard]] static bool good_map(const void* buf, std::size_t bytes, std::uint32_t flags,
                                        std::uint64_t limit) noexcept;
     [[nodiscard]] Error why_not_map(const void* buf, std::size_t bytes, std::uint32_t flags) const noexcept;
@@ -236,13 +263,39 @@ private:
     Result<void> unmap_slow(Context* context, bounce_mapping& mapping, const std::size_t* written,
                             Pool::Begun why) noexcept;
     static Error lost(const bounce_mapping& mapping) noexcept;
+    static Error not_live(const bounce_mapping& mapping) noexcept;
 
-    // watched.cpp: the long way, for what the short one refuses: devices that are watched, and errors
+    // device_special.cpp
+    [[nodiscard]] bool can_map(const void* buf, std::size_t bytes, std::uint32_t flags) const noexcept;
+    [[nodiscard]] Slot whole_slot(const bounce_mapping& mapping) const noexcept;
+    Result<void> check_live(const bounce_mapping& mapping) const noexcept;
+    Result<Wish> wish_for(std::uint64_t padding, std::uint64_t bytes, std::uint64_t align) const noexcept;
+    Result<void> map_special(Context* context, void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
+                             std::uint64_t align, bounce_mapping& mapping, bool& streamed) noexcept;
+    void scrub_mapped(std::byte* slot, std::uint64_t room, std::uint64_t padding, std::uint64_t bytes,
+                      bool copied) const noexcept;
+    void scrub_ended(const Pool::Ending& ending, std::uint64_t padding, std::uint64_t bytes) const noexcept;
+    Result<void> end_special(Context* context, bounce_mapping& mapping, const std::size_t* written) noexcept;
+    Error no_slot(Error error, std::uint32_t flags) noexcept;
+    // list.cpp
+    class ListBuilder;
+    static constexpr std::uint64_t kMostListBytes = std::uint64_t{1} << 43;  // as much as the largest region
+    Result<void> end_of_list(std::span<bounce_mapping> tokens, std::size_t written) noexcept;
+    Result<void> check_head(const bounce_mapping& head, bool good_group) const noexcept;
+    Result<void> check_group(const bounce_mapping& head, bool good_group, std::uint64_t bytes,
+                             Direction direction) const noexcept;
+    void sync_pieces(std::span<const bounce_mapping> tokens, std::uint64_t at, std::uint64_t offset,
+                     std::uint64_t bytes, bool for_cpu, bool& streamed) noexcept;
+    // scatter.cpp
+    template <class WrittenOf>
+    Result<void> unmap_many(std::span<bounce_mapping> mappings, WrittenOf&& written_of) noexcept;
+
+    // watched.cpp: the long way, for what the short one refuses: devices that are watched or have limits, and errors
     Result<void> init_watch(const DeviceConfig& config) noexcept;
     Result<void> map_long(Context* context, void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
-                          bounce_mapping& mapping, bool& streamed) noexcept;
-    Result<void> map_watched(Context* context, void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
-                             bounce_mapping& mapping, bool& streamed) noexcept;
+                          std::uint64_t align, bounce_mapping& mapping, bool& streamed) noexcept;
+    Result<void> map_recorded(Context* context, void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
+                              std::uint64_t align, bounce_mapping& mapping, bool& streamed) noexcept;
     void note_record(const bounce_mapping& mapping) noexcept;
     Result<void> record_block(const Slot& slot, const bounce_block& block) noexcept;
     Result<void> free_checked(SlotKind kind, bounce_block& block) noexcept;
@@ -254,7 +307,7 @@ private:
                              DebugApi api) noexcept;
     Result<void> map_list_long(std::span<const bounce_sg> sg, Direction direction, std::uint32_t flags,
                                bounce_mapping* mappings) noexcept;
-    Result<void> unmap_list_long(std::span<bounce_mapping> mappings, std::size_t written) noexcept;
+    Result<void> unmap_list_watched(std::span<bounce_mapping> mappings, std::size_t written) noexcept;
     Result<void> sync_long(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes, Direction direction,
                            bool for_cpu) noexcept;
     // block.cpp
@@ -297,11 +350,12 @@ private:
     const std::uint32_t id_;  // in every token of this device
     const std::uint64_t dma_mask_;
     const std::uint64_t coherent_dma_mask_;
-    const std::uint64_t max_segment_bytes_;
-    // What the short ways of map and of lists take; 0 for a device that is watched, so that all of it goes the long
-    // way and the short ones have nothing to ask.
-    std::uint64_t map_limit_;
-    std::size_t list_limit_ = UINT32_MAX;
+    const DeviceLimits limits_;
+    const bool watched_;
+    // What the short ways of map and of lists take; 0 for a device that is watched or has limits beyond a length, so
+    // that all of it goes the long way and the short ones have nothing to ask.
+    const std::uint64_t map_limit_;
+    const std::size_t list_limit_;
     // M1: relaxed everywhere. Any mode that was ever in force is a right way to copy.
     std::atomic<std::uint32_t> mode_{0};
     char name_[64];

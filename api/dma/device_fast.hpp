@@ -15,7 +15,9 @@
 
 namespace bounce {
 
+// Those that the hot path knows, and all.
 inline constexpr std::uint32_t kMapFlags = BOUNCE_MAP_PRESERVE | BOUNCE_MAP_SKIP_SYNC;
+inline constexpr std::uint32_t kAllMapFlags = kMapFlags | BOUNCE_MAP_NO_WARN;
 
 constexpr bool copies_in(Direction direction) noexcept {
     return direction != Direction::kFromDevice;

@@ -22,6 +22,7 @@ Error why_refused(int code, std::uint64_t bytes) noexcept {
     switch (code) {
         case ECANCELED: return fail(code, "the wait for %llu bytes was cancelled, as all of its device", bytes);
         case EDQUOT: return fail(code, "a wait for %llu bytes, but the device's ceiling is lower by now", bytes);
+        case EPROTO: return fail(code, "a wait for %llu bytes, but the device is in quarantine by now", bytes);
         case EOWNERDEAD: return fail(code, kForked);
         default: return fail(code, "the wait for %llu bytes has failed", bytes);
     }
@@ -31,6 +32,8 @@ Error why_refused(int code, std::uint64_t bytes) noexcept {
 
 Result<void> Device::check_request(const MapRequest& request) const noexcept {
     const std::uint32_t flags = request.flags & ~std::uint32_t{BOUNCE_WAIT_PRIORITY};
+    if (limits_.special())
+        return fail(ENOTSUP, "a device with min_align_mask, segment_boundary or scrubbing cannot wait for a mapping");
     if (!good_map(request.buf, request.bytes, flags, max_segment_bytes_))
         return why_not_map(request.buf, request.bytes, flags);
     return {};

@@ -13,11 +13,13 @@
 namespace bounce {
 namespace {
 
-// Word 1: bytes - 1 in 43 bits (a region has at most 8 TiB) | direction 2 | flags 2 | kind 2 | generation 8 | valid.
+// Word 1: bytes - 1 in 43 bits (a region has at most 8 TiB) | direction 2 | flags 2 | kind 2 | generation 8 | align_bits
+// 5 | valid.
 constexpr unsigned kDirectionShift = 43;
 constexpr unsigned kFlagsShift = 45;
 constexpr unsigned kKindShift = 47;
 constexpr unsigned kGenerationShift = 49;
+constexpr unsigned kAlignShift = 57;
 constexpr std::uint64_t kValid = std::uint64_t{1} << 63;
 static_assert(Region::kMaxBytes == std::uint64_t{1} << kDirectionShift);
 
@@ -28,7 +30,8 @@ constexpr unsigned kTimeShift = 32;
 std::uint64_t pack(const Records::Record& record) noexcept {
     return (record.bytes - 1) | std::uint64_t{record.direction} << kDirectionShift |
            std::uint64_t{record.flags} << kFlagsShift | static_cast<std::uint64_t>(record.kind) << kKindShift |
-           std::uint64_t{record.slot.handle.generation()} << kGenerationShift | kValid;
+           std::uint64_t{record.slot.handle.generation()} << kGenerationShift |
+           std::uint64_t{record.align_bits} << kAlignShift | kValid;
 }
 
 // Records lie as their slots do: that of a slot is so many behind that of its slab's first page.
@@ -158,6 +161,7 @@ bool Records::read(const Pool::Place& place, Record& record) const noexcept {
     record.direction = static_cast<std::uint8_t>(field(what, kDirectionShift, 2));
     record.flags = static_cast<std::uint8_t>(field(what, kFlagsShift, 2));
     record.kind = static_cast<SlotKind>(field(what, kKindShift, 2));
+    record.align_bits = static_cast<std::uint8_t>(field(what, kAlignShift, 5));
     record.device = static_cast<std::uint32_t>(field(who, 0, 16));
     record.age_ms = (now_ms() - field(who, kTimeShift, 32)) & 0xffff'ffffU;
     const std::uint32_t epoch = region.epoch();

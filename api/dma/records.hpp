@@ -38,8 +38,14 @@ public:
         std::uint8_t direction = 0;
         std::uint8_t flags = 0;  // BOUNCE_MAP_*
         SlotKind kind{};
+        std::uint8_t align_bits = 0;  // so many of the low bits of orig's address are also those of the mapping's
         std::uint32_t device = 0;  // as enroll() said
         std::uint64_t age_ms = 0;
+
+        /// How far behind the start of its slot the mapping begins.
+        [[nodiscard]] std::uint64_t padding() const noexcept {
+            return reinterpret_cast<std::uintptr_t>(orig) & ((std::uint64_t{1} << align_bits) - 1);
+        }
     };
 
     static Result<std::unique_ptr<Records>> create(const Pool& pool) noexcept;

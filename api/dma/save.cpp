@@ -61,6 +61,7 @@ public:
             pool, records, [&](const SlabCore::Extent&, const Region&) { ++counts.extents; },
             [&](const Records::Record& record) {
                 ++counts.records;
+                padded_ = padded_ || record.padding() != 0;
                 if (record.device >= known_ || index_of_[record.device] != kNoDevice) return;
                 index_of_[record.device] = 0;
                 owners_[n_].enrolled = record.device;
@@ -79,6 +80,7 @@ public:
         return {};
     }
     [[nodiscard]] std::uint32_t n() const noexcept { return n_; }
+    [[nodiscard]] bool padded() const noexcept { return padded_; }
     [[nodiscard]] const char* name(std::uint32_t i) const noexcept { return owners_[i].name; }
     [[nodiscard]] std::uint32_t index_of(std::uint32_t device) const noexcept {
         return device < known_ ? index_of_[device] : kNoDevice;
@@ -89,6 +91,7 @@ private:
     std::unique_ptr<std::uint32_t[]> index_of_;  // by the number in Records
     std::uint32_t known_ = 0;
     std::uint32_t n_ = 0;
+    bool padded_ = false;
 };
 
 Error in_use() noexcept {
@@ -106,6 +109,12 @@ Result<std::size_t> save(const Pool& pool, const Records* records, std::span<std
     SaveForm::Counts counts{.regions = regions.n};
     Owners owners;
     if (auto found = owners.find(pool, records, counts); !found) return found.error();
+    if (owners.padded())
+        return fail(ENOTSUP, "a mapping of a device with min_align_mask begins behind the start of its slot: it cannot "
+                             "be saved");
+    // The new process would hand it out.
+    if (const std::uint64_t held = pool.stats().quarantined; held != 0)
+        return fail(EBUSY, "%llu slots are in quarantine, expected none: what is there a device may still write", held);
     if (const std::uint64_t slots = pool.stats().slots; slots != counts.records)
         return fail(EBUSY, "%llu slots are handed out, but %llu have records: the others are those of devices without",
                     slots, counts.records);

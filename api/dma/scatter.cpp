@@ -11,7 +11,7 @@ namespace bounce {
 // All or nothing on the way in: every segment is looked at first, then all slots are taken, then all are filled.
 Result<void> Device::map_sg(std::span<const bounce_sg> sg, Direction direction, std::uint32_t flags,
                             bounce_mapping* mappings) noexcept {
-    // One comparison for a list that is empty, one that is too long, and a device that is watched.
+    // One comparison for a list that is empty, one that is too long, and a device that is watched or has limits.
     if (sg.size() - 1 >= list_limit_) [[unlikely]]
         return map_list_long(sg, direction, flags, mappings);
     if (asks_for_shared(flags)) [[unlikely]]
@@ -34,7 +34,7 @@ Result<void> Device::map_sg(std::span<const bounce_sg> sg, Direction direction, 
         // Each was handed out just above, so this cannot fail. The error stays this thread's last one.
         for (std::uint32_t i = 0; i < done; ++i) static_cast<void>(pool_.free(group_, mine, slot_of(mappings[i])));
         std::fill_n(mappings, sg.size(), bounce_mapping{});
-        return good;
+        return no_slot(good.error(), flags);
     }
     bool streamed = false;
     for (std::uint32_t i = 0; i < n; ++i)
@@ -51,27 +51,25 @@ Result<void> Device::check_sg(std::span<const bounce_sg> sg, std::uint32_t flags
             return fail(EINVAL, "segment %llu has flags 0x%llx and reserved 0x%llx, both must be 0", i, sg[i].flags,
                         sg[i].reserved);
         }
-        if (!good_map(sg[i].base, sg[i].bytes, flags, max_segment_bytes_))
+        if (!good_map(sg[i].base, sg[i].bytes, flags, limits_.max_segment_bytes) &&
+            !can_map(sg[i].base, sg[i].bytes, flags)) [[unlikely]]
             return why_not_map(sg[i].base, sg[i].bytes, flags);
     }
     return {};
 }
 
 // Everything on the way out.
-Result<void> Device::unmap_sg(std::span<bounce_mapping> mappings, std::size_t written) noexcept {
-    if (mappings.size() - 1 >= list_limit_) [[unlikely]]  // as above
-        return unmap_list_long(mappings, written);
+template <class WrittenOf>
+[[gnu::always_inline]] inline Result<void> Device::unmap_many(std::span<bounce_mapping> mappings,
+                                                              WrittenOf&& written_of) noexcept {
     Context* const mine = context();
     KeptSlot ended[Pool::kBulk];
     std::uint32_t n = 0;
     Result<void> first;
     for (bounce_mapping& mapping : mappings) {
-        const std::size_t part = std::min<std::size_t>(written, mapping.bytes);
-        written -= part;
+        const std::size_t part = written_of(mapping);
         Result<void> one;
-        if (!good_token(mapping)) [[unlikely]] {
-            one = load_state(mapping) == kLiveShared ? end_shared(mapping) : check_token(mapping);
-        } else {
+        if (good_token(mapping)) [[likely]] {
             const auto begun = pool_.begin(slot_of(mapping), SlotKind::kStreaming, mapping.bytes, true, ended[n]);
             if (begun == Pool::Begun::kYes) [[likely]] {
                 store_ended(mapping);
@@ -81,12 +79,31 @@ Result<void> Device::unmap_sg(std::span<bounce_mapping> mappings, std::size_t wr
             } else {
                 one = unmap_slow(mine, mapping, &part, begun);
             }
+        } else {
+            one = end_long(mine, mapping, &part);
         }
         if (first && !one) [[unlikely]]
             first = one;
     }
     pool_.finish_many(group_, mine, ended, n);
     return first;
+}
+
+Result<void> Device::unmap_sg(std::span<bounce_mapping> mappings, std::size_t written) noexcept {
+    if (mappings.size() - 1 >= list_limit_) [[unlikely]] {  // as above
+        if (mappings.empty()) return fail(EINVAL, "a scatter list of 0 mappings, expected at least 1");
+        if (watched()) return unmap_list_watched(mappings, written);
+    }
+    return unmap_many(mappings, [&written](const bounce_mapping& mapping) {
+        const std::size_t part = std::min<std::size_t>(written, mapping.bytes);
+        written -= part;
+        return part;
+    });
+}
+
+Result<void> Device::unmap_bulk(std::span<bounce_mapping> mappings, const std::size_t* written) noexcept {
+    if (mappings.empty()) return fail(EINVAL, "0 mappings, expected at least 1");
+    return unmap_many(mappings, [&written](const bounce_mapping&) { return *written++; });
 }
 
 }  // namespace bounce

@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-// Devices that are watched: with records, with debugging, or both; and errors of all devices.
+// The long way: devices that are watched, with records, with debugging, or both; and by way of here devices with limits
+// (device_special.cpp), mappings of born-shared buffers (device_shared.cpp), and errors of all devices.
 //
 // The short ways (device_fast.hpp, scatter.cpp) have not one instruction for it. They refuse whatever such a device
 // does, by comparisons that they make anyway: its limit for a mapping is 0, its tokens are in a state of their own.
 // What is refused comes here, where it is an error or goes the long way. Without a turn of `sample` the tokens of a
-// device without records are ordinary ones, and end by the short way.
+// device without records are those of one that is not watched, and end as those do.
+//
+// A device may be watched and have limits: what is watched is made by map_special() in any case, and whether a mapping
+// begins behind the start of its slot is seen from its address.
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 
 #include "api/dma/debug.hpp"
@@ -16,8 +21,6 @@
 namespace bounce {
 
 Result<void> Device::init_watch(const DeviceConfig& config) noexcept {
-    if (!watched()) return {};
-    list_limit_ = 0;
     if (config.debug != nullptr) {
         auto debug = Debug::create(callbacks_, name_, *config.debug);
         if (!debug) return debug.error();
@@ -33,16 +36,20 @@ Result<void> Device::init_watch(const DeviceConfig& config) noexcept {
 }
 
 Result<void> Device::map_long(Context* context, void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
-                              bounce_mapping& mapping, bool& streamed) noexcept {
+                              std::uint64_t align, bounce_mapping& mapping, bool& streamed) noexcept {
     // Before any lock: a child may have inherited it locked.
     if (watched() && !pool_.alive()) {
         mapping = bounce_mapping{};
         return fail(EOWNERDEAD, kForked);
     }
-    if (asks_for_shared(flags)) return map_shared(buf, bytes, direction, flags, mapping);
-    const bool good = watched() && good_map(buf, bytes, flags, max_segment_bytes_);
-    auto mapped = good ? map_watched(context, buf, bytes, direction, flags, mapping, streamed)
-                       : Result<void>(why_not_map(buf, bytes, flags));
+    if (asks_for_shared(flags)) {
+        if (align == 1) return map_shared(buf, bytes, direction, flags, mapping);
+        mapping = bounce_mapping{};
+        return fail(EINVAL, "alignment %llu of a shared mapping, which lies where its buffer does: expected 0 or 1",
+                    align);
+    }
+    if (!watched()) return map_special(context, buf, bytes, direction, flags, align, mapping, streamed);
+    auto mapped = map_recorded(context, buf, bytes, direction, flags, align, mapping, streamed);
     if (mapped) {
         watch_mapping(mapping, debug_ != nullptr && debug_->take_turn(), 0, 0);
     } else if (debug_ != nullptr) {
@@ -56,39 +63,35 @@ Result<void> Device::map_long(Context* context, void* buf, std::size_t bytes, Di
 Result<void> Device::map_watching(void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
                                   bounce_mapping& mapping) noexcept {
     bool streamed = false;
-    auto mapped = map_long(context(), buf, bytes, direction, flags, mapping, streamed);
+    auto mapped = map_long(context(), buf, bytes, direction, flags, 1, mapping, streamed);
     if (streamed) fence_streams();
     return mapped;
 }
 
-/// A mapping as the short way makes it, and its record. On failure the token is undefined.
-Result<void> Device::map_watched(Context* context, void* buf, std::size_t bytes, Direction direction,
-                                 std::uint32_t flags, bounce_mapping& mapping, bool& streamed) noexcept {
-    Slot slot;
-    if (auto taken = pool_.alloc(group_, context, bytes, slot); !taken) return taken;
-    if (records_ != nullptr) {
-        if (auto room = records_->prepare(slot); !room) {
-            static_cast<void>(pool_.free(group_, context, slot));
-            return room;
-        }
+/// A mapping, and its record if there are any. On failure the token is undefined.
+Result<void> Device::map_recorded(Context* context, void* buf, std::size_t bytes, Direction direction,
+                                  std::uint32_t flags, std::uint64_t align, bounce_mapping& mapping,
+                                  bool& streamed) noexcept {
+    auto mapped = map_special(context, buf, bytes, direction, flags, align, mapping, streamed);
+    if (!mapped || records_ == nullptr) return mapped;
+    if (auto room = records_->prepare(whole_slot(mapping)); !room) {
+        if (streamed) fence_streams();
+        // It was handed out just above, so this cannot fail. The error stays this thread's last one.
+        static_cast<void>(end_special(context, mapping, nullptr));
+        return room;
     }
-    mapping.addr = slot.gpa.value;
-    mapping.slot = slot.hva;
-    mapping.epoch = slot.epoch;
-    mapping.handle = slot.handle.bits();
-    streamed |= fill(mapping, slot.hva, buf, bytes, direction, flags);
-    note_maps(1);
-    if (records_ != nullptr) note_record(mapping);
+    note_record(mapping);
     return {};
 }
 
 void Device::note_record(const bounce_mapping& mapping) noexcept {
-    records_->note({.slot = slot_of(mapping),
+    records_->note({.slot = whole_slot(mapping),
                     .orig = mapping.orig,
                     .bytes = mapping.bytes,
                     .direction = mapping.direction,
-                    .flags = static_cast<std::uint8_t>(mapping.flags),
+                    .flags = static_cast<std::uint8_t>(mapping.flags & kMapFlags),
                     .kind = SlotKind::kStreaming,
+                    .align_bits = static_cast<std::uint8_t>(std::bit_width(limits_.min_align_mask)),
                     .device = enrolled_});
 }
 
@@ -109,9 +112,11 @@ void Device::watch_block(const bounce_block& block) noexcept {
 }
 
 Result<void> Device::end_long(Context* context, bounce_mapping& mapping, const std::size_t* written) noexcept {
-    if (load_state(mapping) == kLiveShared) return end_shared(mapping);
-    if (watched()) return end_watched(context, mapping, written, DebugApi::kSingle);
-    return check_token(mapping);
+    const std::uint8_t state = load_state(mapping);
+    if (state == kLiveShared) return end_shared(mapping);
+    // One that is live and special is not watched, whatever the device is.
+    if (watched() && state != kLiveSpecial) return end_watched(context, mapping, written, DebugApi::kSingle);
+    return end_special(context, mapping, written);
 }
 
 Result<void> Device::end_watched(Context* context, bounce_mapping& mapping, const std::size_t* written,
@@ -119,8 +124,11 @@ Result<void> Device::end_watched(Context* context, bounce_mapping& mapping, cons
     if (!pool_.alive()) return fail(EOWNERDEAD, kForked);
     if (debug_ != nullptr) debug_->check_end(mapping, api);
     Pool::Ending ending;
+    const std::uint64_t padding = limits_.padding(mapping.addr);
     auto begun = check_token(mapping);
-    if (begun) begun = pool_.begin_free(slot_of(mapping), SlotKind::kStreaming, mapping.bytes, ending);
+    if (begun && mapping.bytes > UINT64_MAX - padding)
+        begun = fail(EFAULT, "the token is damaged: %llu bytes", mapping.bytes);
+    if (begun) begun = pool_.begin_free(whole_slot(mapping), SlotKind::kStreaming, mapping.bytes + padding, ending);
     if (!begun) {
         if (debug_ != nullptr) debug_->refused(mapping, begun.code());
         return begun;
@@ -128,8 +136,9 @@ Result<void> Device::end_watched(Context* context, bounce_mapping& mapping, cons
     store_ended(mapping);
     // All before the slot is in reach of others.
     if (debug_ != nullptr) debug_->ended(mapping);
-    if (records_ != nullptr) records_->forget(slot_of(mapping));
+    if (records_ != nullptr) records_->forget(whole_slot(mapping));
     const bool renewed = written != nullptr && copy_back(mapping, *written);
+    scrub_ended(ending, padding, mapping.bytes);
     pool_.finish_free(group_, context, ending);
     return renewed ? lost(mapping) : Result<void>();
 }
@@ -146,7 +155,7 @@ Result<void> Device::map_list_long(std::span<const bounce_sg> sg, Direction dire
         }
         return error;
     };
-    if (!pool_.alive()) return fail(EOWNERDEAD, kForked);
+    if (!pool_.alive()) return failed(fail(EOWNERDEAD, kForked));
     if (sg.empty()) return fail(EINVAL, "a scatter list of 0 segments, expected at least 1");
     if (sg.size() > UINT32_MAX) return fail(E2BIG, "a scatter list of %llu segments", sg.size());
     if (asks_for_shared(flags)) return map_sg_shared(sg, direction, flags, mappings);
@@ -154,25 +163,25 @@ Result<void> Device::map_list_long(std::span<const bounce_sg> sg, Direction dire
     Context* const mine = context();
     bool streamed = false;
     for (std::size_t i = 0; i < sg.size(); ++i) {
-        auto mapped = map_watched(mine, sg[i].base, sg[i].bytes, direction, flags, mappings[i], streamed);
+        auto mapped = map_recorded(mine, sg[i].base, sg[i].bytes, direction, flags, 1, mappings[i], streamed);
         if (mapped) continue;
         if (streamed) fence_streams();
         // Each was handed out just above, so this cannot fail. The error stays this thread's last one.
         for (std::size_t j = 0; j < i; ++j) {
-            if (records_ != nullptr) records_->forget(slot_of(mappings[j]));
-            static_cast<void>(pool_.free(group_, mine, slot_of(mappings[j])));
+            if (records_ != nullptr) records_->forget(whole_slot(mappings[j]));
+            static_cast<void>(end_special(mine, mappings[j], nullptr));
         }
         return failed(mapped.error());
     }
     if (streamed) fence_streams();
+    if (!watched()) return {};
     const bool turn = debug_ != nullptr && debug_->take_turn();
     const std::uint64_t list = turn ? debug_->begin_list() : 0;
     for (std::size_t i = 0; i < sg.size(); ++i) watch_mapping(mappings[i], turn, list, sg.size());
     return {};
 }
 
-Result<void> Device::unmap_list_long(std::span<bounce_mapping> mappings, std::size_t written) noexcept {
-    if (mappings.empty()) return fail(EINVAL, "a scatter list of 0 mappings, expected at least 1");
+Result<void> Device::unmap_list_watched(std::span<bounce_mapping> mappings, std::size_t written) noexcept {
     if (!pool_.alive()) return fail(EOWNERDEAD, kForked);
     if (debug_ != nullptr) debug_->check_list(mappings);
     Context* const mine = context();
@@ -180,8 +189,10 @@ Result<void> Device::unmap_list_long(std::span<bounce_mapping> mappings, std::si
     for (bounce_mapping& mapping : mappings) {
         const std::size_t part = std::min<std::size_t>(written, mapping.bytes);
         written -= part;
-        const auto one = load_state(mapping) == kLiveShared ? end_shared(mapping)
-                                                            : end_watched(mine, mapping, &part, DebugApi::kList);
+        const std::uint8_t state = load_state(mapping);
+        const auto one = state == kLiveShared || state == kLiveSpecial
+                             ? end_long(mine, mapping, &part)
+                             : end_watched(mine, mapping, &part, DebugApi::kList);
         if (first && !one) first = one;
     }
     return first;
@@ -191,18 +202,19 @@ Result<void> Device::sync_long(const bounce_mapping& mapping, std::size_t offset
                                Direction direction, bool for_cpu) noexcept {
     if (watched() && !pool_.alive()) return fail(EOWNERDEAD, kForked);
     if (load_state(mapping) == kLiveShared) return check_shared_sync(mapping, offset, bytes, direction);
-    if (debug_ != nullptr) debug_->check_sync(mapping, offset, bytes, static_cast<int>(direction), for_cpu);
+    Debug* const debug = load_state(mapping) == kLiveSpecial ? nullptr : debug_.get();  // as in end_long()
+    if (debug != nullptr) debug->check_sync(mapping, offset, bytes, static_cast<int>(direction), for_cpu);
     if (const auto good = check_token(mapping); !good) {
-        if (debug_ != nullptr) debug_->refused(mapping, good.code());
+        if (debug != nullptr) debug->refused(mapping, good.code());
         return good;
     }
     const auto synced =
         for_cpu ? sync_out(mapping, offset, bytes, direction) : sync_in(mapping, offset, bytes, direction);
-    if (debug_ == nullptr) return synced;
+    if (debug == nullptr) return synced;
     if (synced) {
-        debug_->synced(mapping, offset, bytes, for_cpu);
+        debug->synced(mapping, offset, bytes, for_cpu);
     } else if (synced.code() != EINVAL && synced.code() != EPERM) {
-        debug_->refused(mapping, synced.code());  // those two check_sync() has told
+        debug->refused(mapping, synced.code());  // those two check_sync() has told
     }
     return synced;
 }
@@ -213,7 +225,7 @@ Result<void> Device::lookup(Gpa addr, bounce_record& record, bounce_mapping& map
     if (records_ == nullptr) return fail(ENOTSUP, "the device was created without BOUNCE_DEVICE_RECORDS");
     const auto found = records_->find(addr);
     if (!found) return found.error();
-    record.addr = found->slot.gpa.value;
+    record.addr = found->slot.gpa.value + found->padding();
     record.bytes = found->bytes;
     record.orig = found->orig;
     record.age_ms = found->age_ms;
@@ -222,10 +234,10 @@ Result<void> Device::lookup(Gpa addr, bounce_record& record, bounce_mapping& map
     record.direction = found->direction;
     records_->name_of(found->device, record.device);
     if (found->kind != SlotKind::kStreaming || found->device != enrolled_) return {};
-    mapping.addr = found->slot.gpa.value;
+    mapping.addr = record.addr;
     mapping.bytes = found->bytes;
     mapping.orig = found->orig;
-    mapping.slot = found->slot.hva;
+    mapping.slot = found->slot.hva + found->padding();
     mapping.device = id_;
     mapping.epoch = found->slot.epoch;
     mapping.handle = found->slot.handle.bits();
@@ -269,6 +281,11 @@ Result<void> Device::unmap_addr(Gpa addr, std::size_t bytes, std::optional<Direc
 
 Result<void> Device::adopt(bounce_mapping& mapping, void* buf, std::size_t bytes, Direction direction,
                            std::uint32_t flags) noexcept {
+    // It lies where the device before wanted it.
+    const std::uint64_t mask = limits_.min_align_mask;
+    if (((mapping.addr | reinterpret_cast<std::uintptr_t>(buf)) & mask) != 0)
+        return fail(EDOM, "address 0x%llx and buffer 0x%llx, expected multiples of the device's min_align_mask 0x%llx + 1",
+                    mapping.addr, reinterpret_cast<std::uintptr_t>(buf), mask);
     if (records_ != nullptr) {
         if (auto room = records_->prepare(slot_of(mapping)); !room) return room;
     }
@@ -277,7 +294,7 @@ Result<void> Device::adopt(bounce_mapping& mapping, void* buf, std::size_t bytes
     mapping.device = id_;
     mapping.flags = static_cast<std::uint16_t>(flags);
     mapping.direction = static_cast<std::uint8_t>(direction);
-    mapping.state = kLiveMapping;
+    mapping.state = limits_.scrub_at_unmap != Scrub::kNone ? kLiveSpecial : kLiveMapping;
     pool_.adopt_slot(group_, slot_of(mapping), bytes, SlotKind::kStreaming);
     if (records_ != nullptr) note_record(mapping);
     if (watched()) watch_mapping(mapping, debug_ != nullptr && debug_->take_turn(), 0, 0);

@@ -124,7 +124,7 @@ Error Frontend::abandon(Error error) noexcept {
     std::snprintf(sentence, sizeof sentence, "%s", last_error());
     hang_up();
     if (auto fresh = renew_tainted(); !fresh)
-        callbacks_.log(BOUNCE_LOG_ERROR, "%s: the pool's memory cannot be renewed and is lent to nobody again: %s",
+        callbacks_.log(BOUNCE_LOG_ERROR, "%s: the pool's memory cannot be renewed, and is retired: %s",
                        name_, last_error());
     return fail_text(error.code(), "%s", sentence);
 }
@@ -137,6 +137,8 @@ void Frontend::hang_up() noexcept {
 
 Result<void> Frontend::renew_tainted() noexcept {
     if (!tainted_) return {};
+    if (retired_)
+        return fail(ENOTSUP, "the memory could not be renewed when the front-end was to be closed, and is retired");
     if (auto fresh = pool_.renew_open(); !fresh) return fresh;
     tainted_ = false;
     return {};
@@ -191,6 +193,11 @@ Result<void> Frontend::close() noexcept {
         fresh = Result<void>();
         tainted_ = false;
     }
+    // What the back-end may still write must serve nobody else.
+    if (!fresh) {
+        pool_.write_off();
+        retired_ = true;
+    }
     abort_all();
     if (const std::uint64_t left = device_->outstanding() - own_blocks_; left != 0)
         return fail(EBUSY, "%llu mappings or blocks of the front-end's device exist, expected none", left);
@@ -221,11 +228,8 @@ Frontend::~Frontend() {
     queues_.reset();
     device_.reset();
     if (!lent_) return;
-    if (tainted_) {
-        pool_.write_off();
-    } else {
-        pool_.take_back();
-    }
+    if (tainted_ && !retired_) pool_.write_off();
+    pool_.take_back();
 }
 
 }  // namespace bounce::vhost

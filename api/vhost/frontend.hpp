@@ -5,8 +5,8 @@
 //   connected connected --disconnect()--> disconnected
 //
 // Memory that a back-end was shown is tainted: the process may keep its mapping and write for ever. disconnect() and
-// close() therefore renew the pool; where that cannot be (memory of the caller's), the pool stays lent and no successor
-// gets it.
+// close() therefore renew the pool; where that cannot be (memory of the caller's), close() retires the regions and no
+// successor gets them.
 //
 // Threads: one control thread; submit() and wait() by the thread of each queue; check() by any.
 #pragma once
@@ -46,7 +46,8 @@ public:
     Frontend& operator=(const Frontend&) = delete;
 
     /// EBUSY: the caller still has mappings or blocks of the device; the front-end is disconnected, and close() may be
-    /// called again. Any other result: closed; an error says that the memory could not be renewed and stays lent.
+    /// called again. Any other result: closed; an error says that the memory could not be renewed, and that regions are
+    /// retired.
     Result<void> close() noexcept;
     Result<void> disconnect() noexcept;
     Result<void> reconnect() noexcept;
@@ -107,6 +108,7 @@ private:
     std::uint32_t reconnects_ = 0;
     bool lent_ = false;
     bool tainted_ = false;
+    bool retired_ = false;  // what is tainted was given up
     // Relaxed: a hint for other threads. What it stands for is asked of the kernel, and who changes the connection has
     // no other thread in submit() or wait().
     std::atomic<State> state_{State::kDisconnected};

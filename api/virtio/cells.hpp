@@ -2,7 +2,8 @@
 // Cells: where a ring bounces the small segments of its requests (a header, a status byte). A cell is a cache line of
 // coherent memory that belongs to a block of tokens for good, so a small segment costs a copy and no slot: of the three
 // segments of a block request two need neither alloc nor free. A ring without cells (the pool was too full for them, or
-// they lie above the device's mask) maps every segment.
+// they lie above the device's mask, or the device asks more of a mapping than a length: its alignment, a boundary, that
+// nothing of an earlier one is in it) maps every segment.
 #pragma once
 
 #include <algorithm>
@@ -29,6 +30,7 @@ public:
 
     /// Takes the area for the first blocks of a ring; no area is no error.
     void init(std::uint32_t queue_size) noexcept {
+        if (device_.limits().special()) return;
         const std::uint32_t blocks = std::clamp(queue_size / 2, 1U, kMaxBlocks);
         const std::size_t bytes = std::size_t{blocks} * kPerBlock * kCellBytes;
         if (!device_.alloc_block(SlotKind::kCoherent, bytes, kCellBytes, area_)) {

@@ -3,10 +3,12 @@
  * file compiles is the test; that it is C11 and links is another. */
 #include <bounce/bounce.h>
 #include <bounce/debug.h>
+#include <bounce/quarantine.h>
 #include <bounce/records.h>
 #include <bounce/save.h>
 #include <bounce/quota.h>
 #include <bounce/waiting.h>
+#include <bounce/streaming.h>
 
 #define IS(type, bytes) _Static_assert(sizeof(type) == (bytes), #type)
 #define AT(type, field, offset) _Static_assert(offsetof(type, field) == (offset), #type "." #field)
@@ -66,7 +68,7 @@ AT(bounce_region_info, usable, 68);
 AT(bounce_region_info, node, 72);
 AT(bounce_region_info, restricted, 76);
 
-IS(bounce_pool_stats, 104);
+IS(bounce_pool_stats, 120);
 AT(bounce_pool_stats, used_bytes, 8);
 AT(bounce_pool_stats, used_bytes_hiwater, 16);
 AT(bounce_pool_stats, slots, 24);
@@ -79,8 +81,16 @@ AT(bounce_pool_stats, violations, 72);
 AT(bounce_pool_stats, regions, 80);
 AT(bounce_pool_stats, grows, 88);
 AT(bounce_pool_stats, shrinks, 96);
+AT(bounce_pool_stats, quarantined, 104);
+AT(bounce_pool_stats, quarantined_bytes, 112);
 
-IS(bounce_device_options, 80);
+IS(bounce_device_options, 112);
+AT(bounce_device_options, min_align_mask, 88);
+AT(bounce_device_options, segment_boundary, 96);
+AT(bounce_device_options, max_segments, 104);
+AT(bounce_device_options, scrub_at_map, 108);
+AT(bounce_device_options, scrub_at_unmap, 109);
+AT(bounce_device_options, reserved2, 110);
 AT(bounce_device_options, name, 8);
 AT(bounce_device_options, dma_mask, 16);
 AT(bounce_device_options, coherent_dma_mask, 24);
@@ -106,6 +116,29 @@ AT(bounce_mapping, handle, 40);
 AT(bounce_mapping, flags, 44);
 AT(bounce_mapping, direction, 46);
 AT(bounce_mapping, state, 47);
+
+IS(bounce_map_options, 24);
+AT(bounce_map_options, align, 8);
+AT(bounce_map_options, flags, 16);
+AT(bounce_map_options, reserved, 20);
+
+IS(bounce_segment, 16);
+AT(bounce_segment, bytes, 8);
+
+IS(bounce_list, 64);
+AT(bounce_list, mappings, 8);
+AT(bounce_list, max_mappings, 16);
+AT(bounce_list, segments, 24);
+AT(bounce_list, max_segments, 32);
+AT(bounce_list, n_mappings, 40);
+AT(bounce_list, n_segments, 48);
+AT(bounce_list, bytes, 56);
+
+IS(bounce_quarantine_info, 88);
+AT(bounce_quarantine_info, slots, 64);
+AT(bounce_quarantine_info, bytes, 72);
+AT(bounce_quarantine_info, device_lives, 80);
+AT(bounce_quarantine_info, reserved, 84);
 
 IS(bounce_sg, 24);
 AT(bounce_sg, bytes, 8);

@@ -30,6 +30,7 @@
  *   -EDQUOT       the device would be beyond its ceiling (bounce/quota.h)
  *   -E2BIG        no region of the pool, even if empty, could hold this, nor one that it can grow by
  *   -ERANGE       memory exists, but not below the device's address mask
+ *   -EDOM         it would cross the device's segment boundary wherever it was
  *   -EFAULT       the address is not the start of anything that was handed out (foreign, misaligned, out of range)
  *   -EALREADY     this token is not live: it was unmapped or freed before, or never mapped
  *   -ESTALE       the token is a copy of one that has been unmapped or freed, or the memory behind it was renewed
@@ -37,7 +38,8 @@
  *   -EPERM        wrong kind or direction: e.g. unmapping ring memory, syncing against the direction
  *   -EBUSY        something still depends on the object
  *   -EAGAIN       the ring has no free descriptor now: collect first; a wait is not over (bounce/waiting.h)
- *   -EPROTO       the device broke the protocol; the ring or connection is broken until reset
+ *   -EPROTO       the device broke the protocol; the ring or connection is broken until reset, or the device is in
+ *                 quarantine (bounce/quarantine.h)
  *   -ECONNRESET   the device is gone
  *   -ETIMEDOUT    the device did not answer in time, or no memory came in time
  *   -ECANCELED    a wait was cancelled for its device
@@ -302,6 +304,8 @@ typedef struct bounce_pool_stats {
     uint32_t reserved;
     uint64_t grows;              /* regions that came by growing */
     uint64_t shrinks;            /* regions that went by shrinking */
+    uint64_t quarantined;        /* slots held back because their device was not reset (bounce/quarantine.h) */
+    uint64_t quarantined_bytes;  /* of these; not among used_bytes */
 } bounce_pool_stats;
 
 /* A snapshot; the figures of one snapshot may be some operations apart from each other. Thread-safe. */
@@ -356,6 +360,17 @@ enum bounce_reuse_policy {
     BOUNCE_REUSE_FIFO = 3
 };
 
+/* What is zeroed of the slot of a mapping, so that a device that is confined to what it was given does not find there what
+ * was mapped before. See docs/streaming.md for what it costs, and why NONE is the default: all devices that see a region
+ * saw its slots when they were mapped. */
+enum bounce_scrub {
+    BOUNCE_SCRUB_NONE = 0,
+    /* What the slot has before and behind the mapping. */
+    BOUNCE_SCRUB_TAIL = 1,
+    /* At map: all of the slot that no private content is copied into (from_device, SKIP_SYNC). At unmap: all of it. */
+    BOUNCE_SCRUB_ALL = 2
+};
+
 typedef struct bounce_device_options {
     size_t size;                 /* sizeof(bounce_device_options) */
     const char *name;            /* at most 63 bytes; NULL = "device" */
@@ -372,6 +387,13 @@ typedef struct bounce_device_options {
     const struct bounce_debug_options *debug; /* with BOUNCE_DEVICE_DEBUG; NULL: each mapping, reports to the log */
     uint64_t regions;            /* its trust domain: bit i is region i, all of them BOUNCE_REGION_RESTRICTED; 0 = all
                                   * regions, also those to come, that are not */
+    uint64_t min_align_mask;     /* 2^k - 1, below 2 MiB: these bits of a mapping's address equal those of the private
+                                  * buffer's address (dma_set_min_align_mask()); 0 = none */
+    uint64_t segment_boundary;   /* power of two from 64 on: no mapping crosses a multiple of it; 0 = none */
+    uint32_t max_segments;       /* most segments of one list (bounce/streaming.h); 0 = no limit */
+    uint8_t scrub_at_map;        /* enum bounce_scrub */
+    uint8_t scrub_at_unmap;      /* the same, when a slot is given back */
+    uint16_t reserved2;
 } bounce_device_options;
 
 /* Creates a device of the pool: who maps, with which limits, and from which NUMA node all that it takes comes (mappings,
@@ -401,7 +423,9 @@ enum {
     BOUNCE_MAP_SHARED = 1u << 2,
     /* With SHARED, and needed (-EPERM) for from_device and bidirectional: the caller knows that the device may change what
      * it wrote at any time, also while it is being read, and reads it once before it checks it. */
-    BOUNCE_MAP_SHARED_IN = 1u << 3
+    BOUNCE_MAP_SHARED_IN = 1u << 3,
+    /* A full pool is expected: no line in the log (DMA_ATTR_NO_WARN). */
+    BOUNCE_MAP_NO_WARN = 1u << 4
 };
 
 /* The token of a mapping: the caller's storage, private memory. Read `addr` and `bytes`; the rest is the library's. A
@@ -421,8 +445,9 @@ typedef struct bounce_mapping {
 
 /* Maps bytes > 0 at buf. to_device and bidirectional copy in, from_device copies nothing in (but see PRESERVE; what the
  * device then could read is old content of this pool, never memory from outside of it). Contiguous in GPA. Any size that
- * the pool holds. Errors: -EINVAL, -ENOSPC, -E2BIG, -ERANGE; of SHARED also -EFAULT (not
- * inside one buffer), -EXDEV (in a region that the device does not see), -EPERM and -ENOMEM. Thread-safe.
+ * the pool holds, within the device's limits. Errors: -EINVAL, -ENOSPC (which the log tells, rate-limited), -E2BIG, -ERANGE,
+ * -EDOM; -EPROTO in quarantine; of SHARED also -EFAULT (not inside one buffer), -EXDEV (in a region that the device does not
+ * see), -EPERM and -ENOMEM. Thread-safe.
  * Source: Documentation/core-api/dma-api.rst, dma_map_single(). */
 BOUNCE_API int bounce_device_map(bounce_device *device, void *buf, size_t bytes, int direction, uint32_t flags,
                                  bounce_mapping *mapping);
@@ -571,7 +596,8 @@ BOUNCE_API int bounce_ring_arm(bounce_ring *ring);
 BOUNCE_API int bounce_ring_disarm(bounce_ring *ring);
 
 /* Takes back what is outstanding without copying anything: up to max completions with status -ECONNRESET; call until it
- * returns 0. Only when the device can no longer write (reset, or the memory renewed); -EBUSY for a ring of a front-end
+ * returns 0. Only when the device can no longer write (reset, or the memory renewed), or is in quarantine
+ * (bounce_device_quarantine()); -EBUSY for a ring of a front-end
  * that is not disconnected, or whose memory could not be renewed then (bounce_frontend_close() ends it). */
 BOUNCE_API int bounce_ring_abort(bounce_ring *ring, bounce_completion *completions, size_t max);
 
@@ -628,16 +654,17 @@ typedef struct bounce_frontend_options {
  * in memory of the caller's, what ended mappings left there (the library's own is renewed first when no device has any of
  * it). Errors: -ENOENT, -ECONNREFUSED, -EACCES, -ENOTSOCK, -EPROTOTYPE, -ENAMETOOLONG from connecting; -ENOTSUP: a
  * required feature is not offered; -EPROTO, -ETIMEDOUT, -ECONNRESET from the back-end; -EINVAL, -ENOMEM, -ENOSPC, -EMFILE.
- * When it fails after the back-end was shown memory of the caller's, that pool is lent to nobody again.
+ * When it fails after the back-end was shown memory of the caller's, that memory is retired.
  * Source: QEMU docs/interop/vhost-user.rst. */
 BOUNCE_API int bounce_frontend_connect(bounce_pool *pool, const bounce_frontend_options *options,
                                        bounce_frontend **frontend);
 
 /* Stops the queues (each GET_VRING_BASE), gives back outstanding requests unseen, closes. The memory is renewed, so
  * that nothing the back-end still writes is ever seen; memory of the caller's cannot be, and is taken back only from
- * a back-end that stopped cleanly with no request outstanding. -EBUSY: mappings or blocks of the front-end's device
+ * a back-end that stopped cleanly with no request outstanding. Otherwise it is retired (bounce_pool_retire_region()). -EBUSY: mappings or blocks of the front-end's device
  * still exist; the front-end is disconnected then, and close may be called again. After any other result it is
- * closed; an error says that the memory could not be renewed, and the pool stays lent for ever. */
+ * closed; an error says that the memory could not be renewed: it is retired, and the pool can be lent again once it has
+ * other regions. */
 BOUNCE_API int bounce_frontend_close(bounce_frontend *frontend);
 
 typedef struct bounce_frontend_info {

@@ -366,6 +366,11 @@ struct DeviceOptions {
     bounce_numa_policy numa_policy = BOUNCE_NUMA_LOCAL;
     const bounce_debug_options* debug = nullptr;  // with BOUNCE_DEVICE_DEBUG
     std::uint64_t regions = 0;  // restricted ones, a bit each
+    std::uint64_t min_align_mask = 0;
+    std::uint64_t segment_boundary = 0;
+    std::uint32_t max_segments = 0;
+    bounce_scrub scrub_at_map = BOUNCE_SCRUB_NONE;
+    bounce_scrub scrub_at_unmap = BOUNCE_SCRUB_NONE;
 };
 
 class Device : public DeviceRef {
@@ -594,6 +599,11 @@ public:
         raw.numa_policy = options.numa_policy;
         raw.debug = options.debug;
         raw.regions = options.regions;
+        raw.min_align_mask = options.min_align_mask;
+        raw.segment_boundary = options.segment_boundary;
+        raw.max_segments = options.max_segments;
+        raw.scrub_at_map = static_cast<std::uint8_t>(options.scrub_at_map);
+        raw.scrub_at_unmap = static_cast<std::uint8_t>(options.scrub_at_unmap);
         bounce_device* device = nullptr;
         if (const int status = bounce_device_create(handle(), &raw, &device); status < 0) return Error(-status);
         return Device(device);

@@ -438,7 +438,7 @@ protected:
     void* memory_ = nullptr;
 };
 
-TEST_F(Imported, StaysLentWhenTheBackEndDidNotStop) {
+TEST_F(Imported, IsNotLentAgainWhenTheBackEndDidNotStop) {
     use(0, F_SEAL_SHRINK);
     backend_.start();
     ASSERT_TRUE(connect()) << last_error();
@@ -448,6 +448,38 @@ TEST_F(Imported, StaysLentWhenTheBackEndDidNotStop) {
     EXPECT_EQ(close().code(), ENOTSUP);
     EXPECT_EQ(pool_->users(), 0U);
     EXPECT_EQ(connect().code(), EBUSY);
+}
+
+// The successor gets other memory, and nobody is given what the former back-end may still write to.
+TEST_F(Imported, IsRetiredWhenTheBackEndDidNotStop) {
+    use(0, F_SEAL_SHRINK);
+    backend_.start();
+    ASSERT_TRUE(connect()) << last_error();
+    ASSERT_EQ(frontend_->disconnect().code(), ENOTSUP);
+    EXPECT_EQ(close().code(), ENOTSUP);
+    EXPECT_FALSE(pool_->lent());
+    EXPECT_EQ(pool_->status(RegionId{0}).stage, RegionStage::kDraining);
+    auto local = Device::create(*pool_, callbacks_, {});
+    ASSERT_TRUE(local) << last_error();
+    char text[64] = "text";
+    bounce_mapping mapping;
+    EXPECT_NE((*local)->map(text, sizeof text, Direction::kToDevice, 0, mapping).code(), 0);
+    RegionConfig fresh;
+    fresh.bytes = 1U << 20;
+    fresh.base_gpa = Gpa{kTestGpa + (std::uint64_t{1} << 32)};
+    ASSERT_TRUE(pool_->add_region(fresh)) << last_error();
+    ASSERT_TRUE((*local)->map(text, sizeof text, Direction::kToDevice, 0, mapping)) << last_error();
+    std::memset(memory_, 0xdd, 2U << 20);  // the former one goes on writing
+    EXPECT_STREQ(static_cast<const char*>(mapping.slot), "text");
+    EXPECT_TRUE((*local)->unmap(mapping, 0));
+    backend_.forget();
+    ASSERT_TRUE(connect()) << last_error();
+    EXPECT_EQ(pool_->usable(), RegionMask{2});
+    const auto shown = backend_.log(37);
+    ASSERT_EQ(shown.size(), 1U) << "and only that is shown";
+    EXPECT_EQ(shown[0].u64(8), kTestGpa + (std::uint64_t{1} << 32));
+    EXPECT_TRUE(close()) << last_error();
+    EXPECT_TRUE(pool_->remove_region(RegionId{0})) << last_error();
 }
 
 TEST_F(Imported, CanBeLentAgainAfterACleanEnd) {

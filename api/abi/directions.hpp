@@ -2,8 +2,8 @@
 #pragma once
 
 #include <cerrno>
-#include <cstdint>
 
+#include "allocator/base/error.hpp"
 #include "api/dma/device.hpp"
 
 namespace bounce::abi {
