@@ -38,9 +38,11 @@ Result<void> Device::map_shared(void* buf, std::size_t bytes, Direction directio
     if (quarantined()) return fail(EPROTO, "the device is in quarantine: it must be reset first");
     const auto addr = shared_address(buf, bytes);
     if (!addr) return addr.error();
-    if (const std::uint64_t mask = limits_.min_align_mask; ((*addr ^ reinterpret_cast<std::uintptr_t>(buf)) & mask) != 0)
-        return fail(EDOM, "the shared segment at 0x%llx has other low address bits than its buffer at 0x%llx, but the "
-                          "device's min_align_mask is 0x%llx",
+    if (const std::uint64_t mask = limits_.min_align_mask;
+        ((*addr ^ reinterpret_cast<std::uintptr_t>(buf)) & mask) != 0)
+        return fail(EDOM,
+                    "the shared segment at 0x%llx has other low address bits than its buffer at 0x%llx, but the "
+                    "device's min_align_mask is 0x%llx",
                     *addr, reinterpret_cast<std::uintptr_t>(buf), mask);
     const auto ticket = shared_maps_.open(Gpa{*addr}, bytes);
     if (!ticket) return ticket.error();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 // Mappings that ask for more than a length: devices with a minimal alignment, a boundary or a scrub policy, calls with
-// an alignment or a flag of their own. The hot path sends whatever it does not know to the long way (watched.cpp), which
-// comes here: map_limit_ of such a device is 0, and tokens that end otherwise have a state of their own. So it has no
-// instruction for any of this.
+// an alignment or a flag of their own. The hot path sends whatever it does not know to the long way (watched.cpp),
+// which comes here: map_limit_ of such a device is 0, and tokens that end otherwise have a state of their own. So it
+// has no instruction for any of this.
 //
 // Padding. With min_align_mask a mapping begins as far behind the start of its slot as the private buffer does behind a
 // multiple of mask + 1, where the slot starts. So the start is found again from the token's address.
@@ -153,7 +153,8 @@ Result<void> Device::end_special(Context* context, bounce_mapping& mapping, cons
 
 std::uint64_t Device::max_mapping() const noexcept {
     std::uint64_t most = 0;
-    for (RegionMask rest = pool_.usable(); rest != 0; rest &= rest - 1) {
+    const RegionMask mine = group_.domain != 0 ? pool_.usable() & group_.domain : pool_.shown();
+    for (RegionMask rest = mine; rest != 0; rest &= rest - 1) {
         const Region& region = pool_.region(RegionId{static_cast<std::uint32_t>(std::countr_zero(rest))});
         const std::uint64_t base = region.address().value;
         if (base > dma_mask_) continue;

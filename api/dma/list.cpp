@@ -208,8 +208,9 @@ Result<void> Device::map_list(std::span<const bounce_sg> sg, Direction direction
     list.n_mappings = list.n_segments = 0;
     list.bytes = 0;
     if (watched())
-        return fail(ENOTSUP, "the device has records or is debugged: these know mappings (bounce_device_map_sg()), not "
-                             "lists");
+        return fail(ENOTSUP,
+                    "the device has records or is debugged: these know mappings (bounce_device_map_sg()), not "
+                    "lists");
     if (sg.empty()) return fail(EINVAL, "a list of 0 pieces, expected at least 1");
     if (list.mappings == nullptr || list.segments == nullptr || list.max_segments == 0)
         return fail(EINVAL, "the list has no room: its arrays are NULL, or max_segments is 0");

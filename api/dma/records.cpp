@@ -13,8 +13,8 @@
 namespace bounce {
 namespace {
 
-// Word 1: bytes - 1 in 43 bits (a region has at most 8 TiB) | direction 2 | flags 2 | kind 2 | generation 8 | align_bits
-// 5 | valid.
+// Word 1: bytes - 1 in 43 bits (a region has at most 8 TiB) | direction 2 | flags 2 | kind 2 | generation 8 |
+// align_bits 5 | valid.
 constexpr unsigned kDirectionShift = 43;
 constexpr unsigned kFlagsShift = 45;
 constexpr unsigned kKindShift = 47;

@@ -39,7 +39,7 @@ public:
         std::uint8_t flags = 0;  // BOUNCE_MAP_*
         SlotKind kind{};
         std::uint8_t align_bits = 0;  // so many of the low bits of orig's address are also those of the mapping's
-        std::uint32_t device = 0;  // as enroll() said
+        std::uint32_t device = 0;     // as enroll() said
         std::uint64_t age_ms = 0;
 
         /// How far behind the start of its slot the mapping begins.

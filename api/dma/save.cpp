@@ -110,8 +110,9 @@ Result<std::size_t> save(const Pool& pool, const Records* records, std::span<std
     Owners owners;
     if (auto found = owners.find(pool, records, counts); !found) return found.error();
     if (owners.padded())
-        return fail(ENOTSUP, "a mapping of a device with min_align_mask begins behind the start of its slot: it cannot "
-                             "be saved");
+        return fail(ENOTSUP,
+                    "a mapping of a device with min_align_mask begins behind the start of its slot: it cannot "
+                    "be saved");
     // The new process would hand it out.
     if (const std::uint64_t held = pool.stats().quarantined; held != 0)
         return fail(EBUSY, "%llu slots are in quarantine, expected none: what is there a device may still write", held);

@@ -12,7 +12,7 @@ namespace bounce {
 
 // Values of `state`; anything else is not live either.
 inline constexpr std::uint8_t kLiveMapping = 0xb5;
-inline constexpr std::uint8_t kLiveShared = 0xa3;  // shared_maps.hpp
+inline constexpr std::uint8_t kLiveShared = 0xa3;    // shared_maps.hpp
 inline constexpr std::uint8_t kLiveSpecial = 0xb6;   // ends by device_special.cpp
 inline constexpr std::uint8_t kLiveListHead = 0xb9;  // the first of a slot of a list: it stands for the slot
 inline constexpr std::uint8_t kLiveListPart = 0xba;  // another piece in the slot of the head before it

@@ -284,7 +284,8 @@ Result<void> Device::adopt(bounce_mapping& mapping, void* buf, std::size_t bytes
     // It lies where the device before wanted it.
     const std::uint64_t mask = limits_.min_align_mask;
     if (((mapping.addr | reinterpret_cast<std::uintptr_t>(buf)) & mask) != 0)
-        return fail(EDOM, "address 0x%llx and buffer 0x%llx, expected multiples of the device's min_align_mask 0x%llx + 1",
+        return fail(EDOM,
+                    "address 0x%llx and buffer 0x%llx, expected multiples of the device's min_align_mask 0x%llx + 1",
                     mapping.addr, reinterpret_cast<std::uintptr_t>(buf), mask);
     if (records_ != nullptr) {
         if (auto room = records_->prepare(slot_of(mapping)); !room) return room;

@@ -27,9 +27,10 @@ extern "C" {
 /* Writes all that is outstanding in the pool into `form`, which has room for `room` bytes, and says in `bytes` how many it
  * takes: with form NULL only that. Little-endian, with version, length and checksum. (The checksum finds damage. It is no
  * signature: whoever may write the form may make one up, and all that gets him are slots that are handed out.)
- * -EBUSY: something is outstanding that has no record, or the pool is in use at this moment; -EINVAL: two devices with
- * something outstanding have one name; -ENOTSUP: the pool has share hooks, which would scrub the memory in the new
- * process; -E2BIG: `room` is too small. Changes nothing in the pool. */
+ * -EBUSY: something is outstanding that has no record, something is in quarantine, or the pool is in use at this moment;
+ * -EINVAL: two devices with something outstanding have one name; -ENOTSUP: the pool has share hooks, which would scrub the
+ * memory in the new process, or a mapping begins behind the start of its slot (min_align_mask of its device); -E2BIG:
+ * `room` is too small. Changes nothing in the pool. */
 BOUNCE_API int bounce_pool_save(bounce_pool *pool, void *form, size_t room, size_t *bytes);
 
 typedef struct bounce_restore bounce_restore;
@@ -68,7 +69,8 @@ BOUNCE_API int bounce_restore_visit(bounce_restore *restore, bounce_saved_fn vis
 /* The mapping at `addr` is that of `device` from now on, whose name must be that of the device that was saved (-EXDEV).
  * `buf` takes the place of the private buffer and has `bytes` (0: not stated; else as mapped, -EINVAL): what the device
  * writes is copied there at unmap; nothing is copied now. `mapping` becomes its token. -EFAULT: nothing begins at this
- * address; -EALREADY: it is claimed or quarantined; -EPERM: it is a block. An error changes nothing. Thread-safe. */
+ * address; -EALREADY: it is claimed or quarantined; -EPERM: it is a block; -EDOM: the device has a min_align_mask
+ * and the address or buf is no multiple of it + 1. An error changes nothing. Thread-safe. */
 BOUNCE_API int bounce_restore_claim(bounce_restore *restore, bounce_device *device, uint64_t addr, void *buf,
                                     size_t bytes, bounce_mapping *mapping);
 

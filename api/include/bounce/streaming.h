@@ -59,7 +59,8 @@ typedef struct bounce_list {
  * several, at most max_segments (and the device's). All or nothing: one batch, one fence. The device sees the bytes of the
  * pieces in their order, whatever the segments are. options as for bounce_device_map_with(): the alignment is that of each
  * slot. The number of segments, or as bounce_device_map(); -E2BIG also when max_segments are not enough even in an empty
- * pool, -ENOSPC when they are not in this one. On failure nothing is mapped. Source: dma_map_sg(). */
+ * pool, -ENOSPC when they are not in this one; -ENOTSUP of a device with records or debugging, which know single mappings.
+ * On failure nothing is mapped. Source: dma_map_sg(). */
 BOUNCE_API int bounce_device_map_list(bounce_device *device, const bounce_sg *sg, size_t n, int direction,
                                       const bounce_map_options *options, bounce_list *list);
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 // Every misuse of the list in bounce/debug.h, by the C functions: its name, and who did both halves of it.
+#include "bounce/streaming.h"
 #include "tests/unit/api/abi/watch_fixture.hpp"
 
 namespace bounce {
@@ -274,6 +275,66 @@ TEST_F(WatchAbi, RingsAreWatched) {
     only("private-write", "bounce_ring_abort");
     EXPECT_EQ(bounce_ring_destroy(ring), 0);
     EXPECT_TRUE(seen_.empty());
+}
+
+// The same of a device with limits, whose mappings begin behind the start of their slots.
+TEST_F(WatchAbi, DevicesWithLimitsAreWatched) {
+    auto options = device_options();
+    options.name = "watched";
+    options.flags = BOUNCE_DEVICE_DEBUG | BOUNCE_DEVICE_RECORDS;
+    options.debug = &debug_;
+    options.min_align_mask = 511;
+    options.segment_boundary = 65536;
+    options.scrub_at_unmap = BOUNCE_SCRUB_TAIL;
+    bounce_device* limited = nullptr;
+    ASSERT_EQ(bounce_device_create(pool_, &options, &limited), 0) << bounce_last_error();
+    bounce_mapping mapping;
+    ASSERT_EQ(bounce_device_map(limited, buf_ + 3, 100, BOUNCE_BIDIRECTIONAL, 0, &mapping), 0) << bounce_last_error();
+    EXPECT_EQ((mapping.addr ^ reinterpret_cast<std::uintptr_t>(buf_ + 3)) & 511, 0u);
+    EXPECT_EQ(bounce_device_sync_for_cpu(limited, &mapping, 0, 100, BOUNCE_FROM_DEVICE), 0);
+    EXPECT_EQ(bounce_device_sync_for_device(limited, &mapping, 0, 100, BOUNCE_TO_DEVICE), 0);
+    bounce_mapping copy = mapping;
+    EXPECT_EQ(bounce_device_unmap(limited, &mapping, SIZE_MAX), 0) << bounce_last_error();
+    const bounce_sg sg[] = {{buf_ + 1, 10, 0, 0}, {buf_ + 100, 3000, 0, 0}};
+    bounce_mapping both[2];
+    ASSERT_EQ(bounce_device_map_sg(limited, sg, 2, BOUNCE_FROM_DEVICE, 0, both), 0) << bounce_last_error();
+    EXPECT_EQ(bounce_device_unmap_sg(limited, both, 2, 10), 0) << bounce_last_error();
+    bounce_map_options with{sizeof with, 1024, 0, 0};
+    ASSERT_EQ(bounce_device_map_with(limited, buf_ + 1, 10, BOUNCE_FROM_DEVICE, &with, &mapping), 0);
+    EXPECT_TRUE(seen_.empty()) << seen_[0].text;
+    expect_error(bounce_device_destroy(limited), EBUSY, "1 mappings");
+    EXPECT_TRUE(ours(only("leak", "bounce_device_destroy").report.map_site));
+    const std::size_t written = 10;
+    EXPECT_EQ(bounce_device_unmap_bulk(limited, &mapping, &written, 1), 0) << bounce_last_error();
+    EXPECT_TRUE(seen_.empty()) << seen_[0].text;
+    EXPECT_LT(bounce_device_unmap(limited, &copy, SIZE_MAX), 0);
+    only("double-unmap", "bounce_device_unmap");
+    ASSERT_EQ(bounce_device_map(limited, buf_ + 5, 100, BOUNCE_TO_DEVICE, 0, &mapping), 0);
+    buf_[50] ^= 1;
+    EXPECT_EQ(bounce_device_unmap(limited, &mapping, 0), 0);
+    only("private-write", "bounce_device_unmap");
+    EXPECT_EQ(bounce_device_destroy(limited), 0) << bounce_last_error();
+}
+
+// Those that are left out by `sample` end as those of a device that is not watched.
+TEST_F(WatchAbi, LimitsWithSampling) {
+    auto options = device_options();
+    options.flags = BOUNCE_DEVICE_DEBUG;
+    debug_.sample = 3;
+    options.debug = &debug_;
+    options.min_align_mask = 511;
+    bounce_device* limited = nullptr;
+    ASSERT_EQ(bounce_device_create(pool_, &options, &limited), 0) << bounce_last_error();
+    bounce_mapping all[7];
+    for (auto& one : all)
+        ASSERT_EQ(bounce_device_map(limited, buf_ + 3, 100, BOUNCE_TO_DEVICE, 0, &one), 0) << bounce_last_error();
+    for (auto& one : all) {
+        EXPECT_EQ(bounce_device_sync_for_device(limited, &one, 0, 100, BOUNCE_TO_DEVICE), 0) << bounce_last_error();
+        EXPECT_EQ(bounce_device_unmap(limited, &one, 0), 0) << bounce_last_error();
+    }
+    EXPECT_TRUE(seen_.empty()) << seen_[0].text;
+    for (auto& one : all) EXPECT_EQ(bounce_device_unmap(limited, &one, 0), -EALREADY);
+    EXPECT_EQ(bounce_device_destroy(limited), 0) << bounce_last_error();
 }
 
 }  // namespace

@@ -73,6 +73,43 @@ TEST_F(DomainTest, EachTakesFromItsOwnRegionsAlone) {
     EXPECT_EQ(fill(*device_), (Regions{0, 3})) << "what threads kept for themselves went to nobody else";
 }
 
+TEST_F(DomainTest, DevicesWithLimitsKeepToTheirs) {
+    const DeviceLimits limits{.min_align_mask = 63, .segment_boundary = 1u << 16};
+    auto one = make({.limits = limits, .regions = 0b0010});
+    auto open = make({.limits = limits});
+    EXPECT_EQ(fill(*one), (Regions{1}));
+    EXPECT_EQ(fill(*open), (Regions{0, 3}));
+    auto two = make({.regions = 0b0100});
+    EXPECT_EQ(two->max_mapping(), 2 * kMiB);
+    EXPECT_EQ(device_->max_mapping(), 4 * kMiB);
+    // A list is scattered over its own regions, and no others.
+    std::vector<char> data(3 * kMiB, 'x');
+    std::vector<bounce_mapping> tokens(9);
+    std::vector<bounce_segment> segments(8);
+    bounce_list list{sizeof list, tokens.data(), 9, segments.data(), 8, 0, 0, 0};
+    const bounce_sg sg[] = {{data.data(), data.size(), 0, 0}};
+    EXPECT_EQ(two->map_list(sg, Direction::kToDevice, 0, 0, list).code(), ENOSPC) << last_error();
+    const bounce_sg less[] = {{data.data(), 2 * kMiB, 0, 0}};
+    ASSERT_TRUE(two->map_list(less, Direction::kToDevice, 0, 0, list)) << last_error();
+    for (std::size_t i = 0; i < list.n_segments; ++i) EXPECT_EQ(region_at(segments[i].addr), 2u);
+    EXPECT_TRUE(two->unmap_list(list, 0)) << last_error();
+}
+
+TEST_F(DomainTest, ARetiredRegionServesNobody) {
+    ASSERT_TRUE(pool_->retire_region(RegionId{1})) << last_error();
+    ASSERT_TRUE(pool_->retire_region(RegionId{3})) << last_error();
+    EXPECT_EQ(pool_->shown() & 0b1010, 0u);
+    auto one = make({.regions = 0b0010});
+    EXPECT_EQ(fill(*one, E2BIG), (Regions{}));
+    EXPECT_EQ(fill(*device_), (Regions{0}));
+    ASSERT_TRUE(pool_->lend()) << last_error();
+    EXPECT_EQ(pool_->usable() & 0b1010, 0u);
+    EXPECT_TRUE(pool_->renew_open()) << last_error();
+    pool_->take_back();
+    ASSERT_TRUE(pool_->retire_region(RegionId{0})) << last_error();
+    EXPECT_EQ(pool_->lend().code(), EBUSY) << "what is left is restricted";
+}
+
 TEST_F(DomainTest, OneThatIsFullLeavesTheOthersAlone) {
     auto one = make({.regions = 0b0010});
     std::vector<bounce_block> blocks(1);

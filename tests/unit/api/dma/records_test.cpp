@@ -6,6 +6,7 @@
 #include <set>
 #include <thread>
 
+#include "api/dma/save.hpp"
 #include "bounce/records.h"
 #include "tests/unit/api/dma/device_fixture.hpp"
 
@@ -230,6 +231,115 @@ TEST_F(RecordsTest, ManyThreads) {
         }
     }
     EXPECT_EQ(recorded(), 0u);
+}
+
+// A mapping that begins behind the start of its slot is found and ended by its own address.
+TEST_F(RecordsTest, DevicesWithLimitsHaveRecords) {
+    DeviceConfig with = config("limited");
+    with.limits = {.min_align_mask = 4095,
+                   .segment_boundary = 1u << 16,
+                   .scrub_at_map = Scrub::kAll,
+                   .scrub_at_unmap = Scrub::kAll};
+    auto limited = make(with);
+    std::vector<char> memory(64u << 10, 'a');
+    for (const std::size_t offset : {0u, 1u, 500u, 4095u, 5000u}) {
+        for (const std::size_t bytes : {1u, 100u, 1500u, 4096u, 30000u}) {
+            char* const from = memory.data() + offset;
+            bounce_mapping mapping;
+            ASSERT_TRUE(limited->map(from, bytes, Direction::kBidirectional, BOUNCE_MAP_NO_WARN, mapping))
+                << last_error();
+            EXPECT_EQ((mapping.addr ^ reinterpret_cast<std::uintptr_t>(from)) & 4095, 0u);
+            bounce_record record;
+            bounce_mapping token;
+            ASSERT_TRUE(limited->lookup(Gpa{mapping.addr + bytes - 1}, record, token)) << last_error();
+            EXPECT_EQ(record.addr, mapping.addr);
+            EXPECT_EQ(record.bytes, bytes);
+            EXPECT_EQ(record.kind, static_cast<std::uint32_t>(SlotKind::kStreaming));
+            EXPECT_EQ(token.addr, mapping.addr);
+            EXPECT_EQ(token.slot, mapping.slot);
+            write(mapping, "Z", bytes - 1);
+            ASSERT_TRUE(limited->sync_for_cpu(token, bytes - 1, 1, Direction::kBidirectional)) << last_error();
+            EXPECT_EQ(from[bytes - 1], 'Z');
+            from[bytes - 1] = 'a';
+            if (offset == 500) {
+                ASSERT_TRUE(limited->unmap(token, SIZE_MAX)) << last_error();
+            } else {
+                ASSERT_TRUE(limited->unmap_addr(Gpa{mapping.addr}, bytes, Direction::kBidirectional, SIZE_MAX))
+                    << last_error();
+            }
+            EXPECT_EQ(from[bytes - 1], 'Z');
+            from[bytes - 1] = 'a';
+            const std::byte* const slot = at(mapping.addr, bytes);
+            EXPECT_TRUE(std::all_of(slot, slot + bytes, [](std::byte b) { return b == std::byte{0}; }));
+            EXPECT_EQ(recorded(), 0u);
+            EXPECT_FALSE(limited->unmap(mapping, 0));
+        }
+    }
+    const bounce_sg sg[] = {{memory.data() + 1, 10, 0, 0}, {memory.data() + 5000, 3000, 0, 0}};
+    bounce_mapping both[2];
+    ASSERT_TRUE(limited->map_sg(sg, Direction::kFromDevice, 0, both)) << last_error();
+    EXPECT_EQ(recorded(), 2u);
+    write(both[0], "0123456789");
+    EXPECT_TRUE(limited->unmap_sg(both, 10)) << last_error();
+    EXPECT_EQ(std::string(memory.data() + 1, 10), "0123456789");
+    EXPECT_EQ(recorded(), 0u);
+    // All or nothing.
+    const bounce_sg bad[] = {sg[0], {memory.data(), (1u << 16) + 1, 0, 0}};
+    EXPECT_EQ(limited->map_sg(bad, Direction::kToDevice, 0, both).code(), EDOM);
+    EXPECT_EQ(both[0].state, 0);
+    EXPECT_EQ(recorded(), 0u);
+    EXPECT_EQ(limited->outstanding(), 0u);
+}
+
+TEST_F(RecordsTest, SeveralEndInBulkAndListsAreRefused) {
+    char text[] = "0123456789";
+    bounce_mapping all[3];
+    for (auto& one : all) ASSERT_TRUE(recorded_->map(text, 10, Direction::kToDevice, 0, one));
+    const std::size_t written[3] = {};
+    EXPECT_TRUE(recorded_->unmap_bulk(all, written)) << last_error();
+    EXPECT_EQ(recorded(), 0u);
+    ASSERT_TRUE(recorded_->map_aligned(text, 10, Direction::kToDevice, 0, 8192, all[0])) << last_error();
+    EXPECT_EQ(all[0].addr % 8192, 0u);
+    EXPECT_TRUE(recorded_->unmap_addr(Gpa{all[0].addr}, 10, {}, 0)) << last_error();
+    const bounce_sg sg[] = {{text, 10, 0, 0}};
+    bounce_segment segment;
+    bounce_list list{sizeof list, all, 3, &segment, 1, 0, 0, 0};
+    EXPECT_EQ(recorded_->map_list(sg, Direction::kToDevice, 0, 0, list).code(), ENOTSUP);
+    EXPECT_EQ(list.n_mappings, 0u);
+}
+
+TEST_F(RecordsTest, WhatIsHeldBackHasNoRecordAndIsNotSaved) {
+    char text[] = "text";
+    bounce_mapping mapping;
+    bounce_block block;
+    ASSERT_TRUE(recorded_->map(text, 4, Direction::kToDevice, 0, mapping));
+    ASSERT_TRUE(recorded_->alloc_block(SlotKind::kBuffer, 100, 0, block));
+    ASSERT_TRUE(recorded_->quarantine()) << last_error();
+    bounce_mapping other;
+    EXPECT_EQ(recorded_->map(text, 4, Direction::kToDevice, 0, other).code(), EPROTO);
+    EXPECT_EQ(recorded_->map(block.ptr, 4, Direction::kToDevice, BOUNCE_MAP_SHARED, other).code(), EPROTO);
+    EXPECT_TRUE(recorded_->unmap_addr(Gpa{mapping.addr}, 4, {}, 0)) << last_error();
+    EXPECT_TRUE(recorded_->free_block(SlotKind::kBuffer, block)) << last_error();
+    EXPECT_EQ(recorded(), 0u);
+    EXPECT_EQ(pool_->stats().quarantined, 2u);
+    EXPECT_EQ(save(*pool_, records_.get(), {}).code(), EBUSY);
+    EXPECT_EQ(recorded_->release(), 2u);
+    EXPECT_EQ(pool_->stats().quarantined, 0u);
+    EXPECT_TRUE(save(*pool_, records_.get(), {})) << last_error();
+}
+
+TEST_F(RecordsTest, WhatBeginsBehindItsSlotIsNotSaved) {
+    DeviceConfig with = config("limited");
+    with.limits = {.min_align_mask = 4095};
+    auto limited = make(with);
+    alignas(4096) static char page[8192];
+    bounce_mapping mapping;
+    ASSERT_TRUE(limited->map(page, 4, Direction::kToDevice, 0, mapping));
+    EXPECT_TRUE(save(*pool_, records_.get(), {})) << last_error();
+    EXPECT_TRUE(limited->unmap(mapping, 0));
+    ASSERT_TRUE(limited->map(page + 1, 4, Direction::kToDevice, 0, mapping));
+    EXPECT_EQ(save(*pool_, records_.get(), {}).code(), ENOTSUP);
+    EXPECT_TRUE(limited->unmap(mapping, 0));
 }
 
 }  // namespace
