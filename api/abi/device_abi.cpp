@@ -3,6 +3,7 @@
 
 #include "api/abi/handles.hpp"
 #include "api/abi/options.hpp"
+#include "api/abi/policy_options.hpp"
 
 using namespace bounce;
 using namespace bounce::abi;
@@ -71,6 +72,7 @@ Result<DeviceConfig> read_device_options(const bounce_device_options* given, std
                         .reuse = static_cast<ReusePolicy>(options.reuse_policy),
                         .reuse_window_bytes = options.reuse_window_bytes};
     if (const auto good = read_numa_options(options, config); !good) return good.error();
+    if (const auto good = read_policy(options, config); !good) return good.error();
     return config;
 }
 

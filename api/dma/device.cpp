@@ -28,6 +28,7 @@ Device::Device(Pool& pool, Callbacks& callbacks, const DeviceConfig& config) noe
       dma_mask_(config.dma_mask),
       coherent_dma_mask_(config.coherent_dma_mask),
       max_segment_bytes_(config.max_segment_bytes),
+      max_fast_bytes_(config.direct.translate != nullptr ? 0 : config.max_segment_bytes),
       group_(config.dma_mask, {config.numa_policy.value_or(pool.numa_policy()), config.node}) {
     std::snprintf(name_, sizeof name_, "%s", config.name);
     init_policy(config);
@@ -38,6 +39,10 @@ Result<std::unique_ptr<Device>> Device::create(Pool& pool, Callbacks& callbacks,
     if (auto known = pool.check_node(config.node); !known) return known.error();
     std::unique_ptr<Device> device(new (std::nothrow) Device(pool, callbacks, config));
     if (device == nullptr) return fail(ENOMEM, "no memory for a device of %llu bytes", sizeof(Device));
+    if (config.direct.translate != nullptr) {
+        device->direct_.reset(new (std::nothrow) DirectPath(config.direct));
+        if (device->direct_ == nullptr) return fail(ENOMEM, "no memory for a device's translation");
+    }
     return device;
 }
 
@@ -67,6 +72,7 @@ Context* Device::context() noexcept {
                                                            Direction direction, std::uint32_t flags,
                                                            bounce_mapping& mapping, bool& streamed) noexcept {
     if (!good_map(buf, bytes, flags)) [[unlikely]] {
+        if (direct_ != nullptr) return map_direct(context, buf, bytes, direction, flags, mapping);
         mapping = bounce_mapping{};
         return why_not_map(buf, bytes, flags);
     }
@@ -115,6 +121,10 @@ Result<void> Device::map_unfenced(Context* context, void* buf, std::size_t bytes
 Result<void> Device::check_token(const bounce_mapping& mapping) const noexcept {
     if (load_state(mapping) != kLiveMapping)
         return fail(EALREADY, "the token (address 0x%llx) is not live: never mapped, or unmapped before", mapping.addr);
+    return check_owner(mapping);
+}
+
+Result<void> Device::check_owner(const bounce_mapping& mapping) const noexcept {
     if (mapping.device != id_)
         return fail(EXDEV, "the token belongs to device %llu, not to this one (%llu)", mapping.device, id_);
     if (mapping.direction > BOUNCE_FROM_DEVICE || mapping.orig == nullptr)
@@ -146,7 +156,7 @@ Error Device::lost(const bounce_mapping& mapping) noexcept {
 
 Result<void> Device::discard(Context* context, bounce_mapping& mapping) noexcept {
     if (!good_token(mapping)) [[unlikely]]
-        return check_token(mapping);
+        return end_other(mapping);
     KeptSlot ended;
     const auto begun = pool_.begin(slot_of(mapping), SlotKind::kStreaming, mapping.bytes, true, ended);
     if (begun != Pool::Begun::kYes) [[unlikely]]
@@ -160,6 +170,16 @@ Result<void> Device::check_sync(const bounce_mapping& mapping, std::size_t offse
                                 Direction direction) const noexcept {
     if (const auto good = check_token(mapping); !good) [[unlikely]]
         return good;
+    if (const auto good = check_sync_range(mapping, offset, bytes, direction); !good) [[unlikely]]
+        return good;
+    const Slot slot = slot_of(mapping);
+    if (const auto live = pool_.check(slot, SlotKind::kStreaming, mapping.bytes); !live) [[unlikely]]
+        return live;
+    return check_fresh(slot);
+}
+
+Result<void> Device::check_sync_range(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
+                                      Direction direction) noexcept {
     if (bytes == 0) return fail(EINVAL, "sync of 0 bytes, expected at least 1");
     if (!fits(offset, bytes, mapping.bytes))
         return fail(EINVAL, "sync of %llu bytes at offset %llu, but the mapping has %llu bytes", bytes, offset,
@@ -169,10 +189,7 @@ Result<void> Device::check_sync(const bounce_mapping& mapping, std::size_t offse
     if (mapped != Direction::kBidirectional && mapped != direction)
         return fail(EPERM, "sync in direction %llu of a mapping with direction %llu",
                     static_cast<std::uint64_t>(direction), mapping.direction);
-    const Slot slot = slot_of(mapping);
-    if (const auto live = pool_.check(slot, SlotKind::kStreaming, mapping.bytes); !live) [[unlikely]]
-        return live;
-    return check_fresh(slot);
+    return {};
 }
 
 Result<void> Device::check_fresh(const Slot& slot) const noexcept {
@@ -184,7 +201,7 @@ Result<void> Device::check_fresh(const Slot& slot) const noexcept {
 Result<void> Device::sync_for_cpu(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
                                   Direction direction) noexcept {
     if (const auto good = check_sync(mapping, offset, bytes, direction); !good) [[unlikely]]
-        return good;
+        return sync_other(mapping, offset, bytes, direction, good);
     if (!copies_back(direction)) return {};
     copy_from_slot(static_cast<std::byte*>(mapping.orig) + offset, static_cast<std::byte*>(mapping.slot) + offset,
                    bytes);
@@ -194,7 +211,7 @@ Result<void> Device::sync_for_cpu(const bounce_mapping& mapping, std::size_t off
 Result<void> Device::sync_for_device(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
                                      Direction direction) noexcept {
     if (const auto good = check_sync(mapping, offset, bytes, direction); !good) [[unlikely]]
-        return good;
+        return sync_other(mapping, offset, bytes, direction, good);
     if (!copies_in(direction)) return {};
     const std::uint32_t mode = mode_.load(std::memory_order_relaxed);  // M1
     if (copy_in(mode, static_cast<std::byte*>(mapping.slot) + offset, static_cast<std::byte*>(mapping.orig) + offset,
@@ -206,7 +223,8 @@ Result<void> Device::sync_for_device(const bounce_mapping& mapping, std::size_t 
 std::uint64_t Device::outstanding_mappings() const noexcept {
     // Exact when nothing maps or unmaps at the moment, which is when it decides anything; otherwise a snapshot.
     const Pool::GroupCounts counts = pool_.count(group_);
-    return counts.allocs > counts.frees ? counts.allocs - counts.frees : 0;
+    return (counts.allocs > counts.frees ? counts.allocs - counts.frees : 0) +
+           (direct_ != nullptr ? direct_->live() : 0);
 }
 
 std::uint64_t Device::outstanding_blocks() const noexcept {

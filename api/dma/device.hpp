@@ -16,6 +16,7 @@
 
 #include "allocator/pool/pool.hpp"
 #include "api/dma/calibration.hpp"
+#include "api/dma/direct.hpp"
 #include "api/dma/policy.hpp"
 #include "bounce/bounce.h"
 
@@ -39,6 +40,7 @@ struct DeviceConfig {
     std::uint64_t reuse_window_bytes = 0;     // with kAuto and kWindow; 0: the default
     NodeId node = kAnyNode;                   // where the device is
     std::optional<NumaPolicy> numa_policy{};  // none: the pool's
+    DirectConfig direct{};                    // without translate: all bounces
 };
 
 /// Of all regions of the pool.
@@ -140,6 +142,22 @@ private:
     Result<void> unmap_slow(Context* context, bounce_mapping& mapping, const std::size_t* written,
                             Pool::Begun why) noexcept;
     static Error lost(const bounce_mapping& mapping) noexcept;
+    /// Of a token whose state is good.
+    Result<void> check_owner(const bounce_mapping& mapping) const noexcept;
+    static Result<void> check_sync_range(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
+                                         Direction direction) noexcept;
+    static Result<void> check_sg_flags(const bounce_sg& sg, std::size_t index) noexcept;
+
+    // device_direct.cpp
+    [[nodiscard]] bool can_map(const void* buf, std::size_t bytes, std::uint32_t flags) const noexcept;
+    Result<void> map_direct(Context* context, void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
+                            bounce_mapping& mapping) noexcept;
+    Result<void> map_sg_direct(std::span<const bounce_sg> sg, Direction direction, std::uint32_t flags,
+                               bounce_mapping* mappings) noexcept;
+    Result<void> end_other(bounce_mapping& mapping) noexcept;
+    Result<void> check_direct(const bounce_mapping& mapping) const noexcept;
+    Result<void> sync_other(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes, Direction direction,
+                            const Result<void>& why_not) const noexcept;
 
     // device_policy.cpp
     void init_policy(const DeviceConfig& config) noexcept;
@@ -167,11 +185,13 @@ private:
     const std::uint64_t dma_mask_;
     const std::uint64_t coherent_dma_mask_;
     const std::uint64_t max_segment_bytes_;
+    const std::uint64_t max_fast_bytes_;  // of the hot path; 0: nothing goes that way
     // M1: relaxed everywhere. Any mode that was ever in force is a right way to copy.
     std::atomic<std::uint32_t> mode_{0};
     char name_[64];
     ContextGroup group_;  // of its mappings; its rule is for all that the device takes out of the pool
     std::atomic<std::uint64_t> blocks_{0};
+    std::unique_ptr<DirectPath> direct_;  // empty: all bounces
     // M2: relaxed loads and stores, no read-modify-write: what two threads count at once may be lost.
     alignas(kCacheLine) std::atomic<std::uint64_t> until_timing_{kNever};
     // M3: acquire by exchange in begin_timing(), map_timed() and copy_back_timed(), pairs with M4, the release

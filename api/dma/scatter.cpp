@@ -27,6 +27,7 @@ Result<void> Device::map_sg(std::span<const bounce_sg> sg, Direction direction, 
             group_, mine, n, [&](std::uint32_t i) { return sg[i].bytes; }, sink, done);
     }
     if (!good) {
+        if (direct_ != nullptr) return map_sg_direct(sg, direction, flags, mappings);
         // Each was handed out just above, so this cannot fail. The error stays this thread's last one.
         for (std::uint32_t i = 0; i < done; ++i) static_cast<void>(pool_.free(group_, mine, slot_of(mappings[i])));
         std::fill_n(mappings, sg.size(), bounce_mapping{});
@@ -44,13 +45,16 @@ Result<void> Device::map_sg(std::span<const bounce_sg> sg, Direction direction, 
 Result<void> Device::check_sg(std::span<const bounce_sg> sg, std::uint32_t flags) const noexcept {
     if (sg.size() > UINT32_MAX) return fail(E2BIG, "a scatter list of %llu segments", sg.size());
     for (std::size_t i = 0; i < sg.size(); ++i) {
-        if ((sg[i].flags | sg[i].reserved) != 0) {
-            return fail(EINVAL, "segment %llu has flags 0x%llx and reserved 0x%llx, both must be 0", i, sg[i].flags,
-                        sg[i].reserved);
-        }
+        if (const auto good = check_sg_flags(sg[i], i); !good) return good;
         if (!good_map(sg[i].base, sg[i].bytes, flags)) return why_not_map(sg[i].base, sg[i].bytes, flags);
     }
     return {};
+}
+
+Result<void> Device::check_sg_flags(const bounce_sg& sg, std::size_t index) noexcept {
+    if ((sg.flags | sg.reserved) == 0) return {};
+    return fail(EINVAL, "segment %llu has flags 0x%llx and reserved 0x%llx, both must be 0", index, sg.flags,
+                sg.reserved);
 }
 
 // Everything on the way out.
@@ -63,8 +67,10 @@ Result<void> Device::unmap_sg(std::span<bounce_mapping> mappings, std::size_t wr
     for (bounce_mapping& mapping : mappings) {
         const std::size_t part = std::min<std::size_t>(written, mapping.bytes);
         written -= part;
-        Result<void> one = good_token(mapping) ? Result<void>() : check_token(mapping);
-        if (one) [[likely]] {
+        Result<void> one;
+        if (!good_token(mapping)) [[unlikely]] {
+            one = end_other(mapping);
+        } else {
             const auto begun = pool_.begin(slot_of(mapping), SlotKind::kStreaming, mapping.bytes, true, ended[n]);
             if (begun == Pool::Begun::kYes) [[likely]] {
                 store_ended(mapping);

@@ -12,6 +12,7 @@ namespace bounce {
 
 // Values of `state`; anything else is not live either.
 inline constexpr std::uint8_t kLiveMapping = 0xb5;
+inline constexpr std::uint8_t kLiveDirect = 0x96;  // no slot: device_direct.cpp
 inline constexpr std::uint8_t kLiveBlock = 0xc7;
 inline constexpr std::uint8_t kEnded = 0x5d;
 

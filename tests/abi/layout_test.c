@@ -75,7 +75,7 @@ AT(bounce_pool_stats, regions, 80);
 AT(bounce_pool_stats, grows, 88);
 AT(bounce_pool_stats, shrinks, 96);
 
-IS(bounce_device_options, 72);
+IS(bounce_device_options, 104);
 AT(bounce_device_options, name, 8);
 AT(bounce_device_options, dma_mask, 16);
 AT(bounce_device_options, coherent_dma_mask, 24);
@@ -87,6 +87,10 @@ AT(bounce_device_options, reuse_policy, 52);
 AT(bounce_device_options, reuse_window_bytes, 56);
 AT(bounce_device_options, node, 64);
 AT(bounce_device_options, numa_policy, 68);
+AT(bounce_device_options, policy, 72);
+AT(bounce_device_options, translate, 80);
+AT(bounce_device_options, untranslate, 88);
+AT(bounce_device_options, translate_user, 96);
 
 IS(bounce_mapping, 48);
 AT(bounce_mapping, addr, 0);

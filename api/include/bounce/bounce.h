@@ -344,6 +344,16 @@ enum bounce_reuse_policy {
     BOUNCE_REUSE_FIFO = 3
 };
 
+/* Where private memory is for a device that gets it as it is: 0, and in *address that of [buf, buf + bytes); or a negative
+ * errno value when it has none there, in one piece. It may map the memory in an IOMMU. Called in the thread that maps, in
+ * many at once; must not call into the library. */
+typedef int (*bounce_translate_fn)(void *user, const void *buf, size_t bytes, int direction, uint64_t *address);
+
+/* The device is done with what was translated. In the thread that unmaps. */
+typedef void (*bounce_untranslate_fn)(void *user, uint64_t address, size_t bytes);
+
+struct bounce_policy; /* bounce/policy.h */
+
 typedef struct bounce_device_options {
     size_t size;                 /* sizeof(bounce_device_options) */
     const char *name;            /* at most 63 bytes; NULL = "device" */
@@ -357,11 +367,22 @@ typedef struct bounce_device_options {
     uint64_t reuse_window_bytes; /* with AUTO and WINDOW: 4096 to 1/8 of the pool; 0 = 4 MiB, or 1/8 when that is less */
     uint32_t node;               /* NUMA node (operating system index), with BOUNCE_DEVICE_NODE */
     uint32_t numa_policy;        /* enum bounce_numa_policy, with BOUNCE_DEVICE_NUMA_POLICY */
+    const struct bounce_policy *policy;  /* an answer of bounce_policy_decide(), read at once; NULL: all bounces */
+    bounce_translate_fn translate;       /* with policy; NULL: all bounces, also what needs not */
+    bounce_untranslate_fn untranslate;   /* with translate; may be NULL */
+    void *translate_user;
 } bounce_device_options;
 
 /* Creates a device of the pool: who maps, with which limits, and from which NUMA node all that it takes comes (mappings,
  * coherent memory, buffers). -EINVAL also when there is no such node; the pool need not have a region there.
- * Thread-safe. */
+ *
+ * With a policy the device is what that says, or is not created: -EPERM with the reason when it is a refusal, -ENOTSUP when
+ * the addresses of the pool do not have its form. The smaller ones of both masks hold. Where it allows data to go as it is,
+ * and with `translate`, mappings have the address of the private buffer, without slot and copy; sync does nothing. Those
+ * that the device cannot have so (above its mask, misaligned, not whole granules, or not translated) bounce when the policy
+ * is BOUNCE_LEVEL_WHEN_NEEDED, and fail when it is NEVER: -ERANGE, -EINVAL, or what `translate` returned. Such a mapping is
+ * in no table of the library: a copy of a token that was unmapped is not noticed, and neither do statistics of the pool
+ * count it. Thread-safe. */
 BOUNCE_API int bounce_device_create(bounce_pool *pool, const bounce_device_options *options, bounce_device **device);
 
 /* -EBUSY (and nothing happens) while mappings, coherent memory, buffers or rings of it exist. */

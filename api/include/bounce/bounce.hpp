@@ -356,6 +356,10 @@ struct DeviceOptions {
     std::uint64_t reuse_window_bytes = 0;
     std::uint32_t node = 0;
     bounce_numa_policy numa_policy = BOUNCE_NUMA_LOCAL;
+    const bounce_policy* policy = nullptr;  // bounce/policy.hpp
+    bounce_translate_fn translate = nullptr;
+    bounce_untranslate_fn untranslate = nullptr;
+    void* translate_user = nullptr;
 };
 
 class Device : public DeviceRef {
@@ -577,6 +581,10 @@ public:
         raw.reuse_window_bytes = options.reuse_window_bytes;
         raw.node = options.node;
         raw.numa_policy = options.numa_policy;
+        raw.policy = options.policy;
+        raw.translate = options.translate;
+        raw.untranslate = options.untranslate;
+        raw.translate_user = options.translate_user;
         bounce_device* device = nullptr;
         if (const int status = bounce_device_create(handle(), &raw, &device); status < 0) return Error(-status);
         return Device(device);
