@@ -27,19 +27,42 @@ Result<void> Pool::check(const Slot& slot, SlotKind kind, std::uint64_t bytes) c
 }
 
 Result<Gpa> Pool::find_in_slot(const void* hva, std::uint64_t bytes, SlotKind kind) const noexcept {
-    auto gpa = to_gpa(hva, bytes);
-    if (!gpa) return gpa;
+    const auto gpa = to_gpa(hva, bytes);
+    if (!gpa) return gpa.error();
+    Gpa address;
     int code = EFAULT;
     for (RegionMask rest = present(); rest != 0; rest &= rest - 1) {
         const Part& part = *parts_[static_cast<std::size_t>(std::countr_zero(rest))];
         const std::uint64_t offset = *gpa - part.region.base();
         if (offset >= part.region.bytes()) continue;
         code = part.core.find_inside(offset, bytes, static_cast<unsigned>(kind));
+        address = part.region.address() + offset;
         break;
     }
     if (code == EPERM) return fail(EPERM, "the slot around GPA 0x%llx is of another kind", gpa->value);
     if (code != 0) return fail(code, "%llu bytes at GPA 0x%llx are not inside one slot", bytes, gpa->value);
-    return gpa;
+    return address;
+}
+
+Result<Gpa> Pool::to_address(Gpa gpa, std::uint64_t bytes) const noexcept {
+    const auto hva = to_hva(gpa, bytes);
+    if (!hva) return hva.error();
+    for (RegionMask rest = present(); rest != 0; rest &= rest - 1) {
+        const Region& region = parts_[static_cast<std::size_t>(std::countr_zero(rest))]->region;
+        if (gpa - region.base() < region.bytes()) return region.address() + (gpa - region.base());
+    }
+    return fail(EFAULT, "the region at GPA 0x%llx has just been removed", gpa.value);
+}
+
+Result<Gpa> Pool::from_address(Gpa address, std::uint64_t bytes) const noexcept {
+    if (!alive()) [[unlikely]]
+        return fail(EOWNERDEAD, kForked);
+    for (RegionMask rest = present(); rest != 0; rest &= rest - 1) {
+        const Region& region = parts_[static_cast<std::size_t>(std::countr_zero(rest))]->region;
+        const std::uint64_t offset = address - region.address();
+        if (offset < region.bytes() && fits(offset, bytes, region.bytes())) return region.base() + offset;
+    }
+    return fail(EFAULT, "%llu bytes at the device's address 0x%llx are not inside one region", bytes, address.value);
 }
 
 Result<std::byte*> Pool::to_hva(Gpa gpa, std::uint64_t bytes) const noexcept {

@@ -18,6 +18,7 @@
 
 #include "allocator/base/bits.hpp"
 #include "allocator/base/error.hpp"
+#include "allocator/base/mutation.hpp"
 #include "allocator/base/private_memory.hpp"
 #include "allocator/base/types.hpp"
 #include "allocator/pool/contexts.hpp"
@@ -38,7 +39,7 @@ enum class SlotKind : std::uint8_t { kStreaming = 1, kCoherent = 2, kBuffer = 3 
 
 /// A slot that was handed out. Plain data in private memory: the caller's token.
 struct Slot {
-    Gpa gpa;
+    Gpa gpa;  // as the device says it: Region::address()
     std::byte* hva = nullptr;
     std::uint32_t epoch = 0;  // of its region
     SlotHandle handle;
@@ -95,7 +96,7 @@ public:
         SlotKind kind{};
     };
 
-    /// All regions of the pool are shared by the hooks of the first. Node errors as add_region().
+    /// All regions of the pool are shared by the hooks of the first, and have its address form. Node errors as add_region().
     static Result<std::unique_ptr<Pool>> create(const RegionConfig& first, const GrowthConfig& growth = {},
                                                 const PoolConfig& config = {}) noexcept;
     ~Pool();
@@ -173,7 +174,8 @@ public:
     /// Is this slot live, with this kind and generation, and has it `bytes`? Errors as begin_free().
     Result<void> check(const Slot& slot, SlotKind kind, std::uint64_t bytes = 0) const noexcept;
 
-    /// The GPA of [hva, hva + bytes) when that lies in one live slot of this kind; else EFAULT, EPERM for another kind.
+    /// The address for the device of [hva, hva + bytes) when that lies in one live slot of this kind; else EFAULT, EPERM
+    /// for another kind.
     Result<Gpa> find_in_slot(const void* hva, std::uint64_t bytes, SlotKind kind) const noexcept;
 
     /// The index of the new region, or of a removed one that had the same range and node; EINVAL when it overlaps,
@@ -213,6 +215,9 @@ public:
     /// EFAULT unless [gpa, gpa + bytes) lies in one region.
     Result<std::byte*> to_hva(Gpa gpa, std::uint64_t bytes) const noexcept;
     Result<Gpa> to_gpa(const void* hva, std::uint64_t bytes) const noexcept;
+    /// From GPA to the address for the device, and back.
+    Result<Gpa> to_address(Gpa gpa, std::uint64_t bytes) const noexcept;
+    Result<Gpa> from_address(Gpa address, std::uint64_t bytes) const noexcept;
 
     [[nodiscard]] PoolStats stats() const noexcept;
 
@@ -246,7 +251,7 @@ private:
         Part(Region&& shared, PrivateMemory&& private_tables, Usage& usage, bool checked) noexcept
             : region(std::move(shared)),
               tables(std::move(private_tables)),
-              core(region.base(), region.bytes(), tables.data(), usage, checked) {}
+              core(region.address(), region.bytes(), tables.data(), usage, checked) {}
 
         [[nodiscard]] bool opening() const noexcept { return next_chunk < region.chunks(); }
 
@@ -291,7 +296,7 @@ private:
     Pool(ForkGuard guard, Contexts contexts, const PoolConfig& config) noexcept
         : guard_(std::move(guard)),
           contexts_(std::move(contexts)),
-          checked_(config.checked),
+          checked_(config.checked && !BOUNCE_MUTATED(kGenerationCheck)),
           numa_policy_(config.numa_policy),
           direct_(~std::uint64_t{0}, {config.numa_policy, kAnyNode}) {}
 
@@ -311,6 +316,7 @@ private:
     Result<void> check_room(const RegionConfig& config, bool growing) const noexcept;
     [[nodiscard]] Part* find_gone(const RegionConfig& config) const noexcept;
     Result<RegionId> add_region_locked(const RegionConfig& config, bool growing) noexcept;
+    [[nodiscard]] Result<void> check_addresses(const Region& region) const noexcept;
     Result<RegionId> make_part(const RegionConfig& config) noexcept;
     Result<void> revive(Part& part, const RegionConfig& config) noexcept;
     Result<void> open_chunks(Part& part, std::uint32_t most) noexcept;
@@ -445,7 +451,8 @@ private:
     std::uint64_t allocs_forgotten_ = 0;            // allocations before the last forget()
     RegionMask held_ = 0;                           // the peer sees them, or is about to
     std::uint32_t peer_regions_ = kMaxRegions;      // that it can see
-    ShareHooks hooks_;
+    ShareHooks hooks_;   // of all regions, as form_
+    AddressForm form_;
     GrowthPolicy policy_{GrowthConfig{}};
     RegionConfig grown_region_;      // what grown regions are like
     std::uint64_t window_used_ = 0;  // of the window for their GPAs

@@ -20,7 +20,7 @@ constexpr int kTries = 8;
 
 SlabCore::Request Pool::request_of(const AllocRequest& request, const Region& region) noexcept {
     std::uint64_t end = region.bytes();
-    const std::uint64_t base = region.base().value;
+    const std::uint64_t base = region.address().value;
     if (request.max_address - base < end - 1) end = request.max_address - base + 1;
     if (request.max_address < base) end = 0;
     return {request.bytes, request.align, end, static_cast<unsigned>(request.kind), request.boundary};
@@ -76,7 +76,7 @@ inline int Pool::take_from(std::uint32_t index, const AllocRequest& request, Slo
     Placement placement;
     const int code = part.core.alloc(wanted, placement);
     if (code != 0) return code;
-    slot = Slot{part.region.base() + placement.offset, part.region.hva() + placement.offset, part.region.epoch(),
+    slot = Slot{part.region.address() + placement.offset, part.region.hva() + placement.offset, part.region.epoch(),
                 SlotHandle(RegionId{index}, placement.index, placement.generation)};
     counts_.allocs[static_cast<unsigned>(request.kind)].fetch_add(1, std::memory_order_relaxed);
     return 0;
@@ -190,7 +190,7 @@ std::uint32_t Pool::fetch(const ContextGroup& group, const Context& context, std
     const std::uint64_t window = group.window.load(std::memory_order_relaxed);
     const auto from = [&](std::uint32_t i) -> std::uint32_t {
         Part& part = *parts_[i];
-        if (part.region.base().value + (part.region.bytes() - 1) > group.max_address) return 0;
+        if (part.region.address().value + (part.region.bytes() - 1) > group.max_address) return 0;
         const std::uint32_t most = (context.accepts >> i & 1) != 0 ? want : 1;
         return window == 0 ? part.core.claim(size_class, most, RegionId{i}, slots)
                            : part.core.claim_in_turn(size_class, most, window, RegionId{i}, slots);
@@ -314,11 +314,11 @@ Error Pool::why_not(const AllocRequest& request, const Tried& tried) noexcept {
 Pool::Part* Pool::part_of(const Slot& slot, SlotKind kind) const noexcept {
     if (slot.region().value >= regions() || static_cast<unsigned>(kind) - 1 > 2) return nullptr;
     Part* const part = parts_[slot.region().value].get();
-    return slot.gpa - part->region.base() < part->region.bytes() ? part : nullptr;
+    return slot.gpa - part->region.address() < part->region.bytes() ? part : nullptr;
 }
 
 Placement Pool::placement_of(const Part& part, const Slot& slot) noexcept {
-    return {slot.gpa - part.region.base(), slot.handle.generation(), slot.handle.index()};
+    return {slot.gpa - part.region.address(), slot.handle.generation(), slot.handle.index()};
 }
 
 // What begin() and begin_run() did not like.
@@ -352,7 +352,8 @@ Result<void> Pool::begin_free(const Slot& slot, SlotKind kind, std::uint64_t byt
 Error Pool::begin_moved(const Slot& slot, SlotKind kind) noexcept {
     const View& view = view_of(slot.handle);
     SlotView::Place place;
-    view.place_of(slot.gpa - view.first_gpa, slot.handle, place);
+    // V1: relaxed, as begin() has seen it.
+    view.place_of(slot.gpa - view.first_gpa, view.end.load(std::memory_order_relaxed), slot.handle, place);
     View::Ops::take_back(view.states[place.state], static_cast<unsigned>(kind), slot.handle.generation());
     return refuse(ESTALE, slot);
 }

@@ -94,13 +94,13 @@ template <class Sink>
     const std::uint64_t position = slot.gpa - view.first_gpa;
     SlotView::Place place;
     if (position >= end || (with_hva && reinterpret_cast<std::uintptr_t>(slot.hva) - view.first_hva != position) ||
-        bytes > kSlotBytes[handle.size_class()] || !view.place_of(position, handle, place) || !SlotView::holds(place))
-        [[unlikely]]
+        bytes > kSlotSizes[handle.size_class()].bytes || !view.place_of(position, end, handle, place) ||
+        !SlotView::holds(place)) [[unlikely]]
         return Begun::kNotHere;
     if (!view.drop(view.states[place.state], handle, static_cast<unsigned>(kind))) [[unlikely]]
         return Begun::kNotHere;
     // Is it still in the slab that was seen? (Then it stays there, for it is held.)
-    if (!SlotView::holds(place)) [[unlikely]]
+    if (!SlotView::still_holds(place)) [[unlikely]]
         return Begun::kMoved;
     ended.gpa = slot.gpa;
     ended.hva = reinterpret_cast<std::byte*>(view.first_hva + position);

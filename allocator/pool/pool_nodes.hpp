@@ -24,7 +24,7 @@ public:
     void add(std::uint32_t index, NodeId node) noexcept;
 
     /// Does it matter which region is tried first, or at all? No: the order in which they were added is as good as any.
-    [[nodiscard]] bool matter(const NumaRule& rule) const noexcept {
+    [[nodiscard, gnu::always_inline]] bool matter(const NumaRule& rule) const noexcept {
         // N1: acquire, pairs with the release in add(): who sees that it matters sees the map.
         return bound_.load(std::memory_order_acquire) &&
                (several_.load(std::memory_order_relaxed) || rule.policy == NumaPolicy::kStrict);

@@ -33,6 +33,7 @@ Result<std::unique_ptr<Pool>> Pool::create(const RegionConfig& first, const Grow
     std::unique_ptr<Pool> pool(new (std::nothrow) Pool(std::move(*guard), std::move(*contexts), config));
     if (pool == nullptr) return fail(ENOMEM, "no private memory for a pool");
     pool->hooks_ = first.hooks;
+    pool->form_ = first.form;
     if (auto good = pool->set_growth(first, growth); !good) return good.error();
     if (auto added = pool->add_region(first); !added) return added.error();
     pool->grown_region_.name = pool->parts_[0]->region.name();
@@ -103,6 +104,7 @@ Pool::Part* Pool::find_gone(const RegionConfig& config) const noexcept {
 Result<RegionId> Pool::add_region_locked(const RegionConfig& given, bool growing) noexcept {
     RegionConfig config = given;
     config.hooks = hooks_;
+    config.form = form_;
     if (auto good = check_room(config, growing); !good) return good.error();
     if (Part* const part = find_gone(config)) {
         if (auto revived = revive(*part, config); !revived) return revived.error();
@@ -113,15 +115,30 @@ Result<RegionId> Pool::add_region_locked(const RegionConfig& given, bool growing
 
 void Pool::View::open(const Part& part) noexcept {
     const SlotView& tables = part.core.view();
-    const std::uint64_t begin = part.region.base().value % kChunkBytes;
+    const std::uint64_t begin = part.region.address().value % kChunkBytes;
     entries = tables.entries;
     states = tables.states;
     checked = tables.checked;
-    first_gpa = Gpa{part.region.base().value - begin};
+    first_gpa = Gpa{part.region.address().value - begin};
     first_hva = reinterpret_cast<std::uintptr_t>(part.region.hva()) - begin;
     region = &part.region;
     // V1: release, pairs with the acquire in Pool::begin().
     end.store(begin + part.region.bytes(), std::memory_order_release);
+}
+
+/// Devices must be able to tell the regions apart, those that are gone, too: their addresses are never given up.
+Result<void> Pool::check_addresses(const Region& region) const noexcept {
+    Result<void> result;
+    for_parts([&](const Part& part) {
+        const Region& other = part.region;
+        // Where GPAs overlap they were allowed to: a region that is gone, and nothing was moved.
+        if (overlap(region.base().value, region.bytes(), other.base().value, other.bytes())) return;
+        if (overlap(region.address().value, region.bytes(), other.address().value, other.bytes()))
+            result = fail(EINVAL,
+                          "for the device, the region at GPA 0x%llx begins at 0x%llx, where it has that at GPA 0x%llx",
+                          region.base().value, region.address().value, other.base().value);
+    });
+    return result;
 }
 
 Result<RegionId> Pool::make_part(const RegionConfig& config) noexcept {
@@ -135,6 +152,7 @@ Result<RegionId> Pool::make_part(const RegionConfig& config) noexcept {
     }
     auto region = Region::create(config);
     if (!region) return region.error();
+    if (auto good = check_addresses(*region); !good) return good.error();
     auto tables = PrivateMemory::create(SlabTables::bytes_needed(config.base_gpa, config.bytes));
     if (!tables) return tables.error();
     parts_[count].reset(new (std::nothrow) Part(std::move(*region), std::move(*tables), usage_, checked_));

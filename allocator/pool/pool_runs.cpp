@@ -34,16 +34,17 @@ bool Pool::take_run(Context& context, std::uint64_t bytes, Slot& slot) noexcept 
         (with_hva && reinterpret_cast<std::uintptr_t>(slot.hva) - view.first_hva != position))
         return false;
     const auto head = static_cast<std::uint32_t>(position / kPageBytes);
-    const std::uint32_t expected = PageEntry::of_run(handle);
-    const auto holds = [&] { return view.entries[head].load(std::memory_order_relaxed) == expected; };
-    if (!holds()) return false;
-    const std::uint32_t pages = parts_[handle.region().value]->core.run_pages(head);
-    if (bytes > std::uint64_t{pages} * kPageBytes ||
-        !view.drop(view.state(head, 0), handle, static_cast<unsigned>(kind)))
+    const std::uint32_t entry = view.entries[head].load(std::memory_order_relaxed);
+    if (((entry ^ PageEntry::of_run(handle)) & PageEntry::kOfToken) != 0) return false;
+    const std::uint32_t length = PageEntry::unpack(entry).length;
+    const std::uint32_t pages =
+        length != PageEntry::kLongRun ? length : parts_[handle.region().value]->core.run_pages(head);
+    SlotView::Ops::State& state = view.state_of_run(position, end);
+    if (bytes > std::uint64_t{pages} * kPageBytes || !view.drop(state, handle, static_cast<unsigned>(kind)))
         return false;
     // Is it still the run that was seen? (Then it stays, for it is held.)
-    if (!holds()) {
-        View::Ops::take_back(view.state(head, 0), static_cast<unsigned>(kind), handle.generation());
+    if (view.entries[head].load(std::memory_order_relaxed) != entry) {
+        View::Ops::take_back(state, static_cast<unsigned>(kind), handle.generation());
         return false;
     }
     ending.slot.gpa = slot.gpa;

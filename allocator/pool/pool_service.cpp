@@ -66,7 +66,8 @@ bool Pool::growth_helps(const AllocRequest& request, NodeId home) const noexcept
     if (request.rule.policy == NumaPolicy::kStrict && node != kAnyNode && node != home) return false;
     // Relaxed: a hint; the growing is decided under the lock.
     if (request.bytes > growable_.load(std::memory_order_relaxed)) return false;
-    const std::uint64_t lowest = policy_.config().base_gpa.value;
+    if (form_.locate != nullptr) return true;  // only the hook knows where
+    const std::uint64_t lowest = policy_.config().base_gpa.value + form_.bias;
     return request.max_address >= lowest && request.max_address - lowest >= request.bytes - 1;
 }
 

@@ -16,10 +16,11 @@
 
 namespace bounce {
 
-Region::Region(ForkGuard guard, Sharing sharing, const RegionConfig& config) noexcept
+Region::Region(ForkGuard guard, Sharing sharing, Gpa address, const RegionConfig& config) noexcept
     : guard_(std::move(guard)),
       sharing_(std::move(sharing)),
       base_(config.base_gpa),
+      address_(address),
       bytes_(config.bytes),
       node_(config.node),
       hugepages_(config.hugepages),
@@ -33,6 +34,7 @@ Region::Region(Region&& other) noexcept
       sharing_(std::move(other.sharing_)),
       hva_(std::exchange(other.hva_, nullptr)),
       base_(other.base_),
+      address_(other.address_),
       bytes_(other.bytes_),
       fd_(other.fd_.exchange(-1, std::memory_order_relaxed)),
       fd_offset_(other.fd_offset_),
@@ -92,7 +94,9 @@ Result<Region> Region::create(const RegionConfig& config) noexcept {
     const auto chunks = div_up(config.base_gpa.value % kChunkBytes + config.bytes, kChunkBytes);
     auto sharing = Sharing::create(config.hooks, static_cast<std::uint32_t>(chunks));
     if (!sharing) return sharing.error();
-    Region region(std::move(*guard), std::move(*sharing), config);
+    const auto address = config.form.first(config.base_gpa, config.bytes);
+    if (!address) return address.error();
+    Region region(std::move(*guard), std::move(*sharing), *address, config);
     auto done = config.imported_hva != nullptr ? region.import(config) : region.make();
     if (!done) return done.error();
     return region;

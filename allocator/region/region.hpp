@@ -11,6 +11,7 @@
 #include "allocator/base/error.hpp"
 #include "allocator/base/private_memory.hpp"
 #include "allocator/base/types.hpp"
+#include "allocator/region/address_form.hpp"
 #include "allocator/region/sharing.hpp"
 
 namespace bounce {
@@ -27,6 +28,7 @@ struct RegionConfig {
     std::uint64_t imported_fd_offset = 0;
     ShareHooks hooks = {};           // with them nothing may be used before open_chunk() shared it
     bool prefault_by_chunk = false;  // in open_chunk(), not at creation
+    AddressForm form = {};
 };
 
 class Region {
@@ -45,6 +47,8 @@ public:
     /// Congruent to base() modulo 2 MiB, unless imported.
     [[nodiscard]] std::byte* hva() const noexcept { return hva_; }
     [[nodiscard]] Gpa base() const noexcept { return base_; }
+    /// Of the first byte, as devices say it; congruent to base() modulo 2 MiB.
+    [[nodiscard]] Gpa address() const noexcept { return address_; }
     [[nodiscard]] std::uint64_t bytes() const noexcept { return bytes_; }
     [[nodiscard]] int fd() const noexcept { return fd_.load(std::memory_order_relaxed); }  // -1: none
     [[nodiscard]] std::uint64_t fd_offset() const noexcept { return fd_offset_; }
@@ -112,7 +116,10 @@ public:
 private:
     static constexpr std::size_t kMaxName = 63;
 
-    Region(ForkGuard guard, Sharing sharing, const RegionConfig& config) noexcept;
+    Region(ForkGuard guard, Sharing sharing, Gpa address, const RegionConfig& config) noexcept;
+    [[nodiscard]] Sharing::Place place_of(const Extent& at) const noexcept {
+        return {base_ + at.offset, address_ + at.offset, hva_ + at.offset, at.bytes};
+    }
     static Result<void> check(const RegionConfig& config) noexcept;
     Result<void> import(const RegionConfig& config) noexcept;
     Result<void> make() noexcept;
@@ -124,6 +131,7 @@ private:
     Sharing sharing_;
     std::byte* hva_ = nullptr;
     Gpa base_;
+    Gpa address_;
     std::uint64_t bytes_;
     std::atomic<int> fd_{-1};
     std::uint64_t fd_offset_ = 0;

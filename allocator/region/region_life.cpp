@@ -36,12 +36,11 @@ Result<void> Region::open_chunk(std::uint32_t index) noexcept {
         auto filled = populate(fd(), hva_ + at.offset, at.offset, at.bytes, page_bytes());
         if (!filled) return filled;
     }
-    return sharing_.share(index, base_ + at.offset, hva_ + at.offset, at.bytes);
+    return sharing_.share(index, place_of(at));
 }
 
 Result<void> Region::close_chunk(std::uint32_t index) noexcept {
-    const Extent at = chunk(index);
-    return sharing_.unshare(index, base_ + at.offset, hva_ + at.offset, at.bytes);
+    return sharing_.unshare(index, place_of(chunk(index)));
 }
 
 Extent Region::next_stretch(std::uint32_t& index) const noexcept {

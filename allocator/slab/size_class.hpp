@@ -23,14 +23,15 @@ struct SizeClass {
     std::uint16_t first_pages = 0;  // fewest pages with a tail below 1/16
     std::uint16_t later_pages = 0;  // fewest pages with a tail of at most 1/32
     std::uint16_t max_pages = 0;    // a multiple of later_pages: at most kMaxSlabSlots slots and one chunk
+    std::uint8_t state_shift = 0;   // of positions, to where states and bits are (slab_tables.hpp)
 
-    /// offset / bytes, for offsets inside a slab. Exact: offset < 2^21 and bytes < 2^15, so the error that the rounded
+    /// offset / bytes, for offsets inside a slab. Exact: offset <= 2^21 and bytes < 2^15, so the error that the rounded
     /// inverse makes, offset * bytes / 2^40, stays below 1.
     [[nodiscard]] constexpr std::uint32_t slot_of(std::uint64_t offset) const {
         return static_cast<std::uint32_t>(offset * inverse >> 40);
     }
     [[nodiscard]] constexpr std::uint32_t slots(std::uint32_t pages) const {
-        const std::uint32_t slots = static_cast<std::uint32_t>(pages * kPageBytes / bytes);
+        const std::uint32_t slots = slot_of(pages * kPageBytes);
         return slots < kMaxSlabSlots ? slots : kMaxSlabSlots;
     }
 };
@@ -78,6 +79,8 @@ constexpr SizeClass make_size_class(std::uint32_t bytes) {
     std::uint64_t most = (std::uint64_t{kMaxSlabSlots} * bytes + kPageBytes - 1) / kPageBytes;
     most = most < kPagesPerChunk ? most : kPagesPerChunk;
     made.max_pages = static_cast<std::uint16_t>(most - most % pages);
+    // Two slots of one class, or of classes with the same shift, are never closer together than 1 << state_shift.
+    made.state_shift = static_cast<std::uint8_t>(std::bit_width(bytes < kPageBytes ? bytes : kPageBytes) - 1);
     return made;
 }
 
@@ -91,6 +94,18 @@ inline constexpr auto kSizeClasses = [] {
 inline constexpr auto kSlotBytes = [] {
     std::array<std::uint32_t, 128> table{};
     for (std::uint32_t i = 0; i < kClasses; ++i) table[i] = class_bytes(i);
+    return table;
+}();
+
+/// What the hot path knows of a size class.
+struct SlotSize {
+    std::uint32_t bytes = 0;
+    std::uint32_t state_shift = std::countr_zero(kPageBytes);
+};
+/// By what 7 bits can hold; what is no size class has no bytes, and the shift of a run.
+inline constexpr auto kSlotSizes = [] {
+    std::array<SlotSize, 128> table{};
+    for (std::uint32_t i = 0; i < kClasses; ++i) table[i] = {class_bytes(i), kSizeClasses[i].state_shift};
     return table;
 }();
 

@@ -42,7 +42,7 @@ int SlabCore::alloc(const Request& request, Placement& placement) noexcept {
 int SlabCore::diagnose(const FoundSlot& found, std::uint8_t seen, unsigned kind,
                        std::uint8_t generation) const noexcept {
     // The tail of a slab is no slot.
-    if (!found.run() && found.slot >= tables_.shape(found.head).slots) return EFAULT;
+    if (!found.run() && found.slot >= tables_.shape(found.head).slots()) return EFAULT;
     const unsigned frees = (state_generation(seen) - generation) % kGenerations;  // since the token was made
     if (found.stale || frees > 1) return ESTALE;
     if (frees == 1) return state_kind(seen) == 0 ? EALREADY : ESTALE;
@@ -81,31 +81,54 @@ std::uint32_t SlabCore::claim_from(std::uint32_t size_class, std::uint32_t from,
     const std::uint32_t head = current - 1;
     std::uint32_t index = 0;
     std::uint64_t bits = 0;
-    const std::uint32_t words = Ops::words_of(tables_.shape(head).slots);
-    if (!Ops::claim_from(&tables_.words[head], words, from, want, index, bits)) return 0;
+    const Shape shape = tables_.shape(head);
+    if (!shape.is_slab()) return 0;
+    const Ops::Bits all = tables_.bits(head, shape);
+    if (!Ops::claim_from(all, from, want, index, bits)) return 0;
     // As in claim_in(): the slab may have died between the two loads.
-    if (const Shape shape = tables_.shape(head); shape.size_class != size_class || index * 64 >= shape.slots)
-        [[unlikely]] {
-        put_back(head + index, bits);
+    if (shape.size_class() != size_class || tables_.shape(head) != shape) [[unlikely]] {
+        put_back(all, index, shape.size_class(), bits);
         note_free();
         forget_current(size_class, current);
         return 0;
     }
-    next = index * 64 + 64 - static_cast<std::uint32_t>(std::countl_zero(bits));
+    next = index * 64 + 64 - static_cast<std::uint32_t>(std::countl_zero(bits)) - all.first;
     const std::uint64_t slot_bytes = kSizeClasses[size_class].bytes;
     std::uint32_t count = 0;
     // The lowest is handed out first, so it comes last.
     while (bits != 0) {
-        const auto bit = static_cast<std::uint32_t>(63 - std::countl_zero(bits));
-        bits &= ~(std::uint64_t{1} << bit);
-        const std::uint32_t slot = index * 64 + bit;
+        const std::uint64_t highest = std::bit_floor(bits);
+        bits &= ~highest;
+        const std::uint32_t slot = all.slot(index, highest);
         const PageEntry entry = tables_.entry(head + static_cast<std::uint32_t>(slot * slot_bytes / kPageBytes));
-        const unsigned generation = Ops::generation(tables_.state(head, slot));
+        const unsigned generation = Ops::generation(tables_.state(head, slot, size_class));
         slots[count++] =
             CachedSlot(region, head, slot_index(size_class, slot), token_generation(generation, entry.birth));
     }
     usage_.add(count * slot_bytes);
     return count;
+}
+
+// Bits that were taken for some of a slab of this class. They may be of others, which live as long as they are out.
+void SlabCore::put_back(const Ops::Bits& taken_for, std::uint32_t index, std::uint32_t size_class,
+                        std::uint64_t bits) noexcept {
+    const auto word = static_cast<std::uint64_t>(taken_for.words - tables_.words) + index;
+    while (bits != 0) {
+        const std::uint64_t lowest = word * 64 + static_cast<std::uint32_t>(std::countr_zero(bits));
+        const std::uint32_t page = tables_.page_of(lowest, size_class);
+        const PageEntry entry = tables_.entry(page);
+        const std::uint32_t head = page - entry.distance;
+        // Those of the same slab go home together.
+        std::uint64_t mine = bits & (0 - bits);
+        for (std::uint64_t rest = bits & ~mine; rest != 0; rest &= rest - 1) {
+            const std::uint64_t next = word * 64 + static_cast<std::uint32_t>(std::countr_zero(rest));
+            const std::uint32_t its = tables_.page_of(next, size_class);
+            if (its - tables_.entry(its).distance != head) break;
+            mine |= rest & (0 - rest);
+        }
+        bits &= ~mine;
+        bring_home(head, entry.size_class, word, mine);
+    }
 }
 
 void SlabCore::give_home(std::uint32_t size_class, const CachedSlot* slots, std::uint32_t count) noexcept {
@@ -115,11 +138,13 @@ void SlabCore::give_home(std::uint32_t size_class, const CachedSlot* slots, std:
         usage_.subtract(std::uint64_t{count} * kSizeClasses[size_class].bytes);
         for (std::uint32_t i = 0; i < count;) {
             // Neighbours in a word go home together.
-            const std::uint32_t word = slots[i].head() + slots[i].slot() / 64;
+            const std::uint32_t head = slots[i].head();
+            const std::uint64_t first = tables_.bit(head, 0, size_class);
+            const std::uint64_t word = (first + slots[i].slot()) / 64;
             std::uint64_t bits = 0;
-            for (; i < count && slots[i].head() + slots[i].slot() / 64 == word; ++i)
-                bits |= std::uint64_t{1} << (slots[i].slot() % 64);
-            put_back(word, bits);
+            for (; i < count && slots[i].head() == head && (first + slots[i].slot()) / 64 == word; ++i)
+                bits |= std::uint64_t{1} << ((first + slots[i].slot()) % 64);
+            bring_home(head, size_class, word, bits);
         }
     }
     note_free();
@@ -152,7 +177,7 @@ int SlabCore::find(const Placement& placement, FoundSlot& found) const noexcept 
         if (entry.kind == PageEntry::kRunBody || position % kPageBytes != 0) return EFAULT;
         found.head = page;
         found.slot = 0;
-        found.bytes = std::uint64_t{tables_.shape(page).pages} * kPageBytes;
+        found.bytes = std::uint64_t{tables_.run_pages(page)} * kPageBytes;
     }
     if (entry.kind == PageEntry::kDead) return EALREADY;
     // The state of a slot that is free may look as this token says: it must not be led to another by its address alone.
@@ -162,7 +187,7 @@ int SlabCore::find(const Placement& placement, FoundSlot& found) const noexcept 
 int SlabCore::begin_free(const Placement& placement, unsigned kind, std::uint64_t bytes, FoundSlot& found) noexcept {
     if (const int code = find(placement, found); code != 0) return code;
     const SlotHandle handle(RegionId{}, 0, placement.generation);
-    if (!found.stale && bytes <= found.bytes && view_.drop(tables_.state(found.head, found.slot), handle, kind)) {
+    if (!found.stale && bytes <= found.bytes && view_.drop(state_of(found), handle, kind)) {
         // It is the caller's now and stays as it is. Before that it may have become another's, of the same generation.
         FoundSlot now;
         if (find(placement, now) == 0 && !now.stale && now.head == found.head && now.size_class == found.size_class)
@@ -180,13 +205,13 @@ void SlabCore::finish_free(const FoundSlot& found) noexcept {
 }
 
 void SlabCore::hand_back(const FoundSlot& found, unsigned kind, unsigned generation) noexcept {
-    Ops::take_back(tables_.state(found.head, found.slot), kind, generation);
+    Ops::take_back(state_of(found), kind, generation);
 }
 
 int SlabCore::check(const Placement& placement, unsigned kind, std::uint64_t bytes) const noexcept {
     FoundSlot found;
     if (const int code = find(placement, found); code != 0) return code;
-    const std::uint8_t seen = tables_.state(found.head, found.slot).load(std::memory_order_relaxed);
+    const std::uint8_t seen = state_of(found).load(std::memory_order_relaxed);
     const int code = view_.unchecked(kind) ? 0 : diagnose(found, seen, kind, placement.generation);
     if (code != 0) return code;
     return bytes > found.bytes ? EFAULT : found.stale ? ESTALE : 0;
@@ -205,24 +230,28 @@ int SlabCore::find_inside(std::uint64_t offset, std::uint64_t bytes, unsigned ki
     std::uint64_t start = std::uint64_t{page} * kPageBytes;
     std::uint64_t room = 0;
     if (entry.kind == PageEntry::kRun) {
-        room = std::uint64_t{tables_.shape(page).pages} * kPageBytes;
+        room = std::uint64_t{tables_.run_pages(page)} * kPageBytes;
     } else if (entry.kind == PageEntry::kSlab) {
         const SizeClass& size_class = kSizeClasses[entry.size_class];
         page -= entry.distance;
         start = std::uint64_t{page} * kPageBytes;
         slot = size_class.slot_of(position - start);
         start += std::uint64_t{slot} * size_class.bytes;
-        room = slot < tables_.shape(page).slots ? size_class.bytes : 0;
+        room = slot < tables_.shape(page).slots() ? size_class.bytes : 0;
     }
     if (!fits(position - start, bytes, room)) return EFAULT;
     // Those of kind 1 look like free ones, and may be kept by a context; at home they have their bit.
-    unsigned seen = state_kind(tables_.state(page, slot).load(std::memory_order_relaxed));
+    unsigned seen = state_kind(tables_.state(page, slot, entry.size_class).load(std::memory_order_relaxed));
     if (seen == 0) {
-        const bool home = (tables_.words[page + slot / 64].load(std::memory_order_relaxed) >> slot % 64 & 1) != 0;
-        if (home && entry.kind == PageEntry::kSlab) return EFAULT;
+        if (entry.kind == PageEntry::kSlab && at_home(page, slot, entry.size_class)) return EFAULT;
         seen = 1;
     }
     return seen == kind ? 0 : EPERM;
+}
+
+bool SlabCore::at_home(std::uint32_t head, std::uint32_t slot, std::uint32_t size_class) const noexcept {
+    const std::uint64_t bit = tables_.bit(head, slot, size_class);
+    return (tables_.words[bit / 64].load(std::memory_order_relaxed) >> bit % 64 & 1) != 0;
 }
 
 bool SlabCore::could_hold(const Request& request) const noexcept {

@@ -8,7 +8,7 @@
 //   page_map.hpp    the pages that slabs and runs are made of
 // Here: what is looked for where, in which order, and what is remembered.
 //
-// Slabs. Who has a slab's pages from the page map writes what it is (entries, shape), then its bits, then lists it in
+// Slabs. Who has a slab's pages from the page map writes what it is (entries), then its bits, then lists it in
 // the index. Who has all of its bits owns it, unlists it, marks its pages dead and gives them back. In between, anybody
 // may list or unlist it by what he finds. Of a class one slab is the *current* one, a hint: where all claim first.
 // Empty slabs keep their pages until somebody needs pages: reap() kills them all.
@@ -84,7 +84,7 @@ public:
     /// What begins there: 0, EFAULT, EALREADY or EOWNERDEAD.
     int find(const Placement& placement, FoundSlot& found) const noexcept;
     /// Of the run that begins on this page, if one does.
-    [[nodiscard]] std::uint32_t run_pages(std::uint32_t page) const noexcept { return tables_.shape(page).pages; }
+    [[nodiscard]] std::uint32_t run_pages(std::uint32_t page) const noexcept { return tables_.run_pages(page); }
     /// 0 when [offset, offset + bytes) lies in one slot or run of this kind; EFAULT, EPERM.
     [[nodiscard]] int find_inside(std::uint64_t offset, std::uint64_t bytes, unsigned kind) const noexcept;
 
@@ -125,8 +125,14 @@ private:
                   Placement& placement) noexcept;
     std::uint32_t claim_from(std::uint32_t size_class, std::uint32_t from, std::uint32_t want, RegionId region,
                              CachedSlot* slots, std::uint32_t& next) noexcept;
-    void put_back(std::uint32_t word, std::uint64_t bits) noexcept;
+    void put_back(const Ops::Bits& taken_for, std::uint32_t index, std::uint32_t size_class,
+                  std::uint64_t bits) noexcept;
+    void bring_home(std::uint32_t head, std::uint32_t size_class, std::uint64_t word, std::uint64_t bits) noexcept;
     void note_free() noexcept;
+    [[nodiscard]] Ops::State& state_of(const FoundSlot& found) const noexcept {
+        return tables_.state(found.head, found.slot, found.size_class);
+    }
+    [[nodiscard]] bool at_home(std::uint32_t head, std::uint32_t slot, std::uint32_t size_class) const noexcept;
     [[nodiscard]] int diagnose(const FoundSlot& found, std::uint8_t seen, unsigned kind,
                                std::uint8_t generation) const noexcept;
 
@@ -147,8 +153,7 @@ private:
     // slab_life.cpp: slabs
     std::uint32_t take_pages(const PageWish& where) noexcept;
     std::uint32_t birth(std::uint32_t size_class, const PageWish& where, bool smallest) noexcept;
-    Ops::State* tail_state(std::uint32_t head, std::uint32_t size_class, std::uint32_t slots,
-                           std::uint32_t pages) noexcept;
+    Ops::State* tail_state(std::uint32_t head, Shape slab) noexcept;
     std::uint32_t found_slab(std::uint32_t size_class, std::uint32_t pages, PageWish where) noexcept;
     void publish(std::uint32_t head, std::uint32_t size_class) noexcept;
     bool kill(std::uint32_t head) noexcept;

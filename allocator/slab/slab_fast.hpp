@@ -9,16 +9,18 @@ namespace bounce {
 // From the slab of this class that begins on this page, if there is one. kKeep: it is another.
 [[gnu::always_inline]] inline Visit SlabCore::claim_in(std::uint32_t head, std::uint32_t size_class, unsigned kind,
                                                        Placement& placement) noexcept {
-    const std::uint32_t slots = tables_.shape(head).slots;
-    const std::uint32_t slot = Ops::claim(&tables_.words[head], Ops::words_of(slots));
+    const Shape shape = tables_.shape(head);
+    if (!shape.is_slab()) return Visit::kEmpty;
+    const Ops::Bits bits = tables_.bits(head, shape);
+    const std::uint32_t slot = Ops::claim(bits);
     if (slot == kNoSlot) return Visit::kEmpty;
     // The slab may have died between the two loads; what was claimed keeps its successor as it is.
-    const Shape shape = tables_.shape(head);
-    if (shape.size_class == size_class && slot < shape.slots) [[likely]] {
+    if (shape.size_class() == size_class && tables_.shape(head) == shape) [[likely]] {
         hand_out(head, slot, size_class, kind, placement);
         return Visit::kStop;
     }
-    put_back(head + slot / 64, std::uint64_t{1} << (slot % 64));
+    const std::uint32_t at = bits.first + slot;
+    put_back(bits, at / 64, shape.size_class(), std::uint64_t{1} << (at % 64));
     note_free();  // somebody may have looked in vain meanwhile
     return Visit::kKeep;
 }
@@ -44,19 +46,19 @@ inline void SlabCore::forget_current(std::uint32_t size_class, std::uint32_t cur
 [[gnu::always_inline]] inline void SlabCore::hand_out(std::uint32_t head, std::uint32_t slot, std::uint32_t size_class,
                                                       unsigned kind, Placement& placement) noexcept {
     const std::uint32_t bytes = kSizeClasses[size_class].bytes;
-    const unsigned generation = Ops::take(tables_.state(head, slot), kind);
+    const unsigned generation = Ops::take(tables_.state(head, slot, size_class), kind);
     const std::uint64_t position = std::uint64_t{head} * kPageBytes + std::uint64_t{slot} * bytes;
     const PageEntry entry = tables_.entry(static_cast<std::uint32_t>(position / kPageBytes));
     placement = {position - phase_, token_generation(generation, entry.birth), slot_index(size_class, slot)};
     usage_.add(bytes);
 }
 
-[[gnu::always_inline]] inline void SlabCore::put_back(std::uint32_t word, std::uint64_t bits) noexcept {
-    // The word's page belongs to the slab that the bits are of. It lives as long as they are out; that it is listed
-    // when it has died since does no harm.
-    const PageEntry entry = tables_.entry(word);
+// Bits of the slab that begins there, all of one word. It lives as long as they are out; that it is listed when it has
+// died since does no harm.
+[[gnu::always_inline]] inline void SlabCore::bring_home(std::uint32_t head, std::uint32_t size_class,
+                                                        std::uint64_t word, std::uint64_t bits) noexcept {
     Ops::give(tables_.words[word], bits);
-    home_.list(word - entry.distance, entry.size_class);
+    home_.list(head, size_class);
 }
 
 [[gnu::always_inline]] inline void SlabCore::note_free() noexcept {
@@ -78,9 +80,9 @@ inline std::uint32_t SlabCore::class_at(std::uint32_t page) const noexcept {
 // The same when something is at home there.
 inline std::uint32_t SlabCore::class_at_home(std::uint32_t page) const noexcept {
     // Seq_cst, after I3, as the look at the words is: a slab that was born here since must not be missed (I2).
-    const Shape shape = Shape::unpack(tables_.shapes[page].load(std::memory_order_seq_cst));
-    if (!shape.is_slab() || !Ops::any(&tables_.words[page], Ops::words_of(shape.slots))) return Home::kNoClass;
-    return shape.size_class;
+    const Shape shape(tables_.entries[page].load(std::memory_order_seq_cst));
+    if (!shape.is_slab()) return Home::kNoClass;
+    return Ops::any(tables_.bits(page, shape)) ? shape.size_class() : Home::kNoClass;
 }
 
 template <class Visitor>

@@ -68,28 +68,29 @@ std::uint32_t SlabCore::birth(std::uint32_t size_class, const PageWish& where, b
 }
 
 // Of the slot that a token could mean by the tail of such a slab; nullptr when none could.
-SlabCore::Ops::State* SlabCore::tail_state(std::uint32_t head, std::uint32_t size_class, std::uint32_t slots,
-                                           std::uint32_t pages) noexcept {
-    const std::uint64_t used = std::uint64_t{slots} * kSizeClasses[size_class].bytes;
-    return slots < kMaxSlabSlots && used < pages * kPageBytes ? &tables_.state(head, slots) : nullptr;
+SlabCore::Ops::State* SlabCore::tail_state(std::uint32_t head, Shape slab) noexcept {
+    const std::uint32_t slots = slab.slots();
+    const std::uint64_t used = std::uint64_t{slots} * kSizeClasses[slab.size_class()].bytes;
+    if (slots >= kMaxSlabSlots || used >= slab.pages() * kPageBytes) return nullptr;
+    return &tables_.state(head, slots, slab.size_class());
 }
 
 std::uint32_t SlabCore::found_slab(std::uint32_t size_class, std::uint32_t pages, PageWish where) noexcept {
     where.pages = pages;
     const std::uint32_t head = take_pages(where);
     if (head == kNoPage) return kNoPage;
-    const std::uint32_t slots = kSizeClasses[size_class].slots(pages);
     for (std::uint32_t i = 0; i < pages; ++i) {
         const std::uint32_t birth = (tables_.entry(head + i).birth + 1) & 3;
-        tables_.entries[head + i].store(PageEntry{PageEntry::kSlab, birth, i, size_class}.pack(),
+        const std::uint32_t length = i == 0 ? pages : 0;
+        tables_.entries[head + i].store(PageEntry{PageEntry::kSlab, birth, i, size_class, length}.pack(),
                                         std::memory_order_relaxed);
     }
-    tables_.shapes[head].store(Shape{size_class, slots, pages}.pack(), std::memory_order_relaxed);
-    if (Ops::State* const tail = tail_state(head, size_class, slots, pages); tail != nullptr)
+    const Shape shape = tables_.shape(head);
+    if (Ops::State* const tail = tail_state(head, shape); tail != nullptr)
         tail->store(tail->load(std::memory_order_relaxed) | kTailMark, std::memory_order_relaxed);
     tables_.classes[size_class].slab_pages.fetch_add(pages, std::memory_order_relaxed);
     // What is above is published by the bits (W3) and by the index (I2).
-    Ops::birth(&tables_.words[head], slots, 1);
+    Ops::birth(tables_.bits(head, shape));
     return head;
 }
 
@@ -102,36 +103,38 @@ void SlabCore::publish(std::uint32_t head, std::uint32_t size_class) noexcept {
 bool SlabCore::kill(std::uint32_t head) noexcept {
     const Shape shape = tables_.shape(head);
     if (!shape.is_slab()) return false;
+    const Ops::Bits bits = tables_.bits(head, shape);
+    const std::uint32_t pages = shape.pages();
     bool taken = false;
-    const auto back = [&](std::uint32_t index, std::uint64_t bits) {
-        put_back(head + index, bits);
+    const auto back = [&](std::uint32_t index, std::uint64_t got) {
+        put_back(bits, index, shape.size_class(), got);
         taken = true;
     };
-    const bool dead = Ops::kill(&tables_.words[head], shape.slots, back);
+    const bool dead = Ops::kill(bits, back);
     // As after a claim: it may have been another slab.
-    const bool same = dead && tables_.shape(head).pack() == shape.pack();
+    const bool same = dead && tables_.shape(head) == shape;
     if (dead && !same) {
-        for (std::uint32_t i = 0; i < Ops::words_of(shape.slots); ++i) back(i, Ops::full_word(shape.slots, i));
+        for (std::uint32_t i = 0; i < bits.count(); ++i) back(i, bits.mask(i));
     }
     if (!same) {
         if (taken) note_free();
         return false;
     }
-    ClassInfo& info = tables_.classes[shape.size_class];
-    forget_current(shape.size_class, head + 1);
+    ClassInfo& info = tables_.classes[shape.size_class()];
+    forget_current(shape.size_class(), head + 1);
     home_.unlist_dead(head);
     // The pages publish what follows (A2).
-    if (Ops::State* const tail = tail_state(head, shape.size_class, shape.slots, shape.pages); tail != nullptr)
+    if (Ops::State* const tail = tail_state(head, shape); tail != nullptr)
         tail->store(tail->load(std::memory_order_relaxed) & static_cast<std::uint8_t>(~kTailMark),
                     std::memory_order_relaxed);
-    tables_.shapes[head].store(0, std::memory_order_relaxed);
-    for (std::uint32_t i = 0; i < shape.pages; ++i) {
+    for (std::uint32_t i = 0; i < pages; ++i) {
         PageEntry entry = tables_.entry(head + i);
         entry.kind = PageEntry::kDead;
+        entry.length = 0;
         tables_.entries[head + i].store(entry.pack(), std::memory_order_relaxed);
     }
-    info.slab_pages.fetch_sub(shape.pages, std::memory_order_relaxed);
-    pages_.free(head, shape.pages);
+    info.slab_pages.fetch_sub(pages, std::memory_order_relaxed);
+    pages_.free(head, pages);
     note_free();
     return true;
 }
@@ -164,9 +167,9 @@ bool SlabCore::reap() noexcept {
 bool SlabCore::outgrown(std::uint32_t head) noexcept {
     const Shape shape = tables_.shape(head);
     if (!shape.is_slab()) return false;
-    const std::uint32_t have = tables_.classes[shape.size_class].slab_pages.load(std::memory_order_relaxed);
+    const std::uint32_t have = tables_.classes[shape.size_class()].slab_pages.load(std::memory_order_relaxed);
     const std::uint32_t grown = std::min(have / 2, pages_.free_pages() / 128);
-    if (shape.pages >= grown || shape.pages == kSizeClasses[shape.size_class].max_pages) return false;
+    if (shape.pages() >= grown || shape.pages() == kSizeClasses[shape.size_class()].max_pages) return false;
     return kill(head);
 }
 
@@ -197,14 +200,16 @@ void SlabCore::next_in_turn(std::uint32_t size_class, std::uint64_t window, std:
         // It begins as one that is at home whole.
         const std::uint32_t head = birth(size_class, {}, false);
         if (head != kNoPage) {
-            put_back(head, 1);
+            const std::uint64_t bit = tables_.bit(head, 0, size_class);
+            bring_home(head, size_class, bit / 64, std::uint64_t{1} << bit % 64);
             publish(head, size_class);
         }
     }
     visit(size_class, current, [&](std::uint32_t head) {
         const Shape shape = tables_.shape(head);
-        if (have() > pages && have() - shape.pages >= pages && kill(head)) return Visit::kKeep;
-        if (!shape.is_slab() || !Ops::any(&tables_.words[head], Ops::words_of(shape.slots))) return Visit::kEmpty;
+        if (!shape.is_slab()) return Visit::kEmpty;
+        if (have() > pages && have() - shape.pages() >= pages && kill(head)) return Visit::kKeep;
+        if (!Ops::any(tables_.bits(head, shape))) return Visit::kEmpty;
         // C2: release, as in make_current(). When somebody was faster, that one is as good.
         std::uint32_t expected = current;
         if (info.current.compare_exchange_strong(expected, head + 1, std::memory_order_release,

@@ -123,26 +123,27 @@ bool SlabCore::search_picky(std::uint32_t from, std::uint32_t to, const Request&
 
 Visit SlabCore::claim_fitting(std::uint32_t head, std::uint32_t size_class, const Request& request,
                               Placement& placement) noexcept {
-    const std::uint32_t slots = tables_.shape(head).slots;
+    const Shape shape = tables_.shape(head);
+    if (!shape.is_slab()) return Visit::kEmpty;
+    const Ops::Bits bits = tables_.bits(head, shape);
     const std::uint64_t start = std::uint64_t{head} * kPageBytes;
     const std::uint32_t bytes = kSizeClasses[size_class].bytes;
     Visit verdict = Visit::kEmpty;
-    for (std::uint32_t i = 0; i < Ops::words_of(slots); ++i) {
-        Ops::Word& word = tables_.words[head + i];
+    for (std::uint32_t i = 0; i < bits.count(); ++i) {
+        Ops::Word& word = bits.words[i];
         // W5: seq_cst, as in claim().
-        for (std::uint64_t rest = word.load(std::memory_order_seq_cst); rest != 0; rest &= rest - 1) {
+        for (std::uint64_t rest = word.load(std::memory_order_seq_cst) & bits.mask(i); rest != 0; rest &= rest - 1) {
             verdict = Visit::kKeep;
-            const std::uint32_t slot = i * 64 + static_cast<std::uint32_t>(std::countr_zero(rest));
+            const std::uint32_t slot = bits.slot(i, rest);
             const std::uint64_t position = start + std::uint64_t{slot} * bytes;
             if (!lies_well(position, request)) continue;
             if (!Ops::claim_bit(word, rest & -rest)) continue;
             // As in claim_in().
-            const Shape shape = tables_.shape(head);
-            if (shape.size_class == size_class && slot < shape.slots) {
+            if (shape.size_class() == size_class && tables_.shape(head) == shape) {
                 hand_out(head, slot, size_class, request.kind, placement);
                 return Visit::kStop;
             }
-            put_back(head + i, rest & -rest);
+            put_back(bits, i, shape.size_class(), rest & -rest);
             note_free();
             return Visit::kKeep;
         }
@@ -155,8 +156,9 @@ bool SlabCore::place_run(const PageWish& where, unsigned kind, Placement& placem
     if (head == kNoPage) return false;
     const std::uint32_t pages = where.pages;
     const std::uint32_t birth = (tables_.entry(head).birth + 1) & 3;
-    tables_.shapes[head].store(Shape{kRunClass, 1, pages}.pack(), std::memory_order_relaxed);
-    tables_.entries[head].store(PageEntry{PageEntry::kRun, birth, 0, kRunClass}.pack(), std::memory_order_relaxed);
+    const std::uint32_t length = std::min(pages, PageEntry::kLongRun);
+    tables_.entries[head].store(PageEntry{PageEntry::kRun, birth, 0, kRunClass, length}.pack(),
+                                std::memory_order_relaxed);
     // The pages behind know the way to the first, so that an address inside the run can be looked up.
     constexpr std::uint32_t kBody = PageEntry{PageEntry::kRunBody, 0, 0, kRunClass}.pack();
     constexpr std::uint32_t kStep = PageEntry{PageEntry::kNone, 0, 1, 0}.pack();
@@ -167,7 +169,11 @@ bool SlabCore::place_run(const PageWish& where, unsigned kind, Placement& placem
         const std::uint32_t body = kBody + kStep * std::min(i, PageEntry::kMaxDistance);
         entry.store(body | (entry.load(std::memory_order_relaxed) & kBirth), std::memory_order_relaxed);
     }
-    const unsigned generation = Ops::take(tables_.state(head, 0), kind);
+    for (std::uint32_t i = 0; length == PageEntry::kLongRun && i < PageEntry::kLengthParts; ++i) {
+        const std::uint32_t part = pages >> i * PageEntry::kLengthBits << PageEntry::kLengthShift;
+        entries[1 + i].fetch_or(part, std::memory_order_relaxed);
+    }
+    const unsigned generation = Ops::take(tables_.state(head, 0, kRunClass), kind);
     placement = {std::uint64_t{head} * kPageBytes - phase_, token_generation(generation, birth),
                  slot_index(kRunClass, 0)};
     usage_.add(std::uint64_t{pages} * kPageBytes);
@@ -175,13 +181,13 @@ bool SlabCore::place_run(const PageWish& where, unsigned kind, Placement& placem
 }
 
 void SlabCore::free_run(std::uint32_t head) noexcept {
-    const Shape shape = tables_.shape(head);
+    const std::uint32_t pages = tables_.run_pages(head);
     PageEntry entry = tables_.entry(head);
     entry.kind = PageEntry::kDead;
+    entry.length = 0;
     tables_.entries[head].store(entry.pack(), std::memory_order_relaxed);
-    tables_.shapes[head].store(0, std::memory_order_relaxed);
-    usage_.subtract(std::uint64_t{shape.pages} * kPageBytes);
-    pages_.free(head, shape.pages);
+    usage_.subtract(std::uint64_t{pages} * kPageBytes);
+    pages_.free(head, pages);
 }
 
 }  // namespace bounce

@@ -37,9 +37,9 @@ std::size_t lay_out(SlabTables& tables, std::byte* memory) noexcept {
     tables.pages = layout.take<SlabTables::Pages::Word>(SlabTables::Pages::words_needed(tables.end));
     tables.home = layout.take<SlabTables::Home::Word>(SlabTables::Home::words_needed(tables.chunks(), kClasses));
     tables.entries = layout.take<std::atomic<std::uint32_t>>(pages);
-    tables.words = layout.take<SlabTables::Ops::Word>(pages);
-    tables.states = layout.take<SlabTables::Ops::State>(pages * kSlotsPerPage);
-    tables.shapes = layout.take<std::atomic<std::uint64_t>>(pages);
+    const std::size_t slots = 2 * pages * (kPageBytes / kMinSlotBytes);
+    tables.words = layout.take<SlabTables::Ops::Word>(slots / 64);
+    tables.states = layout.take<SlabTables::Ops::State>(slots);
     return layout.bytes();
 }
 
@@ -55,6 +55,15 @@ SlabTables::SlabTables(Gpa base, std::uint64_t bytes, std::byte* memory) noexcep
 std::size_t SlabTables::bytes_needed(Gpa base, std::uint64_t bytes) noexcept {
     SlabTables none(base, bytes, nullptr);
     return lay_out(none, nullptr);
+}
+
+std::uint32_t SlabTables::run_pages(std::uint32_t head) const noexcept {
+    std::uint32_t length = entry(head).length;
+    if (length != PageEntry::kLongRun) return length;
+    length = 0;
+    for (std::uint32_t i = PageEntry::kLengthParts; i != 0; --i)
+        length = length << PageEntry::kLengthBits | entry(head + i).length;
+    return length;
 }
 
 }  // namespace bounce

@@ -3,6 +3,12 @@
 // memory that the owner hands in, zeroed; zero means not yet born, so what is never used is never touched. Pages are
 // numbered from the 2 MiB boundary of the GPA at or below the region, so that alignment of a page number is alignment
 // of the GPA.
+//
+// States and bits lie as densely as the slots that they are of. The state of a slot is where its position is, divided
+// by the power of two at or below the size of its class, or by that of a page, which keeps slots apart; the bits of a
+// slab begin where its first page is, divided likewise. Divisors do not get into each other's way: what is divided has
+// the size of the region added to it, so that for each divisor there is a part of the table of its own, right behind
+// that of the next larger one.
 #pragma once
 
 #include <atomic>
@@ -11,62 +17,12 @@
 
 #include "allocator/base/types.hpp"
 #include "allocator/slab/home_index.hpp"
+#include "allocator/slab/page_entry.hpp"
 #include "allocator/slab/page_map.hpp"
 #include "allocator/slab/size_class.hpp"
-#include "allocator/slab/slot_handle.hpp"
 #include "allocator/slab/slot_ops.hpp"
 
 namespace bounce {
-
-inline constexpr std::uint32_t kSlotsPerPage = kPageBytes / kMinSlotBytes;
-inline constexpr std::uint32_t kRunClass = 127;  // in place of a size class
-
-/// What a page is part of. `birth` counts, modulo 4, what began its life on this page; a token carries it too, as it
-/// does the size class: in the same bits (slot_handle.hpp).
-struct PageEntry {
-    enum Kind : std::uint32_t { kNone = 0, kSlab = 1, kRun = 2, kRunBody = 3, kDead = 4 };
-    static constexpr std::uint32_t kMaxDistance = 511;
-    static constexpr unsigned kKindShift = SlotHandle::kRegionShift;
-
-    Kind kind = kNone;
-    std::uint32_t birth = 0;
-    std::uint32_t distance = 0;  // to the first page of its slab; of its run, or as far as it goes
-    std::uint32_t size_class = 0;
-
-    [[nodiscard]] constexpr std::uint32_t pack() const {
-        return static_cast<std::uint32_t>(kind) << kKindShift | size_class << SlotHandle::kClassShift |
-               birth << SlotHandle::kBirthShift | distance;
-    }
-    /// Of the page on which this slot begins, packed, that many pages behind its slab's first.
-    static constexpr std::uint32_t of_slot(SlotHandle slot, std::uint32_t distance) {
-        return (slot.bits() & SlotHandle::kOfPage) + (std::uint32_t{kSlab} << kKindShift) + distance;
-    }
-    /// Of the page on which this run begins, packed.
-    static constexpr std::uint32_t of_run(SlotHandle run) {
-        return (run.bits() & SlotHandle::kOfPage) + (std::uint32_t{kRun} << kKindShift);
-    }
-    static constexpr PageEntry unpack(std::uint32_t packed) {
-        return {static_cast<Kind>(packed >> kKindShift & 7), packed >> SlotHandle::kBirthShift & 3,
-                packed & kMaxDistance, packed >> SlotHandle::kClassShift & 127};
-    }
-};
-
-/// Size class, slots and pages of the slab or run that begins on a page; zero when nothing does.
-struct Shape {
-    std::uint32_t size_class = 0;
-    std::uint32_t slots = 0;
-    std::uint32_t pages = 0;
-
-    [[nodiscard]] constexpr bool alive() const { return pages != 0; }
-    [[nodiscard]] constexpr bool is_slab() const { return alive() && size_class < kClasses; }
-    [[nodiscard]] constexpr std::uint64_t pack() const {
-        return std::uint64_t{pages} << 32 | std::uint64_t{slots} << 8 | size_class;
-    }
-    static constexpr Shape unpack(std::uint64_t packed) {
-        return {static_cast<std::uint32_t>(packed & 0xff), static_cast<std::uint32_t>(packed >> 8 & 0xffff),
-                static_cast<std::uint32_t>(packed >> 32)};
-    }
-};
 
 /// One size class of a region. All of it hints but `exhausted`.
 struct alignas(kCacheLine) ClassInfo {
@@ -89,9 +45,8 @@ struct SlabTables {
     Pages::Word* pages = nullptr;
     Home::Word* home = nullptr;
     std::atomic<std::uint32_t>* entries = nullptr;  // of each page
-    Ops::Word* words = nullptr;                     // of each page; a slab has its first ones
-    Ops::State* states = nullptr;                   // kSlotsPerPage for each page; a slab has its first ones
-    std::atomic<std::uint64_t>* shapes = nullptr;   // of each page; of the slab or run that begins there
+    Ops::Word* words = nullptr;                     // of bits
+    Ops::State* states = nullptr;
 
     SlabTables(Gpa base, std::uint64_t bytes, std::byte* memory) noexcept;
     /// How much memory the tables of such a region take; it must be aligned to a cache line.
@@ -104,11 +59,35 @@ struct SlabTables {
     [[nodiscard, gnu::always_inline]] PageEntry entry(std::uint32_t page) const noexcept {
         return PageEntry::unpack(entries[page].load(std::memory_order_relaxed));
     }
-    [[nodiscard, gnu::always_inline]] inline Shape shape(std::uint32_t head) const noexcept {
-        return Shape::unpack(shapes[head].load(std::memory_order_relaxed));
+    [[nodiscard, gnu::always_inline]] Shape shape(std::uint32_t head) const noexcept {
+        return Shape(entries[head].load(std::memory_order_relaxed));
     }
-    [[nodiscard, gnu::always_inline]] Ops::State& state(std::uint32_t head, std::uint32_t slot) const noexcept {
-        return states[std::size_t{head} * kSlotsPerPage + slot];
+    /// Of the run that begins there, in pages; as long as somebody holds it.
+    [[nodiscard]] std::uint32_t run_pages(std::uint32_t head) const noexcept;
+
+    [[nodiscard, gnu::always_inline]] Ops::State& state(std::uint32_t head, std::uint32_t slot,
+                                                        std::uint32_t size_class) const noexcept {
+        return states[dense(head, slot * kSlotBytes[size_class], size_class)];
+    }
+    /// The number of a slot's bit.
+    [[nodiscard, gnu::always_inline]] std::uint64_t bit(std::uint32_t head, std::uint32_t slot,
+                                                        std::uint32_t size_class) const noexcept {
+        return dense(head, 0, size_class) + slot;
+    }
+    /// A page of the slab whose bit that is, if it has such slots.
+    [[nodiscard]] std::uint32_t page_of(std::uint64_t of, std::uint32_t size_class) const noexcept {
+        return static_cast<std::uint32_t>((of << kSlotSizes[size_class].state_shift) / kPageBytes) - end;
+    }
+    [[nodiscard, gnu::always_inline]] Ops::Bits bits(std::uint32_t head, Shape slab) const noexcept {
+        const std::uint64_t start = bit(head, 0, slab.size_class());
+        const auto offset = static_cast<std::uint32_t>(start % 64);
+        return {words + start / 64, offset, offset + slab.slots()};
+    }
+
+private:
+    [[nodiscard, gnu::always_inline]] std::uint64_t dense(std::uint32_t head, std::uint32_t inside,
+                                                          std::uint32_t size_class) const noexcept {
+        return ((std::uint64_t{end} + head) * kPageBytes + inside) >> kSlotSizes[size_class].state_shift;
     }
 };
 

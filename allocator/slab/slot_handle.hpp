@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 // What a token says of its slot besides the address, in 32 bits:
 //
-//   0..8 slot | 9..15 size class | 16..21 region | 22..23 birth | 24..25 any | 26..31 generation
+//   0..8 slot | 9..15 size class | 16..17 birth | 18..23 region | 24..25 any | 26..31 generation
 //
 // The order makes the hot path short: adding at the top gives the next generation, without a carry; size class and
 // birth are where a page's entry (slab_tables.hpp) has them; the top is the state byte of a free slot.
@@ -32,8 +32,8 @@ constexpr std::uint8_t token_generation(unsigned generation, unsigned birth) {
 class SlotHandle {
 public:
     static constexpr unsigned kClassShift = 9;
-    static constexpr unsigned kRegionShift = 16;
-    static constexpr unsigned kBirthShift = 22;
+    static constexpr unsigned kBirthShift = 16;
+    static constexpr unsigned kRegionShift = 18;
     static constexpr unsigned kGenerationShift = 26;
     /// What a slot's handle and the entry of its page have in common.
     static constexpr std::uint32_t kOfPage = std::uint32_t{127} << kClassShift | std::uint32_t{3} << kBirthShift;

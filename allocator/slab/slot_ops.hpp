@@ -7,10 +7,11 @@
 //   kill()   anyone, wait-free: takes word by word all bits of a slab; if one was missing, gives the others back. The
 //            last word taken whole is the linearization point of the slab's death. Of several killers the one that has
 //            the first word goes on, the others get nothing and stop. While it holds bits, claimers miss them.
-//   birth()  the holder of the pages: stores the bits of a new slab.
+//   birth()  the holder of the pages: fetch_or of the bits of a new slab.
 // Who holds one bit keeps the slab as it is; who holds all of them owns it. The words stay words for ever, whatever
-// slab they belong to. Who read which slab to use before that slab died may therefore take bits of another one: it must
-// look at the slab's shape again after its claim, or kill, and give the bits back when it is another.
+// slabs they belong to; slabs that are neighbours may share one. Who read which slab to use before that slab died may
+// therefore take bits of another one, or (kill) of several: it must look at the slab's shape again after its claim, or
+// kill, and give the bits back when it is another.
 //
 // State. One byte {kind, generation}, written by who holds the bit. drop() is a compare-exchange that moves the
 // generation on, so of two frees with one token the first wins and the second changes nothing. A slot of kind 1 is
@@ -61,24 +62,38 @@ struct SlotOps {
     using Word = typename Policy::template Atomic<std::uint64_t>;
     using State = typename Policy::template Atomic<std::uint8_t>;
 
-    /// Bits of word `index` of a slab of `slots` slots.
-    static constexpr std::uint64_t full_word(std::uint32_t slots, std::uint32_t index) {
-        const std::uint32_t rest = slots - index * 64;
-        return rest >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << rest) - 1;
-    }
-    static constexpr std::uint32_t words_of(std::uint32_t slots) { return (slots + 63) / 64; }
+    /// The bits of one slab: from bit `first` of the first word on, one for each slot. The words at both ends may have
+    /// bits of other slabs too.
+    struct Bits {
+        Word* words = nullptr;
+        std::uint32_t first = 0;
+        std::uint32_t end = 0;  // behind the last one, counted from where the first word begins
+
+        [[nodiscard]] constexpr std::uint32_t count() const noexcept { return (end + 63) / 64; }  // of words
+        /// Those that word `index` has.
+        [[nodiscard]] constexpr std::uint64_t mask(std::uint32_t index) const noexcept {
+            const std::uint64_t from = ~std::uint64_t{0} << (index == 0 ? first : 0);
+            const std::uint32_t rest = end - index * 64;
+            return rest >= 64 ? from : from & ((std::uint64_t{1} << rest) - 1);
+        }
+        [[nodiscard]] constexpr std::uint32_t slot(std::uint32_t index, std::uint64_t bit) const noexcept {
+            return index * 64 + static_cast<std::uint32_t>(std::countr_zero(bit)) - first;
+        }
+    };
 
     /// Takes the lowest bit that is at home: the slots used last come back first. kNoSlot when there is none.
-    static std::uint32_t claim(Word* words, std::uint32_t count) noexcept {
-        for (std::uint32_t i = 0; i < count; ++i) {
+    static std::uint32_t claim(const Bits& bits) noexcept {
+        for (std::uint32_t i = 0; i < bits.count(); ++i) {
+            const std::uint64_t mask = bits.mask(i);
             // W5: seq_cst, for those who look a second time, after E2 in slab_slow.cpp; pairs with W2 and E1.
-            std::uint64_t word = words[i].load(std::memory_order_seq_cst);
-            while (word != 0) {
-                const std::uint64_t rest = word & (word - 1);
+            std::uint64_t word = bits.words[i].load(std::memory_order_seq_cst);
+            while ((word & mask) != 0) {
+                const std::uint64_t lowest = word & mask & (0 - (word & mask));
                 // W1: acquire, pairs with W2 in give() (the last holder is done with the slot and its state) and with
-                // W3 in birth() (the slab's shape is there to be looked at).
-                if (words[i].compare_exchange_weak(word, rest, std::memory_order_acquire, std::memory_order_relaxed)) {
-                    return i * 64 + static_cast<std::uint32_t>(std::countr_zero(word));
+                // W3 in birth() (what the slab is is there to be looked at).
+                if (bits.words[i].compare_exchange_weak(word, word & ~lowest, std::memory_order_acquire,
+                                                        std::memory_order_relaxed)) {
+                    return bits.slot(i, lowest);
                 }
             }
         }
@@ -87,19 +102,21 @@ struct SlotOps {
 
     /// Takes up to `want` bits at home of one word, the lowest from slot `from` on: the word's index, and which bits.
     /// False when there are none. Who goes on where he stopped takes the slots of a slab in turn.
-    static bool claim_from(Word* words, std::uint32_t count, std::uint32_t from, std::uint32_t want,
-                           std::uint32_t& index, std::uint64_t& bits) noexcept {
-        std::uint64_t mask = ~std::uint64_t{0} << (from % 64);
-        for (index = from / 64; index < count; ++index, mask = ~std::uint64_t{0}) {
-            std::uint64_t word = words[index].load(std::memory_order_relaxed);
+    static bool claim_from(const Bits& bits, std::uint32_t from, std::uint32_t want, std::uint32_t& index,
+                           std::uint64_t& got) noexcept {
+        const std::uint32_t start = bits.first + from;
+        std::uint64_t mask = ~std::uint64_t{0} << (start % 64);
+        for (index = start / 64; index < bits.count(); ++index, mask = ~std::uint64_t{0}) {
+            mask &= bits.mask(index);
+            std::uint64_t word = bits.words[index].load(std::memory_order_relaxed);
             while ((word & mask) != 0) {
                 std::uint64_t rest = word & mask;
                 for (std::uint32_t i = 0; i < want && rest != 0; ++i) rest &= rest - 1;
                 const std::uint64_t left = rest | (word & ~mask);
                 // W1: acquire, as in claim().
-                if (words[index].compare_exchange_weak(word, left, std::memory_order_acquire,
-                                                       std::memory_order_relaxed)) {
-                    bits = word & ~left;
+                if (bits.words[index].compare_exchange_weak(word, left, std::memory_order_acquire,
+                                                            std::memory_order_relaxed)) {
+                    got = word & ~left;
                     return true;
                 }
             }
@@ -122,42 +139,42 @@ struct SlotOps {
     }
 
     /// After the slab was put in doubt (I3): is anything at home?
-    static bool any(const Word* words, std::uint32_t count) noexcept {
-        for (std::uint32_t i = 0; i < count; ++i) {
+    static bool any(const Bits& bits) noexcept {
+        for (std::uint32_t i = 0; i < bits.count(); ++i) {
             // W6: seq_cst, the load after I3; pairs with W2.
-            if (words[i].load(std::memory_order_seq_cst) != 0) return true;
+            if ((bits.words[i].load(std::memory_order_seq_cst) & bits.mask(i)) != 0) return true;
         }
         return false;
     }
 
-    /// The first bits of a slab, without the lowest `taken` ones, which the caller keeps.
-    static void birth(Word* words, std::uint32_t slots, std::uint32_t taken) noexcept {
-        for (std::uint32_t i = 0; i < words_of(slots); ++i) {
-            const std::uint64_t word = full_word(slots, i);
-            // W3: release, pairs with W1 in claim().
-            words[i].store(i == 0 ? word & ~((std::uint64_t{1} << taken) - 1) : word, std::memory_order_release);
+    /// The first bits of a slab, without that of slot 0, which the caller keeps.
+    static void birth(const Bits& bits) noexcept {
+        for (std::uint32_t i = 0; i < bits.count(); ++i) {
+            const std::uint64_t mine = bits.mask(i);
+            // W3: release, pairs with W1 in claim(). Or: the rest of the word is of others.
+            bits.words[i].fetch_or(i == 0 ? mine & (mine - 1) : mine, std::memory_order_release);
         }
     }
 
     /// True when every bit was at home: they are all gone now, and the caller owns the slab. Otherwise back(index,
     /// bits) is called for what was taken of each word, and has to give it home.
     template <class Back>
-    static bool kill(Word* words, std::uint32_t slots, Back&& back) noexcept {
-        const std::uint32_t count = words_of(slots);
-        for (std::uint32_t i = 0; i < count; ++i) {
+    static bool kill(const Bits& bits, Back&& back) noexcept {
+        for (std::uint32_t i = 0; i < bits.count(); ++i) {
             // W5: seq_cst, as in claim().
-            if (words[i].load(std::memory_order_seq_cst) != full_word(slots, i)) return false;
+            if ((~bits.words[i].load(std::memory_order_seq_cst) & bits.mask(i)) != 0) return false;
         }
         std::uint64_t got = 0;
         std::uint32_t taken = 0;
-        for (; taken < count; ++taken) {
+        for (; taken < bits.count(); ++taken) {
+            const std::uint64_t mine = bits.mask(taken);
             // W4: acquire, pairs with W2 in give(): who had the slots is done with them.
-            got = words[taken].exchange(0, std::memory_order_acquire);
-            if (got != full_word(slots, taken)) break;
+            got = bits.words[taken].fetch_and(~mine, std::memory_order_acquire) & mine;
+            if (got != mine) break;
         }
-        if (taken == count) return true;
+        if (taken == bits.count()) return true;
         if (got != 0) back(taken, got);
-        while (taken-- != 0) back(taken, full_word(slots, taken));
+        while (taken-- != 0) back(taken, bits.mask(taken));
         return false;
     }
 

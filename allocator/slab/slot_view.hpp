@@ -37,32 +37,41 @@ struct alignas(kCacheLine) SlotView {
     SlotView(const SlabTables& tables, bool check) noexcept
         : entries(tables.entries), states(tables.states), checked(check) {}
 
-    [[nodiscard]] Ops::State& state(std::uint32_t head, std::uint32_t slot) const noexcept {
-        return states[std::size_t{head} * kSlotsPerPage + slot];
+    [[nodiscard]] Ops::State& state_of_run(std::uint64_t position, std::uint64_t region_end) const noexcept {
+        return states[(position + region_end) >> kSlotSizes[kRunClass].state_shift];
     }
     [[nodiscard]] bool unchecked(unsigned kind) const noexcept { return !checked && kind == 1; }
 
     /// Where the entry of a slot's page and the slot's state are, by its token.
     struct Place {
         const std::atomic<std::uint32_t>* entry;
-        std::uint32_t expected;  // what stands there as long as the token is right
+        std::uint32_t expected;  // of what stands there, as long as the token is right
         std::uint64_t state;     // there only then
     };
 
-    /// Can there be a slot with this handle at this position, which is inside the region? Then `place` is where. Not
-    /// for runs, which have no bytes here.
-    [[gnu::always_inline]] bool place_of(std::uint64_t position, SlotHandle handle, Place& place) const noexcept {
-        const std::uint32_t slot = handle.slot();
-        const std::uint32_t inside = slot * kSlotBytes[handle.size_class()];  // its slab
-        const std::uint64_t head = position - inside;
+    /// Can there be a slot with this handle at this position, which is inside the region (below `region_end`, its end)?
+    /// Then `place` is where. Not for runs, which have no bytes here.
+    [[gnu::always_inline]] bool place_of(std::uint64_t position, std::uint64_t region_end, SlotHandle handle,
+                                         Place& place) const noexcept {
+        const SlotSize& size = kSlotSizes[handle.size_class()];
+        const std::uint32_t inside = handle.slot() * size.bytes;  // its slab
         place.entry = &entries[position / kPageBytes];
         place.expected = PageEntry::of_slot(handle, inside / kPageBytes);
-        place.state = head / kMinSlotBytes + slot;
-        // A slab has a chunk at most: from further behind, the distance would reach into the size class.
-        return (head % kPageBytes | inside / kChunkBytes) == 0;
+        place.state = (position + region_end) >> size.state_shift;
+        // The slab begins with a page, and has a chunk at most: from further behind, the distance would reach into the
+        // size class.
+        constexpr std::uint32_t kDistance = kChunkBytes - kPageBytes;
+        return (inside & ~kDistance) == position % kPageBytes;
     }
     /// Is the slot in a slab as its token says?
-    [[gnu::always_inline]] static bool holds(const Place& place) noexcept {
+    [[gnu::always_inline]] static bool holds(Place& place) noexcept {
+        const std::uint32_t seen = place.entry->load(std::memory_order_relaxed);
+        const std::uint32_t other = (seen ^ place.expected) & PageEntry::kOfToken;
+        place.expected = seen;
+        return other == 0;
+    }
+    /// Still, after holds()?
+    [[gnu::always_inline]] static bool still_holds(const Place& place) noexcept {
         return place.entry->load(std::memory_order_relaxed) == place.expected;
     }
     [[nodiscard]] static std::uint64_t position_of(std::uint32_t head, SlotHandle handle) noexcept {
@@ -85,6 +94,5 @@ struct alignas(kCacheLine) SlotView {
         return Ops::drop(state, seen, handle.next().state(0));
     }
 };
-static_assert(kMinSlotBytes * kSlotsPerPage == kPageBytes);
 
 }  // namespace bounce

@@ -52,6 +52,15 @@ Result<void> usable(const bounce_frontend* frontend) noexcept {
     return in_owner(frontend->frontend->pool());
 }
 
+/// Fail closed: the front-end does not negotiate what such a platform needs.
+Result<void> check_platform(const bounce_platform& platform) noexcept {
+    if ((platform.flags & BOUNCE_PLATFORM_NEEDS_ACCESS_PLATFORM) != 0)
+        return fail(ENOTSUP, "the pool's platform needs VIRTIO_F_ACCESS_PLATFORM, which the front-end never negotiates");
+    if ((platform.flags & BOUNCE_PLATFORM_OWN_MEMORY) != 0)
+        return fail(ENOTSUP, "the pool's platform shares other memory than that of the pool's descriptors");
+    return {};
+}
+
 /// Calls `what` on the front-end behind a handle.
 template <class What>
 int on(bounce_frontend* frontend, What what) noexcept {
@@ -66,6 +75,7 @@ int bounce_frontend_connect(bounce_pool* pool, const bounce_frontend_options* op
     *frontend = nullptr;
     if (pool == nullptr) return negative(null_argument("pool"));
     if (const auto owner = in_owner(*pool->pool); !owner) return status(owner);
+    if (const auto good = check_platform(pool->platform); !good) return status(good);
     const auto config = read_frontend_options(options);
     if (!config) return negative(config.error());
     // Memory for the handles first: a connection that was made has nothing left to fail.

@@ -15,6 +15,7 @@
 #include "api/dma/device.hpp"
 #include "api/virtio/split_queue.hpp"
 #include "bounce/bounce.h"
+#include "bounce/platform.h"
 
 namespace bounce::vhost {
 class Frontend;
@@ -30,6 +31,7 @@ struct bounce_pool {
     bounce_share_fn share = nullptr;  // the host's; called through share_hooks()
     bounce_share_fn unshare = nullptr;
     void* share_user = nullptr;
+    bounce_platform platform{};  // the host's, in place of the above
     std::unique_ptr<bounce::Pool> pool;  // after what it calls
     char name[64];                       // for the regions that are added later
 };

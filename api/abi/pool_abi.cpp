@@ -3,6 +3,7 @@
 #include "api/abi/growth_options.hpp"
 #include "api/abi/handles.hpp"
 #include "api/abi/options.hpp"
+#include "api/abi/platform_options.hpp"
 #include "api/abi/region_options.hpp"
 
 using namespace bounce;
@@ -94,9 +95,18 @@ void log_page_size(bounce_pool& pool, RegionId id) noexcept {
                            static_cast<unsigned long long>(region.bytes()), region.page_bytes());
 }
 
-}  // namespace
+// Hooks come with the platform or with the options.
+Result<void> check_platform(const bounce_platform& platform, const bounce_pool_options& options) noexcept {
+    if (options.share != nullptr)
+        return fail(EINVAL, "options.share is set, but the hooks are those of the platform");
+    if (platform.encoding == BOUNCE_ENCODING_REGION_OFFSET && options.limit_bytes != 0)
+        return fail(EINVAL,
+                    "options.limit_bytes is %llu, must be 0: addresses are offsets in the region, so there is only one",
+                    options.limit_bytes);
+    return {};
+}
 
-int bounce_pool_create(const bounce_pool_options* options, bounce_pool** pool) {
+int create(const bounce_platform* given, const bounce_pool_options* options, bounce_pool** pool) noexcept {
     if (pool == nullptr) return negative(null_argument("pool"));
     *pool = nullptr;
     const auto config = read_pool_options(options);
@@ -104,7 +114,18 @@ int bounce_pool_create(const bounce_pool_options* options, bounce_pool** pool) {
     std::unique_ptr<bounce_pool> made(new (std::nothrow) bounce_pool(config->name, config->options));
     if (made == nullptr) return negative(fail(ENOMEM, "no memory for a pool's handle"));
     RegionConfig first = config->region;
-    first.hooks = share_hooks(*made, config->options);
+    if (given == nullptr) {
+        first.hooks = share_hooks(*made, config->options);
+        made->platform.size = sizeof made->platform;
+        made->platform.granule = static_cast<std::uint32_t>(first.hooks.granule);
+    } else {
+        const auto platform = read_platform(given);
+        if (!platform) return negative(platform.error());
+        if (const auto good = check_platform(*platform, config->options); !good) return status(good);
+        made->platform = *platform;
+        first.hooks = platform_hooks(*made);
+        first.form = address_form(*platform);
+    }
     const PoolConfig of_pool{.checked = (config->options.flags & BOUNCE_POOL_UNCHECKED) == 0,
                              .numa_policy = config->policy};
     auto inner = (config->options.flags & BOUNCE_POOL_EACH_NODE) != 0 ? create_on_each_node(first, of_pool)
@@ -115,6 +136,17 @@ int bounce_pool_create(const bounce_pool_options* options, bounce_pool** pool) {
         log_page_size(*made, RegionId{i});
     *pool = made.release();
     return 0;
+}
+
+}  // namespace
+
+int bounce_pool_create(const bounce_pool_options* options, bounce_pool** pool) {
+    return create(nullptr, options, pool);
+}
+
+int bounce_pool_create_on(const bounce_platform* platform, const bounce_pool_options* options, bounce_pool** pool) {
+    if (platform == nullptr) return negative(null_argument("platform"));
+    return create(platform, options, pool);
 }
 
 int bounce_pool_destroy(bounce_pool* pool) {

@@ -3,6 +3,7 @@
 #include <bit>
 #include <cerrno>
 
+#include "allocator/base/mutation.hpp"
 #include "api/dma/copy.hpp"
 #include "api/dma/device.hpp"
 #include "api/dma/token.hpp"
@@ -26,7 +27,7 @@ Result<void> Device::alloc_block(SlotKind kind, std::size_t bytes, std::size_t a
         pool_.alloc({.bytes = bytes, .align = align, .max_address = mask, .kind = kind, .rule = group_.rule});
     if (!slot) return slot.error();
     // The slot holds what was there before. A buffer's content is this pool's own and the caller overwrites it.
-    if (kind == SlotKind::kCoherent) zero_slot(slot->hva, bytes);
+    if (kind == SlotKind::kCoherent && !BOUNCE_MUTATED(kScrubAtAlloc)) zero_slot(slot->hva, bytes);
     block.ptr = slot->hva;
     block.addr = slot->gpa.value;
     block.bytes = bytes;

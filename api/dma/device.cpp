@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "allocator/base/bits.hpp"
+#include "allocator/base/mutation.hpp"
 #include "allocator/slab/slot_ops.hpp"
 #include "api/dma/device_fast.hpp"
 
@@ -25,11 +26,11 @@ Device::Device(Pool& pool, Callbacks& callbacks, const DeviceConfig& config) noe
     : pool_(pool),
       callbacks_(callbacks),
       id_(next_device_id()),
-      dma_mask_(config.dma_mask),
-      coherent_dma_mask_(config.coherent_dma_mask),
+      dma_mask_(BOUNCE_MUTATED(kMaskCheck) ? ~std::uint64_t{0} : config.dma_mask),
+      coherent_dma_mask_(BOUNCE_MUTATED(kMaskCheck) ? ~std::uint64_t{0} : config.coherent_dma_mask),
       max_segment_bytes_(config.max_segment_bytes),
       max_fast_bytes_(config.direct.translate != nullptr ? 0 : config.max_segment_bytes),
-      group_(config.dma_mask, {config.numa_policy.value_or(pool.numa_policy()), config.node}) {
+      group_(dma_mask_, {config.numa_policy.value_or(pool.numa_policy()), config.node}) {
     std::snprintf(name_, sizeof name_, "%s", config.name);
     init_policy(config);
     pool_.add_user();

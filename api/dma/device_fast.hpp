@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "allocator/base/mutation.hpp"
 #include "allocator/pool/pool_bulk.hpp"
 #include "api/dma/copy.hpp"
 #include "api/dma/device.hpp"
@@ -19,8 +20,8 @@ inline constexpr std::uint32_t kMapFlags = BOUNCE_MAP_PRESERVE | BOUNCE_MAP_SKIP
 constexpr bool copies_in(Direction direction) noexcept {
     return direction != Direction::kFromDevice;
 }
-constexpr bool copies_back(Direction direction) noexcept {
-    return direction != Direction::kToDevice;
+inline bool copies_back(Direction direction) noexcept {
+    return direction != Direction::kToDevice || BOUNCE_MUTATED(kDirectionAtUnmap);
 }
 
 // state is atomic in case that two threads end one token at once: the pool decides between them, and both then store
@@ -86,7 +87,7 @@ inline bool Device::good_token(const bounce_mapping& mapping) const noexcept {
         return true;
     if (written == 0 || (mapping.flags & BOUNCE_MAP_SKIP_SYNC) != 0) return false;
     copy_from_slot(mapping.orig, static_cast<const std::byte*>(mapping.slot),
-                   std::min<std::size_t>(written, mapping.bytes));
+                   BOUNCE_MUTATED(kLengthClamp) ? written : std::min<std::size_t>(written, mapping.bytes));
     copied = written >= mapping.bytes;
     return region.renewed_under_copy(epoch);
 }

@@ -14,7 +14,7 @@ constexpr std::uint32_t kNoRing = std::numeric_limits<std::uint32_t>::max();
 
 MemoryRegion describe(const Region& region) noexcept {
     // The user address is the GPA: a number that means nothing in this process.
-    return {region.base().value, region.bytes(), region.base().value, region.fd_offset()};
+    return {region.address().value, region.bytes(), region.address().value, region.fd_offset()};
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "allocator/base/mutation.hpp"
 #include "api/dma/callbacks.hpp"
 #include "api/virtio/split_queue.hpp"
 
@@ -88,7 +89,7 @@ void SplitQueue::finish(std::uint32_t head, std::uint32_t reported, bounce_compl
     const Chain chain = chains_[head];
     retire(head, chain);
     std::uint32_t left = reported;
-    if (reported > chain.writable) {
+    if (reported > chain.writable && !BOUNCE_MUTATED(kLengthClamp)) {
         left = chain.writable;
         ++violations_;
         device_.callbacks().violation(device_.name(), BOUNCE_VIOLATION_USED_LENGTH, config_.index, reported,

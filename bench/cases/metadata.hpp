@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-// metadata: the private memory that a pool of 64 MiB needs when it is full of items of one size. Size: of an item.
+// metadata: the private memory that a pool of 64 MiB needs when it is full of items of one size, for the second time:
+// what is written of an item only when it is freed is there as well. Size: of an item.
 #pragma once
 
 #include <malloc.h>
@@ -31,6 +32,8 @@ Figures run_metadata(std::uint64_t bytes) {
     const std::uint64_t before = private_bytes();
     const auto subject = std::make_unique<S>(shape);
     typename S::Context context(*subject);
+    fill(*subject, context, bytes, held);
+    empty(*subject, context, bytes, held);
     fill(*subject, context, bytes, held);
     const std::uint64_t after = private_bytes();
     const std::size_t items = held.size();

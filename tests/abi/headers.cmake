@@ -3,14 +3,17 @@
 # The public headers compile by themselves, in every language they are for, with every compiler there is here.
 cmake_minimum_required(VERSION 3.25)
 file(MAKE_DIRECTORY ${SCRATCH})
-set(c_headers bounce platform policy tbb)
+file(GLOB c_headers RELATIVE ${INCLUDE}/bounce ${INCLUDE}/bounce/*.h)
+list(TRANSFORM c_headers REPLACE "\\.h$" "")
+file(GLOB wrappers RELATIVE ${INCLUDE} ${INCLUDE}/bounce/*.hpp)
+list(TRANSFORM wrappers REPLACE ".+" "#include <\\0>\n")
+list(JOIN wrappers "" wrappers)
 foreach(header ${c_headers})
   file(WRITE ${SCRATCH}/${header}.c "#include <bounce/${header}.h>\nint main(void) { return bounce_version() == 0; }\n")
   file(WRITE ${SCRATCH}/${header}.cpp "#include <bounce/${header}.h>\nint main() { return bounce_version() == 0; }\n")
 endforeach()
 # Every member of every class, so that what nobody calls is compiled too.
-file(WRITE ${SCRATCH}/wrapper.cpp "#include <bounce/bounce.hpp>
-#include <bounce/policy.hpp>
+file(WRITE ${SCRATCH}/wrapper.cpp "${wrappers}
 template class bounce::Result<int>;
 template class bounce::Block<bounce_coherent_free>;
 template class bounce::Block<bounce_buffer_free>;

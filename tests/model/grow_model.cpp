@@ -120,7 +120,7 @@ private:
     std::uint32_t claim_current() {
         if (current_.load(std::memory_order_acquire) == 0) return kNoSlot;
         const std::uint32_t slots = shape_.load(std::memory_order_relaxed);
-        return Ops::claim(&word_, Ops::words_of(slots));
+        return Ops::claim({&word_, 0, slots});
     }
     std::uint32_t alloc() {
         const std::uint32_t fast = claim_current();
@@ -128,7 +128,7 @@ private:
         bool unsettled = false;
         if (map_->alloc({.pages = 1}, unsettled) == kNoPage) return kNoSlot;
         shape_.store(kSlots, std::memory_order_relaxed);
-        Ops::birth(&word_, kSlots, 1);
+        Ops::birth({&word_, 0, kSlots});
         current_.store(1, std::memory_order_release);
         return 0;
     }
@@ -138,9 +138,9 @@ private:
         const bool is_slab = shape_.load(std::memory_order_relaxed) != 0;
         const auto back = [this](std::uint32_t, std::uint64_t bits) { Ops::give(word_, bits); };
         if (g_broken == Broken::kNotTakenApart) {
-            return is_slab ? word_.load(std::memory_order_acquire) == Ops::full_word(kSlots, 0) : map_->drain() == 0;
+            return is_slab ? word_.load(std::memory_order_acquire) == (1U << kSlots) - 1 : map_->drain() == 0;
         }
-        if (is_slab && Ops::kill(&word_, kSlots, back)) {
+        if (is_slab && Ops::kill({&word_, 0, kSlots}, back)) {
             current_.store(0, std::memory_order_relaxed);
             shape_.store(0, std::memory_order_relaxed);
             map_->free(0, 1);

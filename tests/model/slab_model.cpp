@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 // Slabs and runs under Relacy, which runs every interleaving that its scheduler picks and every value that the memory
-// model allows a load to return. Two size classes and a run fight for two pages: a small slab has one of them and one
-// word of bits, a large one both, and two words. SlotOps and HomeIndex are the code that ships; the lines around them
-// follow slab_fast.hpp, slab_life.cpp and slab_slow.cpp call by call. The page map has a model of its own
-// (page_map_model.cpp); here it is one word.
+// model allows a load to return. Two size classes and a run fight for two pages: a small slab has one of them, a large
+// one both. Their bits are in a word for each page, or all in one word. SlotOps and HomeIndex are the code that ships;
+// the lines around them follow slab_fast.hpp, slab_life.cpp and slab_slow.cpp call by call. The page map has a model of
+// its own (page_map_model.cpp); here it is one word.
 //
 // Shown for all schedules tried: a slot or page has one holder at a time, who sees what the one before wrote; when all
 // is home, every slab is found and can be killed, also after a thread has stopped for ever in the middle of a doubt;
 // and nobody goes on remembering a failure after something has come home.
 //
 // Broken on purpose, in each of several ways, it must fail; so it does look.
+#include <bit>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -34,6 +35,10 @@ enum class Broken {
     kClaimTrusted,    // no look at the shape afterwards
     kKillTrusted,     // the same
     kBackUnlisted,    // what a killer did not need
+    kBackToSeen,      // what was taken of another slab is listed as if it were of the one that was seen
+    kBackToOne,       // what was taken of two slabs is listed as if it were of one
+    kBirthStored,     // over the bits of a neighbour
+    kKillWhole,       // words, with the bits of a neighbour
     kBackUnnoted,     // nobody is told of it
     kPublishUnnoted,  // of a slab that was born
     kFreedUnnoted,    // of slots that came home
@@ -159,10 +164,13 @@ enum class Scene {
 
 /// kSmallSlots 1: a small slab is soon without a bit at home. 2: it has bits at home right after its birth, and shows
 /// them to claimers that should not see it yet. 64: its word cannot be told from the first one of a large slab.
-template <std::uint32_t kSmallSlots, Scene kScene>
-class SlabModel : public rl::test_suite<SlabModel<kSmallSlots, kScene>, 3> {
+/// kDensity: how many bits there are for each page. A large slab of 65 slots has two words; with fewer, all slabs share
+/// one.
+template <std::uint32_t kSmallSlots, Scene kScene, std::uint32_t kDensity = 64, std::uint32_t kLargeSlots = 65>
+class SlabModel : public rl::test_suite<SlabModel<kSmallSlots, kScene, kDensity, kLargeSlots>, 3> {
+    static_assert(kSmallSlots <= kDensity && kLargeSlots <= 2 * kDensity);
     static constexpr std::uint32_t slots_of(std::uint32_t size_class) {
-        return size_class == kSmall ? kSmallSlots : 65;
+        return size_class == kSmall ? kSmallSlots : kLargeSlots;
     }
     static constexpr std::uint32_t pages_of(std::uint32_t size_class) { return size_class == kSmall ? 1 : 2; }
 
@@ -170,7 +178,6 @@ public:
     void before() {
         for (std::uint32_t page = 0; page < kPages; ++page) {
             words_[page].store(0, std::memory_order_relaxed);
-            shapes_[page].store(0, std::memory_order_relaxed);
             entries_[page].store(0, std::memory_order_relaxed);
             for (auto& state : states_[page]) state.store(0, std::memory_order_relaxed);
             for (auto& data : data_[page]) data(RL_INFO) = 0;
@@ -225,9 +232,9 @@ public:
                 RL_ASSERT(exhausted_[size_class].load(std::memory_order_relaxed) !=
                           epoch_.load(std::memory_order_relaxed));
                 RL_ASSERT(search_slot(size_class, other) && other.head == held_.head);
-                put_back(other.head + other.slot / 64, std::uint64_t{1} << (other.slot % 64));
+                bring_home(other, size_class);
             }
-            put_back(held_.head + held_.slot / 64, std::uint64_t{1} << (held_.slot % 64));
+            bring_home(held_, size_class);
             note_free();
         }
         for (auto& exhausted : exhausted_) {
@@ -248,8 +255,8 @@ private:
         Claimed got;
         if (!alloc(size_class, got)) return;
         // Who holds a slot keeps the slab as it is.
-        RL_ASSERT(shapes_[got.head].load(std::memory_order_relaxed) == slots_of(size_class));
-        RL_ASSERT(class_at(got.head) == size_class);
+        RL_ASSERT(entries_[got.head].load(std::memory_order_relaxed) == entry_of(size_class, 0));
+        RL_ASSERT(got.slot < slots_of(size_class));
         const std::uint32_t cell = got.slot == 64 ? 3 : got.slot;
         RL_ASSERT(cell < 4);
         const unsigned generation = Ops::take(states_[got.head][cell], 1);
@@ -260,7 +267,7 @@ private:
         std::uint8_t seen = 0;
         RL_ASSERT(Ops::drop(states_[got.head][cell], 1, generation, seen));
         RL_ASSERT(!Ops::drop(states_[got.head][cell], 1, generation, seen));
-        put_back(got.head + got.slot / 64, std::uint64_t{1} << (got.slot % 64));
+        bring_home(got, size_class);
         if (g_broken != Broken::kFreedUnnoted) note_free();
     }
     void use_run() {
@@ -279,18 +286,25 @@ private:
 
     // slab_fast.hpp
     Visit claim_in(std::uint32_t head, std::uint32_t size_class, Claimed& got) {
-        const std::uint32_t slots = shapes_[head].load(std::memory_order_relaxed);
+        const std::uint32_t entry = entries_[head].load(std::memory_order_relaxed);
+        if (!is_slab(entry)) return Visit::kEmpty;
+        const typename Ops::Bits bits = bits_of(head, class_of(entry));
         std::uint32_t slot = kNoSlot;
         // Whoever asks for certain slots begins where he likes.
-        if (slots == 65 && rl::rand(2) != 0 && Ops::claim_bit(words_[head + 1], 1)) slot = 64;
-        if (slot == kNoSlot) slot = Ops::claim(&words_[head], Ops::words_of(slots));
+        const std::uint32_t last = bits.end - 1;
+        if (class_of(entry) == kLarge && rl::rand(2) != 0 &&
+            Ops::claim_bit(bits.words[last / 64], std::uint64_t{1} << last % 64)) {
+            slot = kLargeSlots - 1;
+        }
+        if (slot == kNoSlot) slot = Ops::claim(bits);
         if (slot == kNoSlot) return Visit::kEmpty;
-        const std::uint32_t shape = shapes_[head].load(std::memory_order_relaxed);
-        if (g_broken == Broken::kClaimTrusted || (shape == slots_of(size_class) && slot < shape)) {
+        const bool same = entries_[head].load(std::memory_order_relaxed) == entry;
+        if (g_broken == Broken::kClaimTrusted || (class_of(entry) == size_class && same)) {
             got = {head, slot};
             return Visit::kStop;
         }
-        put_back(head + slot / 64, std::uint64_t{1} << (slot % 64));
+        const std::uint32_t at = bits.first + slot;
+        put_back(head, bits, at / 64, std::uint64_t{1} << at % 64);
         note_free();
         return Visit::kKeep;
     }
@@ -306,10 +320,32 @@ private:
     void forget_current(std::uint32_t size_class, std::uint32_t current) {
         current_[size_class].compare_exchange_strong(current, 0, std::memory_order_relaxed, std::memory_order_relaxed);
     }
-    void put_back(std::uint32_t word, std::uint64_t bits) {
-        const std::uint32_t entry = entries_[word].load(std::memory_order_relaxed);
-        Ops::give(words_[word], bits);
-        home_->list(word - (entry & 1), entry >> 1 & 1);
+    void bring_home(const Claimed& held, std::uint32_t size_class) {
+        const std::uint32_t bit = held.head * kDensity + held.slot;
+        Ops::give(words_[bit / 64], std::uint64_t{1} << bit % 64);
+        home_->list(held.head, size_class);
+    }
+    // slab_core.cpp. `seen`: where they were thought to be of.
+    void put_back(std::uint32_t seen, const typename Ops::Bits& taken_for, std::uint32_t index, std::uint64_t bits) {
+        const auto word = static_cast<std::uint32_t>(taken_for.words - words_) + index;
+        const auto page_of = [&](std::uint64_t of) {
+            return (word * 64 + static_cast<std::uint32_t>(std::countr_zero(of))) / kDensity;
+        };
+        while (bits != 0) {
+            const std::uint32_t page = page_of(bits);
+            const std::uint32_t entry = entries_[page].load(std::memory_order_relaxed);
+            const std::uint32_t head = g_broken == Broken::kBackToSeen ? seen : page - (entry & 1);
+            std::uint64_t mine = bits & (0 - bits);
+            for (std::uint64_t rest = bits & ~mine; rest != 0; rest &= rest - 1) {
+                const std::uint32_t its = page_of(rest);
+                const bool other = its - (entries_[its].load(std::memory_order_relaxed) & 1) != head;
+                if (other && g_broken != Broken::kBackToSeen && g_broken != Broken::kBackToOne) break;
+                mine |= rest & (0 - rest);
+            }
+            bits &= ~mine;
+            Ops::give(words_[word], mine);
+            if (g_broken != Broken::kBackUnlisted) home_->list(head, class_of(entry));
+        }
     }
     void note_free() {
         std::uint64_t epoch = epoch_.load(std::memory_order_seq_cst);
@@ -317,14 +353,23 @@ private:
         epoch_.compare_exchange_strong(epoch, epoch + 1, std::memory_order_seq_cst, std::memory_order_relaxed);
     }
     // An entry: distance, class, and whether it is alive.
+    static constexpr std::uint32_t entry_of(std::uint32_t size_class, std::uint32_t distance) {
+        return 4 | size_class << 1 | distance;
+    }
+    static constexpr bool is_slab(std::uint32_t entry) { return (entry & 5) == 4; }
+    static constexpr std::uint32_t class_of(std::uint32_t entry) { return entry >> 1 & 1; }
+    typename Ops::Bits bits_of(std::uint32_t head, std::uint32_t size_class) {
+        const std::uint32_t start = head * kDensity;
+        return {&words_[start / 64], start % 64, start % 64 + slots_of(size_class)};
+    }
     std::uint32_t class_at(std::uint32_t page) {
         const std::uint32_t entry = entries_[page].load(std::memory_order_relaxed);
-        return (entry & 4) != 0 && (entry & 1) == 0 ? entry >> 1 & 1 : Home::kNoClass;
+        return is_slab(entry) ? class_of(entry) : Home::kNoClass;
     }
     std::uint32_t class_at_home(std::uint32_t page) {
-        const std::uint32_t shape = shapes_[page].load(std::memory_order_relaxed);
-        if (shape == 0 || !Ops::any(&words_[page], Ops::words_of(shape))) return Home::kNoClass;
-        return shape == 65 ? kLarge : kSmall;
+        const std::uint32_t entry = entries_[page].load(std::memory_order_seq_cst);
+        if (!is_slab(entry)) return Home::kNoClass;
+        return Ops::any(bits_of(page, class_of(entry))) ? class_of(entry) : Home::kNoClass;
     }
     template <class Visitor>
     bool visit(std::uint32_t size_class, Visitor&& visitor) {
@@ -363,18 +408,14 @@ private:
 
     // Of a large slab, by somebody who takes his time and then misses the last bit: as the rare case of Ops::kill().
     void half_kill() {
-        const std::uint64_t got = words_[0].exchange(0, std::memory_order_acquire);
+        const typename Ops::Bits bits = bits_of(0, kLarge);
+        const std::uint64_t most = bits.mask(0) & ~(std::uint64_t{1} << (kLargeSlots - 1) % 64);
+        const std::uint64_t mask = kLargeSlots > 64 ? bits.mask(0) : most;
+        const std::uint64_t got = words_[0].fetch_and(~mask, std::memory_order_acquire) & mask;
         for (int i = 0; i < 30; ++i) static_cast<void>(epoch_.load(std::memory_order_relaxed));
         if (got == 0) return;
-        give_back(0, got);
+        put_back(0, bits, 0, got);
         if (g_broken != Broken::kBackUnnoted) note_free();
-    }
-    void give_back(std::uint32_t word, std::uint64_t bits) {
-        if (g_broken == Broken::kBackUnlisted) {
-            Ops::give(words_[word], bits);
-        } else {
-            put_back(word, bits);
-        }
     }
 
     // slab_life.cpp
@@ -382,34 +423,42 @@ private:
         const std::uint32_t head = take_pages(pages_of(size_class));
         if (head == kNoPage) return head;
         for (std::uint32_t i = 0; i < pages_of(size_class); ++i) {
-            entries_[head + i].store(4 | size_class << 1 | i, std::memory_order_relaxed);
+            entries_[head + i].store(entry_of(size_class, i), std::memory_order_relaxed);
         }
-        shapes_[head].store(slots_of(size_class), std::memory_order_relaxed);
-        Ops::birth(&words_[head], slots_of(size_class), 1);
+        const typename Ops::Bits bits = bits_of(head, size_class);
+        if (g_broken != Broken::kBirthStored) {
+            Ops::birth(bits);
+            return head;
+        }
+        for (std::uint32_t i = 0; i < bits.count(); ++i) {
+            const std::uint64_t mine = bits.mask(i);
+            bits.words[i].store(i == 0 ? mine & (mine - 1) : mine, std::memory_order_release);
+        }
         return head;
     }
     bool kill(std::uint32_t head) {
-        const std::uint32_t shape = shapes_[head].load(std::memory_order_relaxed);
-        if (shape == 0) return false;
+        const std::uint32_t entry = entries_[head].load(std::memory_order_relaxed);
+        if (!is_slab(entry)) return false;
+        const typename Ops::Bits bits = bits_of(head, class_of(entry));
         bool taken = false;
-        const auto back = [&](std::uint32_t index, std::uint64_t bits) {
+        const auto back = [&](std::uint32_t index, std::uint64_t got) {
             taken = true;
-            give_back(head + index, bits);
+            put_back(head, bits, index, got);
         };
-        const bool dead = Ops::kill(&words_[head], shape, back);
+        const bool dead = Ops::kill(bits, back);
+        if (dead && g_broken == Broken::kKillWhole) bits.words[0].store(0, std::memory_order_relaxed);
         const bool same =
-            dead && (g_broken == Broken::kKillTrusted || shapes_[head].load(std::memory_order_relaxed) == shape);
+            dead && (g_broken == Broken::kKillTrusted || entries_[head].load(std::memory_order_relaxed) == entry);
         if (dead && !same) {
-            for (std::uint32_t i = 0; i < Ops::words_of(shape); ++i) back(i, Ops::full_word(shape, i));
+            for (std::uint32_t i = 0; i < bits.count(); ++i) back(i, bits.mask(i));
         }
         if (!same) {
             if (taken && g_broken != Broken::kBackUnnoted) note_free();
             return false;
         }
-        const std::uint32_t size_class = shape == 65 ? kLarge : kSmall;
+        const std::uint32_t size_class = class_of(entry);
         forget_current(size_class, head + 1);
         home_->unlist_dead(head);
-        shapes_[head].store(0, std::memory_order_relaxed);
         for (std::uint32_t i = 0; i < pages_of(size_class); ++i) {
             entries_[head + i].store(entries_[head + i].load(std::memory_order_relaxed) & 3, std::memory_order_relaxed);
         }
@@ -447,7 +496,6 @@ private:
     }
 
     Ops::Word words_[kPages];
-    RelacyAtomics::Atomic<std::uint32_t> shapes_[kPages];  // slots; 0: no slab
     RelacyAtomics::Atomic<std::uint32_t> entries_[kPages];
     Ops::State states_[kPages][4];
     rl::var<int> data_[kPages][4];
@@ -469,7 +517,10 @@ bool all_hold(rl::iteration_t iterations, bool quiet) {
             !holds_in_random<SlabModel<64, Scene::kMixed>>(iterations, quiet) ||
             !holds_in_random<SlabModel<1, Scene::kLeft>>(iterations, quiet) ||
             !holds_in_random<SlabModel<2, Scene::kLeft>>(iterations, quiet) ||
-            !holds_in_random<SlabModel<1, Scene::kHeld>>(iterations, quiet)) {
+            !holds_in_random<SlabModel<1, Scene::kHeld>>(iterations, quiet) ||
+            !holds_in_random<SlabModel<1, Scene::kMixed, 1, 2>>(iterations, quiet) ||
+            !holds_in_random<SlabModel<2, Scene::kMixed, 2, 3>>(iterations, quiet) ||
+            !holds_in_random<SlabModel<2, Scene::kHeld, 2, 3>>(iterations, quiet)) {
             return false;
         }
     }
@@ -503,7 +554,11 @@ int main(int argc, char** argv) {
                                        {Broken::kBirthQuiet, "a birth that writes no list"},
                                        {Broken::kClaimTrusted, "no look at the shape after a claim"},
                                        {Broken::kKillTrusted, "no look at the shape after a kill"},
-                                       {Broken::kBackUnlisted, "what a killer gives back is not listed"},
+                                       {Broken::kBackUnlisted, "what is given back is not listed"},
+                                       {Broken::kBackToSeen, "or as of the slab that was seen"},
+                                       {Broken::kBackToOne, "or as of one slab, when it is of two"},
+                                       {Broken::kBirthStored, "a birth stores over its neighbours"},
+                                       {Broken::kKillWhole, "a kill takes its neighbours' bits"},
                                        {Broken::kBackUnnoted, "nor told of"},
                                        {Broken::kPublishUnnoted, "a birth is not told of"},
                                        {Broken::kFreedUnnoted, "a free is not told of"}}) {

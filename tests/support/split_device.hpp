@@ -8,8 +8,10 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "allocator/pool/pool.hpp"
@@ -38,8 +40,18 @@ public:
         }
     };
 
+    /// Where [address, address + bytes) is in this process; nullptr: nowhere.
+    using Find = std::function<std::byte*(std::uint64_t address, std::uint64_t bytes)>;
+
     SplitDevice(const Pool& pool, const bounce_ring_layout& layout, bool event_idx)
-        : pool_(pool),
+        : SplitDevice(
+              [&pool](std::uint64_t address, std::uint64_t bytes) {
+                  auto found = pool.to_hva(Gpa{address}, bytes);
+                  return found ? *found : nullptr;
+              },
+              layout, event_idx) {}
+    SplitDevice(Find find, const bounce_ring_layout& layout, bool event_idx)
+        : find_(std::move(find)),
           size_(layout.queue_size),
           event_idx_(event_idx),
           last_avail_(layout.avail_index),
@@ -158,9 +170,9 @@ private:
     }
 
     std::byte* hva(std::uint64_t addr, std::uint64_t bytes) const {
-        auto found = pool_.to_hva(Gpa{addr}, bytes);
-        if (!found) throw std::runtime_error("an address outside the pool: " + std::to_string(addr));
-        return *found;
+        std::byte* const found = find_(addr, bytes);
+        if (found == nullptr) throw std::runtime_error("an address outside the pool: " + std::to_string(addr));
+        return found;
     }
 
     static void scribble_table(std::byte* table, std::uint32_t n, std::uint32_t pattern) {
@@ -192,7 +204,7 @@ private:
         }
     }
 
-    const Pool& pool_;
+    Find find_;
     std::uint32_t size_;
     bool event_idx_;
     std::uint16_t last_avail_;

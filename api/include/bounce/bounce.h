@@ -85,7 +85,8 @@ enum bounce_violation_kind {
     BOUNCE_VIOLATION_USED_INDEX = 2,  /* used index ran ahead of what is outstanding */
     BOUNCE_VIOLATION_USED_LENGTH = 3, /* more bytes reported than the device could write; clamped */
     BOUNCE_VIOLATION_REPLY = 4,       /* vhost-user reply malformed, too long, or with wrong descriptors */
-    BOUNCE_VIOLATION_CONFIG = 5       /* configuration space holds impossible values */
+    BOUNCE_VIOLATION_CONFIG = 5,      /* configuration space holds impossible values */
+    BOUNCE_VIOLATION_ACCESS = 6       /* touched memory that is not shared with it (bounce/emulator.h) */
 };
 
 /* What a device did against the protocol. Both values are as the device wrote them; text is a sentence. */

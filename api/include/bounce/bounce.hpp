@@ -493,6 +493,11 @@ struct PoolOptions {
 class Pool {
 public:
     [[nodiscard]] static Result<Pool> create(PoolOptions options) noexcept {
+        return create_by(std::move(options), bounce_pool_create);
+    }
+    /// The same by another function: make(const bounce_pool_options*, bounce_pool**).
+    template <class Make>
+    [[nodiscard]] static Result<Pool> create_by(PoolOptions options, Make&& make) noexcept {
         std::unique_ptr<Handlers> handlers(new (std::nothrow)
                                                Handlers{std::move(options.log), std::move(options.violation),
                                                         std::move(options.share), std::move(options.unshare)});
@@ -516,7 +521,7 @@ public:
         raw.share_granule = options.share_granule;
         raw.numa_policy = options.numa_policy;
         bounce_pool* pool = nullptr;
-        if (const int status = bounce_pool_create(&raw, &pool); status < 0) return Error(-status);
+        if (const int status = make(&raw, &pool); status < 0) return Error(-status);
         return Pool(pool, std::move(handlers));
     }
     Pool(Pool&& other) noexcept

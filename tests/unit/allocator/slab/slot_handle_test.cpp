@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <memory>
+#include <vector>
 
 #include "allocator/slab/slab_tables.hpp"
 #include "allocator/slab/slot_view.hpp"
@@ -68,7 +69,8 @@ TEST(SlotView, NoHandleLeadsAstray) {
     for (std::uint64_t bits = 0; bits <= 0xffffffff; bits += 65521) {
         for (const std::uint64_t position : {std::uint64_t{0}, std::uint64_t{4096}, std::uint64_t{16383}}) {
             SlotView::Place place;
-            const bool possible = view.place_of(position, SlotHandle(static_cast<std::uint32_t>(bits)), place);
+            const bool possible =
+                view.place_of(position, 4 * kPageBytes, SlotHandle(static_cast<std::uint32_t>(bits)), place);
             EXPECT_EQ(place.entry, &entries[position / kPageBytes]);
             EXPECT_FALSE(possible && SlotView::holds(place));  // of no slab that is there
         }
@@ -79,12 +81,18 @@ TEST(SlotView, NoHandleLeadsAstray) {
 TEST(SlotView, NoHandleMeansASlabOfAnotherClass) {
     constexpr std::uint32_t kPages = 2048;
     const auto entries = std::make_unique<std::atomic<std::uint32_t>[]>(kPages);
+    std::vector<std::byte> memory(SlabTables::bytes_needed(Gpa{0}, kPages * kPageBytes) + kCacheLine);
+    void* aligned = memory.data();
+    std::size_t room = memory.size();
+    const SlabTables tables(Gpa{0}, kPages * kPageBytes,
+                            static_cast<std::byte*>(std::align(kCacheLine, room - kCacheLine, aligned, room)));
+    const SlabTables::Ops::State* const states = tables.states;
     SlotView view;
     view.entries = entries.get();
     for (std::uint32_t real = 0; real < kClasses; ++real) {
         for (const std::uint32_t first : {0U, 700U}) {
             for (std::uint32_t i = 0; i < kPagesPerChunk; ++i)
-                entries[first + i].store(PageEntry{PageEntry::kSlab, 1, i, real}.pack());
+                entries[first + i].store(PageEntry{PageEntry::kSlab, 1, i, real, i == 0 ? 512U : 0U}.pack());
             for (std::uint32_t other = 0; other < kClasses; ++other) {
                 for (std::uint32_t slot = 0; slot < kMaxSlabSlots; ++slot) {
                     const SlotHandle handle(RegionId{}, slot_index(other, slot), token_generation(0, 1));
@@ -93,10 +101,12 @@ TEST(SlotView, NoHandleMeansASlabOfAnotherClass) {
                     const std::uint64_t page = first + inside / kPageBytes % kPagesPerChunk;
                     const std::uint64_t position = page * kPageBytes + inside % kPageBytes;
                     SlotView::Place place;
-                    if (!view.place_of(position, handle, place) || !SlotView::holds(place)) continue;
+                    if (!view.place_of(position, kPages * kPageBytes, handle, place) || !SlotView::holds(place))
+                        continue;
                     ASSERT_EQ(other, real);
                     ASSERT_EQ(position, first * kPageBytes + inside);
-                    ASSERT_EQ(place.state, std::uint64_t{first} * kSlotsPerPage + slot);
+                    ASSERT_EQ(&states[place.state], &tables.state(first, slot, other));
+                    ASSERT_TRUE(SlotView::still_holds(place));
                 }
             }
             for (std::uint32_t i = 0; i < kPagesPerChunk; ++i) entries[first + i].store(0);
