@@ -56,7 +56,8 @@ Result<void> check_policies(const bounce_device_options& options, std::uint64_t 
     return {};
 }
 
-Result<DeviceConfig> read_device_options(const bounce_device_options* given, std::uint64_t pool_bytes) noexcept {
+Result<DeviceConfig> read_device_options(const bounce_device_options* given, std::uint64_t pool_bytes,
+                                         std::uint32_t encoding) noexcept {
     bounce_device_options options{};
     if (const auto read = read_options(given, kFirstVersion, "options", options); !read) return read.error();
     if (const auto good = known_flags(options.flags, kFlags, "options.flags"); !good) return good.error();
@@ -72,7 +73,7 @@ Result<DeviceConfig> read_device_options(const bounce_device_options* given, std
                         .reuse = static_cast<ReusePolicy>(options.reuse_policy),
                         .reuse_window_bytes = options.reuse_window_bytes};
     if (const auto good = read_numa_options(options, config); !good) return good.error();
-    if (const auto good = read_policy(options, config); !good) return good.error();
+    if (const auto good = read_policy(options, encoding, config); !good) return good.error();
     return config;
 }
 
@@ -83,7 +84,7 @@ int bounce_device_create(bounce_pool* pool, const bounce_device_options* options
     *device = nullptr;
     if (pool == nullptr) return negative(null_argument("pool"));
     if (const auto owner = in_owner(*pool->pool); !owner) return status(owner);
-    const auto config = read_device_options(options, shared_bytes(*pool->pool));
+    const auto config = read_device_options(options, shared_bytes(*pool->pool), pool->platform.encoding);
     if (!config) return negative(config.error());
     auto inner = Device::create(*pool->pool, pool->callbacks, *config);
     if (!inner) return negative(inner.error());

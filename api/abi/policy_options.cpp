@@ -6,6 +6,8 @@
 
 #include "allocator/base/bits.hpp"
 #include "api/dma/access_policy.hpp"
+#include "api/dma/access_rules.hpp"
+#include "bounce/platform.h"
 #include "bounce/policy.h"
 
 namespace bounce::abi {
@@ -21,11 +23,19 @@ Result<void> check_answer(const bounce_policy& policy) noexcept {
     return {};
 }
 
-/// The addresses of a pool are GPAs.
-Result<void> check_form(const bounce_policy& policy) noexcept {
-    if (policy.address == BOUNCE_ADDRESS_GPA) return {};
-    return fail_text(ENOTSUP, "the policy is %s, but the addresses of this pool are GPAs",
-                     decision_name(policy.decision));
+/// Of the addresses that slots have: those of the pool's platform.
+std::uint32_t form_of(std::uint32_t encoding) noexcept {
+    switch (encoding) {
+        case BOUNCE_ENCODING_IOVA: return BOUNCE_ADDRESS_IOVA;
+        case BOUNCE_ENCODING_REGION_OFFSET: return BOUNCE_ADDRESS_REGION_OFFSET;
+        default: return BOUNCE_ADDRESS_GPA;
+    }
+}
+
+Result<void> check_form(const bounce_policy& policy, std::uint32_t encoding) noexcept {
+    if (policy.address == form_of(encoding)) return {};
+    return fail_text(ENOTSUP, "the policy is %s, but the addresses of this pool are %s", decision_name(policy.decision),
+                     address_kind(form_of(encoding)));
 }
 
 /// What may bounce lies where slots lie.
@@ -38,7 +48,7 @@ Result<void> check_align(const bounce_policy& policy, bool translates) noexcept 
 
 }  // namespace
 
-Result<void> read_policy(const bounce_device_options& options, DeviceConfig& config) noexcept {
+Result<void> read_policy(const bounce_device_options& options, std::uint32_t encoding, DeviceConfig& config) noexcept {
     if (options.policy == nullptr) {
         if (options.translate != nullptr || options.untranslate != nullptr)
             return fail(EINVAL, "options.translate or untranslate is set without a policy that allows it");
@@ -51,7 +61,7 @@ Result<void> read_policy(const bounce_device_options& options, DeviceConfig& con
         return fail_text(EPERM, "the policy refuses the device: %.*s", static_cast<int>(sizeof policy.reason - 1),
                          policy.reason);
     if (const auto good = check_answer(policy); !good) return good;
-    if (const auto good = check_form(policy); !good) return good;
+    if (const auto good = check_form(policy, encoding); !good) return good;
     if (const auto good = check_align(policy, options.translate != nullptr); !good) return good;
     config.dma_mask = std::min(config.dma_mask, policy.dma_mask);
     config.coherent_dma_mask = std::min(config.coherent_dma_mask, policy.coherent_dma_mask);

@@ -8,8 +8,9 @@
 
 namespace bounce::abi {
 
-/// Puts what the policy in `options` says into `config`, which has its masks. EPERM: it is a refusal; ENOTSUP: its form
-/// of address is not the pool's; EINVAL: it is no answer, or the translation makes no sense.
-Result<void> read_policy(const bounce_device_options& options, DeviceConfig& config) noexcept;
+/// Puts what the policy in `options` says into `config`, which has its masks. encoding: of the pool's platform. EPERM:
+/// it is a refusal; ENOTSUP: its form of address is not the pool's; EINVAL: it is no answer, or the translation makes
+/// no sense.
+Result<void> read_policy(const bounce_device_options& options, std::uint32_t encoding, DeviceConfig& config) noexcept;
 
 }  // namespace bounce::abi

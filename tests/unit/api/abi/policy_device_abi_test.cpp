@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "bounce/platform.h"
 #include "bounce/policy.hpp"
 #include "tests/unit/api/abi/abi_fixture.hpp"
 
@@ -52,7 +53,7 @@ protected:
     }
     static void untranslate(void* user, uint64_t, size_t) { ++static_cast<PolicyDevice*>(user)->given_; }
 
-    char memory_[16384] = "private";
+    alignas(4096) char memory_[16384] = "private";
     std::uint64_t guest_ = kGuest;
     int taken_ = 0;
     int given_ = 0;
@@ -145,6 +146,38 @@ TEST_F(PolicyDevice, FormsThatThePoolHasNot) {
     expect_no_device(answer({.platform = BOUNCE_PLATFORM_S390_PV, .features = modern}), ENOTSUP, "bounced-iova");
     expect_no_device(answer({.features = modern | BOUNCE_F_DMB}), ENOTSUP, "region-offset");
     expect_no_device(answer({.platform = BOUNCE_PLATFORM_XEN_GRANT, .features = modern}), ENOTSUP, "grant");
+}
+
+// On a pool whose slots have IOVAs: direct ones by the host's translation, others those of slots.
+TEST_F(PolicyDevice, PoolsOfAnotherForm) {
+    bounce_platform platform{};
+    platform.size = sizeof platform;
+    platform.encoding = BOUNCE_ENCODING_IOVA;
+    platform.encoding_value = std::uint64_t{1} << 40;
+    const auto options = pool_options();
+    bounce_pool* iovas = nullptr;
+    ASSERT_EQ(bounce_pool_create_on(&platform, &options, &iovas), 0) << bounce_last_error();
+    const auto untrusted =
+        answer({.features = BOUNCE_F_VERSION_1 | BOUNCE_F_ACCESS_PLATFORM, .flags = BOUNCE_POLICY_IOMMU});
+    const auto plain = direct_answer();
+    auto of_device = device_options();
+    of_device.policy = &plain;
+    bounce_device* device = nullptr;
+    expect_error(bounce_device_create(iovas, &of_device, &device), ENOTSUP, "direct-gpa");
+    of_device.policy = &untrusted;
+    of_device.translate = translate;
+    of_device.untranslate = untranslate;
+    of_device.translate_user = this;
+    ASSERT_EQ(bounce_device_create(iovas, &of_device, &device), 0) << bounce_last_error();
+    ASSERT_EQ(bounce_device_map(device, memory_, 4096, BOUNCE_TO_DEVICE, 0, &mapping_), 0) << bounce_last_error();
+    EXPECT_EQ(mapping_.addr, kGuest);  // a whole granule
+    EXPECT_EQ(bounce_device_unmap(device, &mapping_, 0), 0);
+    ASSERT_EQ(bounce_device_map(device, memory_, 4095, BOUNCE_TO_DEVICE, 0, &mapping_), 0) << bounce_last_error();
+    EXPECT_GE(mapping_.addr, kBase + (std::uint64_t{1} << 40));
+    EXPECT_EQ(taken_, 1);
+    EXPECT_EQ(bounce_device_unmap(device, &mapping_, 0), 0);
+    EXPECT_EQ(bounce_device_destroy(device), 0);
+    EXPECT_EQ(bounce_pool_destroy(iovas), 0);
 }
 
 TEST_F(PolicyDevice, AlignmentThatSlotsHaveNot) {
