@@ -72,11 +72,8 @@ Context* Device::context() noexcept {
 [[gnu::always_inline]] inline Result<void> Device::map_one(Context* context, void* buf, std::size_t bytes,
                                                            Direction direction, std::uint32_t flags,
                                                            bounce_mapping& mapping, bool& streamed) noexcept {
-    if (!good_map(buf, bytes, flags)) [[unlikely]] {
-        if (direct_ != nullptr) return map_direct(context, buf, bytes, direction, flags, mapping);
-        mapping = bounce_mapping{};
-        return why_not_map(buf, bytes, flags);
-    }
+    if (!good_map(buf, bytes, flags)) [[unlikely]]
+        return map_other(context, buf, bytes, direction, flags, mapping);
     // By value all along: a local whose address is known to others would be written and read back.
     std::byte* slot = nullptr;
     Gpa gpa;

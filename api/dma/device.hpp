@@ -150,6 +150,8 @@ private:
 
     // device_direct.cpp
     [[nodiscard]] bool can_map(const void* buf, std::size_t bytes, std::uint32_t flags) const noexcept;
+    [[gnu::cold]] Result<void> map_other(Context* context, void* buf, std::size_t bytes, Direction direction,
+                                         std::uint32_t flags, bounce_mapping& mapping) noexcept;
     Result<void> map_direct(Context* context, void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
                             bounce_mapping& mapping) noexcept;
     Result<void> map_sg_direct(std::span<const bounce_sg> sg, Direction direction, std::uint32_t flags,

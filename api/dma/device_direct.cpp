@@ -15,6 +15,14 @@ bool Device::can_map(const void* buf, std::size_t bytes, std::uint32_t flags) co
            flags != kMapFlags;
 }
 
+/// What the hot path does not map.
+Result<void> Device::map_other(Context* context, void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
+                               bounce_mapping& mapping) noexcept {
+    if (direct_ != nullptr) return map_direct(context, buf, bytes, direction, flags, mapping);
+    mapping = bounce_mapping{};
+    return why_not_map(buf, bytes, flags);
+}
+
 Result<void> Device::map_direct(Context* context, void* buf, std::size_t bytes, Direction direction,
                                 std::uint32_t flags, bounce_mapping& mapping) noexcept {
     mapping = bounce_mapping{};
