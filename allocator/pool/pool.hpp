@@ -58,7 +58,7 @@ struct AllocRequest {
     std::uint64_t boundary = 0;  // power of two >= bytes whose multiples (as GPA) are not crossed; 0: none
     NumaRule rule{};
     RegionMask domain = 0;  // domains.hpp
-    bool attempt = false;  // less will be asked for when it fails: not counted as a failure
+    bool attempt = false;   // less will be asked for when it fails: not counted as a failure
     bool priority = false;  // the reserve is for it, too
     // The pool's own: nothing that is promised to others, or reserved; and from slabs that are there.
     bool spare_only = false;

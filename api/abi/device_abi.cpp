@@ -4,6 +4,7 @@
 #include "allocator/base/bits.hpp"
 #include "api/abi/handles.hpp"
 #include "api/abi/options.hpp"
+#include "api/abi/policy_options.hpp"
 #include "api/abi/watch.hpp"
 #include "api/dma/call_site.hpp"
 
@@ -59,7 +60,7 @@ Result<void> check_policies(const bounce_device_options& options, std::uint64_t 
     return {};
 }
 
-Result<DeviceLimits> read_limits(const bounce_device_options& options) noexcept {
+Result<DeviceLimits> read_limits(const std::uint32_t encoding, bounce_device_options& options) noexcept {
     const std::uint64_t mask = options.min_align_mask;
     if ((mask & (mask + 1)) != 0 || mask >= kChunkBytes)
         return fail(EINVAL, "options.min_align_mask is 0x%llx, expected a power of two less 1, below 2 MiB", mask);
@@ -80,7 +81,7 @@ Result<DeviceLimits> read_limits(const bounce_device_options& options) noexcept 
 }
 
 Result<DeviceConfig> read_device_options(const bounce_device_options* given, std::uint64_t pool_bytes,
-                                         bounce_device_options& options) noexcept {
+                                         std::uint32_t encoding, bounce_device_options& options) noexcept {
     if (const auto read = read_options(given, kFirstVersion, "options", options); !read) return read.error();
     if (const auto good = known_flags(options.flags, kFlags, "options.flags"); !good) return good.error();
     if (const auto good = must_be_zero(options.reserved, "options.reserved"); !good) return good.error();
@@ -99,6 +100,7 @@ Result<DeviceConfig> read_device_options(const bounce_device_options* given, std
                         .limits = *limits,
                         .regions = options.regions};
     if (const auto good = read_numa_options(options, config); !good) return good.error();
+    if (const auto good = read_policy(options, encoding, config); !good) return good.error();
     return config;
 }
 
@@ -110,7 +112,7 @@ int bounce_device_create(bounce_pool* pool, const bounce_device_options* options
     if (pool == nullptr) return negative(null_argument("pool"));
     if (const auto owner = in_owner(*pool->pool); !owner) return status(owner);
     bounce_device_options known{};
-    auto config = read_device_options(options, shared_bytes(*pool->pool), known);
+    auto config = read_device_options(options, shared_bytes(*pool->pool), pool->platform.encoding, known);
     if (!config) return negative(config.error());
     DebugConfig debug;
     if (auto watch = read_watch_options(*pool, known, *config, debug); !watch) return status(watch);

@@ -55,7 +55,8 @@ Result<void> usable(const bounce_frontend* frontend) noexcept {
 /// Fail closed: the front-end does not negotiate what such a platform needs.
 Result<void> check_platform(const bounce_platform& platform) noexcept {
     if ((platform.flags & BOUNCE_PLATFORM_NEEDS_ACCESS_PLATFORM) != 0)
-        return fail(ENOTSUP, "the pool's platform needs VIRTIO_F_ACCESS_PLATFORM, which the front-end never negotiates");
+        return fail(ENOTSUP,
+                    "the pool's platform needs VIRTIO_F_ACCESS_PLATFORM, which the front-end never negotiates");
     if ((platform.flags & BOUNCE_PLATFORM_OWN_MEMORY) != 0)
         return fail(ENOTSUP, "the pool's platform shares other memory than that of the pool's descriptors");
     return {};

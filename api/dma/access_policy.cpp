@@ -17,6 +17,7 @@ namespace {
 constexpr std::uint64_t kNoLimit = ~std::uint64_t{0};
 constexpr std::uint64_t kLeastMask = 4095;  // below, not even one page
 constexpr std::uint64_t kMaxAlign = 2u << 20;
+constexpr std::uint64_t kLeastGranule = 4096;
 constexpr std::uint64_t kCcwCoherentMask = (std::uint64_t{1} << 31) - 1;
 
 constexpr std::uint32_t kFlags = BOUNCE_POLICY_IOMMU | BOUNCE_POLICY_TRUSTED;
@@ -35,6 +36,10 @@ Result<void> check_form(const bounce_policy_options& options) noexcept {
                     options.addresses & ~kAddresses, kAddresses);
     if (options.align != 0 && (!is_power_of_two(options.align) || options.align > kMaxAlign))
         return fail(EINVAL, "options.align is %llu, expected 0 or a power of two up to %llu", options.align, kMaxAlign);
+    if (options.granule != 0 &&
+        (!is_power_of_two(options.granule) || options.granule < kLeastGranule || options.granule > kMaxAlign))
+        return fail(EINVAL, "options.granule is %llu, expected 0 or a power of two from %llu to %llu", options.granule,
+                    kLeastGranule, kMaxAlign);
     return {};
 }
 
@@ -306,6 +311,7 @@ void Decision::conclude() noexcept {
     policy_.coherent_dma_mask = limit_or_none(options_.coherent_dma_mask);
     if (over(BOUNCE_TRANSPORT_CCW)) policy_.coherent_dma_mask = std::min(policy_.coherent_dma_mask, kCcwCoherentMask);
     policy_.align = std::max<std::uint64_t>(options_.align, 1);
+    policy_.granule = std::max(options_.granule, kLeastGranule);
     // Rings follow the data of a device that was made to bounce, and its mask.
     const bool always = say_.bounce == BOUNCE_LEVEL_ALWAYS;
     const bool low = limit_or_none(options_.coherent_dma_mask) < limit_or_none(options_.highest_address);

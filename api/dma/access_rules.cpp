@@ -94,6 +94,7 @@ void set_refused(bounce_policy& policy) noexcept {
     policy.dma_mask = 0;
     policy.coherent_dma_mask = 0;
     policy.align = 1;
+    policy.granule = 1;
     policy.rings_text = "none";
     policy.address_text = "none";
 }

@@ -32,8 +32,8 @@ Device::Device(Pool& pool, Callbacks& callbacks, const DeviceConfig& config) noe
       coherent_dma_mask_(BOUNCE_MUTATED(kMaskCheck) ? ~std::uint64_t{0} : config.coherent_dma_mask),
       limits_(limits_of(config)),
       watched_(config.records != nullptr || config.debug != nullptr),
-      map_limit_(watched_ || limits_.special() ? 0 : limits_.max_segment_bytes),
-      list_limit_(watched_ || limits_.special() ? 0 : UINT32_MAX),
+      map_limit_(watched_ || limits_.special() || config.direct.translate != nullptr ? 0 : limits_.max_segment_bytes),
+      list_limit_(map_limit_ == 0 ? 0 : UINT32_MAX),
       group_(dma_mask_, {config.numa_policy.value_or(pool.numa_policy()), config.node}, config.regions) {
     std::snprintf(name_, sizeof name_, "%s", config.name);
     init_policy(config);
@@ -55,6 +55,12 @@ Result<std::unique_ptr<Device>> Device::create(Pool& pool, Callbacks& callbacks,
         return fail(ENOMEM, "no memory for a device of %llu bytes", sizeof(Device));
     }
     if (auto watch = device->init_watch(config); !watch) return watch.error();
+    if (config.direct.translate != nullptr) {
+        if (device->watched())
+            return fail(ENOTSUP, "a device whose buffers go as they are cannot have records or debugging");
+        device->direct_.reset(new (std::nothrow) DirectPath(config.direct));
+        if (device->direct_ == nullptr) return fail(ENOMEM, "no memory for a device's translation");
+    }
     return device;
 }
 
@@ -253,7 +259,8 @@ Result<void> Device::sync_in(const bounce_mapping& mapping, std::size_t offset, 
 std::uint64_t Device::outstanding_mappings() const noexcept {
     // Exact when nothing maps or unmaps at the moment, which is when it decides anything; otherwise a snapshot.
     const Pool::GroupCounts counts = pool_.count(group_);
-    return (counts.allocs > counts.frees ? counts.allocs - counts.frees : 0) + shared_maps_.count();
+    return (counts.allocs > counts.frees ? counts.allocs - counts.frees : 0) + shared_maps_.count() +
+           (direct_ != nullptr ? direct_->live() : 0);
 }
 
 std::uint64_t Device::outstanding_blocks() const noexcept {

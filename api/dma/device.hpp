@@ -16,6 +16,7 @@
 
 #include "allocator/pool/pool.hpp"
 #include "api/dma/calibration.hpp"
+#include "api/dma/direct.hpp"
 #include "api/dma/limits.hpp"
 #include "api/dma/policy.hpp"
 #include "api/dma/shared_maps.hpp"
@@ -49,6 +50,7 @@ struct DeviceConfig {
     std::uint64_t reuse_window_bytes = 0;     // with kAuto and kWindow; 0: the default
     NodeId node = kAnyNode;                   // where the device is
     std::optional<NumaPolicy> numa_policy{};  // none: the pool's
+    DirectConfig direct{};                    // without translate: all bounces
     DeviceLimits limits{};                    // but for max_segment_bytes, which is above
     Records* records = nullptr;               // of the pool, which it has then; outlives the device
     const DebugConfig* debug = nullptr;       // its use is watched
@@ -325,6 +327,13 @@ private:
     [[nodiscard]] Error not_mine(const bounce_mapping& mapping) const noexcept;
     static Error why_not_shared(int code, const bounce_mapping& mapping) noexcept;
 
+    // device_direct.cpp
+    Result<void> map_direct(Context* context, void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
+                            std::uint64_t align, bounce_mapping& mapping, bool& streamed) noexcept;
+    Result<void> end_direct(bounce_mapping& mapping) noexcept;
+    Result<void> check_direct_sync(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
+                                   Direction direction) const noexcept;
+
     // device_policy.cpp
     void init_policy(const DeviceConfig& config) noexcept;
     /// About this many mappings were made since the last call; it need not be exact.
@@ -366,6 +375,7 @@ private:
     std::unique_ptr<Debug> debug_;
     SharedMaps shared_maps_;
     WaitLine line_{group_};
+    std::unique_ptr<DirectPath> direct_;  // empty: all bounces
     // M2: relaxed loads and stores, no read-modify-write: what two threads count at once may be lost.
     alignas(kCacheLine) std::atomic<std::uint64_t> until_timing_{kNever};
     // M3: acquire by exchange in begin_timing(), map_timed() and copy_back_timed(), pairs with M4, the release

@@ -34,8 +34,8 @@ Result<void> Device::check_request(const MapRequest& request) const noexcept {
     const std::uint32_t flags = request.flags & ~std::uint32_t{BOUNCE_WAIT_PRIORITY};
     if (limits_.special())
         return fail(ENOTSUP, "a device with min_align_mask, segment_boundary or scrubbing cannot wait for a mapping");
-    if (!can_map(request.buf, request.bytes, flags))
-        return why_not_map(request.buf, request.bytes, flags);
+    if (direct_ != nullptr) return fail(ENOTSUP, "a device whose buffers go as they are cannot wait for a mapping");
+    if (!can_map(request.buf, request.bytes, flags)) return why_not_map(request.buf, request.bytes, flags);
     return {};
 }
 

@@ -211,6 +211,8 @@ Result<void> Device::map_list(std::span<const bounce_sg> sg, Direction direction
         return fail(ENOTSUP,
                     "the device has records or is debugged: these know mappings (bounce_device_map_sg()), not "
                     "lists");
+    if (direct_ != nullptr)
+        return fail(ENOTSUP, "a device whose buffers go as they are has mappings (bounce_device_map_sg()), not lists");
     if (sg.empty()) return fail(EINVAL, "a list of 0 pieces, expected at least 1");
     if (list.mappings == nullptr || list.segments == nullptr || list.max_segments == 0)
         return fail(EINVAL, "the list has no room: its arrays are NULL, or max_segments is 0");

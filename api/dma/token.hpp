@@ -16,6 +16,7 @@ inline constexpr std::uint8_t kLiveShared = 0xa3;    // shared_maps.hpp
 inline constexpr std::uint8_t kLiveSpecial = 0xb6;   // ends by device_special.cpp
 inline constexpr std::uint8_t kLiveListHead = 0xb9;  // the first of a slot of a list: it stands for the slot
 inline constexpr std::uint8_t kLiveListPart = 0xba;  // another piece in the slot of the head before it
+inline constexpr std::uint8_t kLiveDirect = 0x96;    // no slot: device_direct.cpp
 inline constexpr std::uint8_t kLiveBlock = 0xc7;
 inline constexpr std::uint8_t kEnded = 0x5d;
 // Of devices that are watched: live, but ended and synced the long way; and failed, which debugging knows again.

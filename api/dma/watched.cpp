@@ -48,6 +48,7 @@ Result<void> Device::map_long(Context* context, void* buf, std::size_t bytes, Di
         return fail(EINVAL, "alignment %llu of a shared mapping, which lies where its buffer does: expected 0 or 1",
                     align);
     }
+    if (direct_ != nullptr) return map_direct(context, buf, bytes, direction, flags, align, mapping, streamed);
     if (!watched()) return map_special(context, buf, bytes, direction, flags, align, mapping, streamed);
     auto mapped = map_recorded(context, buf, bytes, direction, flags, align, mapping, streamed);
     if (mapped) {
@@ -114,6 +115,7 @@ void Device::watch_block(const bounce_block& block) noexcept {
 Result<void> Device::end_long(Context* context, bounce_mapping& mapping, const std::size_t* written) noexcept {
     const std::uint8_t state = load_state(mapping);
     if (state == kLiveShared) return end_shared(mapping);
+    if (state == kLiveDirect && direct_ != nullptr) return end_direct(mapping);
     // One that is live and special is not watched, whatever the device is.
     if (watched() && state != kLiveSpecial) return end_watched(context, mapping, written, DebugApi::kSingle);
     return end_special(context, mapping, written);
@@ -163,13 +165,17 @@ Result<void> Device::map_list_long(std::span<const bounce_sg> sg, Direction dire
     Context* const mine = context();
     bool streamed = false;
     for (std::size_t i = 0; i < sg.size(); ++i) {
-        auto mapped = map_recorded(mine, sg[i].base, sg[i].bytes, direction, flags, 1, mappings[i], streamed);
+        const bounce_sg& piece = sg[i];
+        auto mapped = direct_ != nullptr
+                          ? map_direct(mine, piece.base, piece.bytes, direction, flags, 1, mappings[i], streamed)
+                          : map_recorded(mine, piece.base, piece.bytes, direction, flags, 1, mappings[i], streamed);
         if (mapped) continue;
         if (streamed) fence_streams();
         // Each was handed out just above, so this cannot fail. The error stays this thread's last one.
         for (std::size_t j = 0; j < i; ++j) {
             if (records_ != nullptr) records_->forget(whole_slot(mappings[j]));
-            static_cast<void>(end_special(mine, mappings[j], nullptr));
+            static_cast<void>(direct_ != nullptr ? end_long(mine, mappings[j], nullptr)
+                                                 : end_special(mine, mappings[j], nullptr));
         }
         return failed(mapped.error());
     }
@@ -202,6 +208,8 @@ Result<void> Device::sync_long(const bounce_mapping& mapping, std::size_t offset
                                Direction direction, bool for_cpu) noexcept {
     if (watched() && !pool_.alive()) return fail(EOWNERDEAD, kForked);
     if (load_state(mapping) == kLiveShared) return check_shared_sync(mapping, offset, bytes, direction);
+    if (load_state(mapping) == kLiveDirect && direct_ != nullptr)
+        return check_direct_sync(mapping, offset, bytes, direction);
     Debug* const debug = load_state(mapping) == kLiveSpecial ? nullptr : debug_.get();  // as in end_long()
     if (debug != nullptr) debug->check_sync(mapping, offset, bytes, static_cast<int>(direction), for_cpu);
     if (const auto good = check_token(mapping); !good) {

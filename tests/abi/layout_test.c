@@ -84,7 +84,7 @@ AT(bounce_pool_stats, shrinks, 96);
 AT(bounce_pool_stats, quarantined, 104);
 AT(bounce_pool_stats, quarantined_bytes, 112);
 
-IS(bounce_device_options, 112);
+IS(bounce_device_options, 144);
 AT(bounce_device_options, min_align_mask, 88);
 AT(bounce_device_options, segment_boundary, 96);
 AT(bounce_device_options, max_segments, 104);
@@ -104,6 +104,10 @@ AT(bounce_device_options, node, 64);
 AT(bounce_device_options, numa_policy, 68);
 AT(bounce_device_options, debug, 72);
 AT(bounce_device_options, regions, 80);
+AT(bounce_device_options, policy, 112);
+AT(bounce_device_options, translate, 120);
+AT(bounce_device_options, untranslate, 128);
+AT(bounce_device_options, translate_user, 136);
 
 IS(bounce_mapping, 48);
 AT(bounce_mapping, addr, 0);

@@ -370,6 +370,15 @@ enum bounce_scrub {
     /* At map: all of the slot that no private content is copied into (from_device, SKIP_SYNC). At unmap: all of it. */
     BOUNCE_SCRUB_ALL = 2
 };
+/* Where private memory is for a device that gets it as it is: 0, and in *address that of [buf, buf + bytes); or a negative
+ * errno value when it has none there, in one piece. It may map the memory in an IOMMU. Called in the thread that maps, in
+ * many at once; must not call into the library. */
+typedef int (*bounce_translate_fn)(void *user, const void *buf, size_t bytes, int direction, uint64_t *address);
+
+/* The device is done with what was translated. In the thread that unmaps. */
+typedef void (*bounce_untranslate_fn)(void *user, uint64_t address, size_t bytes);
+
+struct bounce_policy; /* bounce/policy.h */
 
 typedef struct bounce_device_options {
     size_t size;                 /* sizeof(bounce_device_options) */
@@ -394,6 +403,10 @@ typedef struct bounce_device_options {
     uint8_t scrub_at_map;        /* enum bounce_scrub */
     uint8_t scrub_at_unmap;      /* the same, when a slot is given back */
     uint16_t reserved2;
+    const struct bounce_policy *policy;  /* an answer of bounce_policy_decide(), read at once; NULL: all bounces */
+    bounce_translate_fn translate;       /* with policy; NULL: all bounces, also what needs not */
+    bounce_untranslate_fn untranslate;   /* with translate; may be NULL */
+    void *translate_user;
 } bounce_device_options;
 
 /* Creates a device of the pool: who maps, with which limits, and from which NUMA node all that it takes comes (mappings,
@@ -401,7 +414,15 @@ typedef struct bounce_device_options {
  * A device with `regions` takes memory from these alone, streaming and coherent, and the pool does not grow for it. Devices
  * of one pool name the same regions or none in common (-EBUSY), so no page ever serves two trust domains. The first device
  * of a domain finds fresh memory: what devices before left there is renewed away, or zeroed where the memory is the
- * caller's or was converted by hooks. Thread-safe. */
+ * caller's or was converted by hooks.
+ *
+ * With a policy the device is what that says, or is not created: -EPERM with the reason when it is a refusal, -ENOTSUP when
+ * the addresses of the pool do not have its form. The smaller ones of both masks hold. Where it allows data to go as it is,
+ * and with `translate`, mappings have the address of the private buffer, without slot and copy; sync does nothing. Those
+ * that the device cannot have so (above its mask, misaligned, not whole granules, or not translated) bounce when the policy
+ * is BOUNCE_LEVEL_WHEN_NEEDED, and fail when it is NEVER: -ERANGE, -EINVAL, or what `translate` returned. Such a mapping is
+ * in no table of the library: a copy of a token that was unmapped is not noticed, and neither do statistics of the pool
+ * count it. Thread-safe. */
 BOUNCE_API int bounce_device_create(bounce_pool *pool, const bounce_device_options *options, bounce_device **device);
 
 /* -EBUSY (and nothing happens) while mappings, coherent memory, buffers or rings of it exist; with BOUNCE_DEVICE_DEBUG

@@ -371,6 +371,10 @@ struct DeviceOptions {
     std::uint32_t max_segments = 0;
     bounce_scrub scrub_at_map = BOUNCE_SCRUB_NONE;
     bounce_scrub scrub_at_unmap = BOUNCE_SCRUB_NONE;
+    const bounce_policy* policy = nullptr;  // bounce/policy.hpp
+    bounce_translate_fn translate = nullptr;
+    bounce_untranslate_fn untranslate = nullptr;
+    void* translate_user = nullptr;
 };
 
 class Device : public DeviceRef {
@@ -604,6 +608,10 @@ public:
         raw.max_segments = options.max_segments;
         raw.scrub_at_map = static_cast<std::uint8_t>(options.scrub_at_map);
         raw.scrub_at_unmap = static_cast<std::uint8_t>(options.scrub_at_unmap);
+        raw.policy = options.policy;
+        raw.translate = options.translate;
+        raw.untranslate = options.untranslate;
+        raw.translate_user = options.translate_user;
         bounce_device* device = nullptr;
         if (const int status = bounce_device_create(handle(), &raw, &device); status < 0) return Error(-status);
         return Device(device);

@@ -87,6 +87,7 @@ typedef struct bounce_policy_options {
     uint64_t coherent_dma_mask;       /* highest address for rings and control blocks; 0 = no limit */
     uint64_t highest_address;         /* of all memory that buffers are in; 0: not known, a mask below UINT64_MAX may not do */
     uint64_t align;                   /* data begins at multiples of it: a power of two up to 2 MiB; 0 = any */
+    uint64_t granule;                 /* of the IOMMU: a power of two from 4096 to 2 MiB; 0 = 4096 */
     uint32_t bounce;                  /* enum bounce_level: at least this much; NEVER: exactly */
     uint32_t addresses;               /* set of BOUNCE_ADDRESS_* to choose from; 0 = all */
     bounce_policy_hook_fn hook;       /* may be NULL */
@@ -130,6 +131,7 @@ typedef struct bounce_policy {
     uint64_t dma_mask;       /* in force: UINT64_MAX = no limit */
     uint64_t coherent_dma_mask; /* in force; on ccw below 2 GiB */
     uint64_t align;             /* in force, at least 1 */
+    uint64_t granule;           /* in force */
     const char *rings_text;     /* for people: "shared (C-bit cleared)"; static text */
     const char *address_text;   /* "GPA of the slot"; static text */
     char reason[BOUNCE_POLICY_REASON_BYTES]; /* one sentence */
@@ -137,7 +139,7 @@ typedef struct bounce_policy {
 
 /* Decides. 0: there is an answer, and BOUNCE_DECISION_REFUSE is one: values of enums that the library does not know,
  * unknown transport features (bits 24 to 49) and what contradicts itself are refused with a reason. -EINVAL: the options are
- * malformed in themselves (size, unknown flags, align). -EPERM: the hook tried to loosen. Whenever it returns anything but
+ * malformed in themselves (size, unknown flags, align, granule). -EPERM: the hook tried to loosen. Whenever it returns anything but
  * 0 the answer is a refusal too, so that nobody who forgets to look gets an address. Pure: the same options have the same
  * answer. Thread-safe, never blocks, allocates nothing.
  * Source: Linux's vring_use_dma_api() and arch_has_restricted_virtio_memory_access(); virtio 1.2, section 6.1. */

@@ -25,6 +25,7 @@ struct PolicyOptions {
     std::uint64_t coherent_dma_mask = 0;
     std::uint64_t highest_address = 0;
     std::uint64_t align = 0;
+    std::uint64_t granule = 0;
     bounce_level bounce = BOUNCE_LEVEL_AUTO;
     std::uint32_t addresses = 0;  // BOUNCE_ADDRESS_*
     PolicyHook hook{};            // must not throw
@@ -43,6 +44,7 @@ struct PolicyOptions {
     raw.coherent_dma_mask = options.coherent_dma_mask;
     raw.highest_address = options.highest_address;
     raw.align = options.align;
+    raw.granule = options.granule;
     raw.bounce = options.bounce;
     raw.addresses = options.addresses;
     if (options.hook) {

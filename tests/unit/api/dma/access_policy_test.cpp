@@ -301,6 +301,16 @@ TEST(AccessPolicy, Malformed) {
         options.align = align;
         EXPECT_EQ(code(options), EINVAL) << align;
     }
+    for (const std::uint64_t granule : {std::uint64_t{1}, std::uint64_t{6144}, std::uint64_t{4u << 20}}) {
+        options = good;
+        options.granule = granule;
+        EXPECT_EQ(code(options), EINVAL) << granule;
+    }
+    EXPECT_EQ(ask(good).granule, 4096u);
+    options.granule = 65536;
+    EXPECT_EQ(ask(options).granule, 65536u);
+    options.align = UINT64_MAX;
+    EXPECT_EQ(code(options), EINVAL);
     EXPECT_STREQ(last_error(), "options.align is 18446744073709551615, expected 0 or a power of two up to 2097152");
 }
 

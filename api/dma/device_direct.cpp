@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+// What a device does whose buffers may go as they are, and the ends of tokens that have no slot. Off the hot path: that
+// refuses everything of such a device (its map_limit_ is 0), and what it refuses comes here.
+#include "api/dma/direct.hpp"
+
+#include <cerrno>
+
+#include "api/dma/device_fast.hpp"
+
+namespace bounce {
+
+/// Without the limits of a device that has some, and without an alignment: those are for slots.
+Result<void> Device::map_direct(Context* context, void* buf, std::size_t bytes, Direction direction,
+                                std::uint32_t flags, std::uint64_t align, bounce_mapping& mapping,
+                                bool& streamed) noexcept {
+    mapping = bounce_mapping{};
+    if (!can_map(buf, bytes, flags)) return why_not_map(buf, bytes, flags);
+    // Without a slot there is no operation of the pool that would notice.
+    if (!pool_.alive()) return fail(EOWNERDEAD, kForked);
+    const bool placed = limits_.special() || align != 1;
+    if (placed && !direct_->may_bounce())
+        return fail(ENOTSUP, "a buffer that goes as it is cannot be placed as the device or the call demands");
+    if (!placed) {
+        const auto address = direct_->take(buf, bytes, static_cast<int>(direction));
+        if (address) {
+            mapping.addr = *address;
+            mapping.bytes = bytes;
+            mapping.orig = buf;
+            mapping.slot = buf;
+            mapping.device = id_;
+            mapping.flags = static_cast<std::uint16_t>(flags);
+            mapping.direction = static_cast<std::uint8_t>(direction);
+            mapping.state = kLiveDirect;
+            return {};
+        }
+        if (!direct_->may_bounce()) return address.error();
+    }
+    return map_special(context, buf, bytes, direction, flags, align, mapping, streamed);
+}
+
+Result<void> Device::end_direct(bounce_mapping& mapping) noexcept {
+    if (!pool_.alive()) return fail(EOWNERDEAD, kForked);
+    if (const auto good = check_live(mapping); !good) return good;
+    // Of two threads that end this token one gets here. (Of a copy of it nobody knows.)
+    std::uint8_t live = kLiveDirect;
+    if (!__atomic_compare_exchange_n(&mapping.state, &live, kEnded, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        return not_live(mapping);
+    direct_->give(mapping.addr, mapping.bytes);
+    return {};
+}
+
+/// Both sides work in the buffer itself: a sync has nothing to do, but it is checked as any other.
+Result<void> Device::check_direct_sync(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
+                                       Direction direction) const noexcept {
+    if (!pool_.alive()) return fail(EOWNERDEAD, kForked);
+    if (const auto good = check_live(mapping); !good) return good;
+    return check_sync_range(mapping, offset, bytes, direction);
+}
+
+}  // namespace bounce
