@@ -60,7 +60,7 @@ Result<void> check_policies(const bounce_device_options& options, std::uint64_t 
     return {};
 }
 
-Result<DeviceLimits> read_limits(const std::uint32_t encoding, bounce_device_options& options) noexcept {
+Result<DeviceLimits> read_limits(const bounce_device_options& options) noexcept {
     const std::uint64_t mask = options.min_align_mask;
     if ((mask & (mask + 1)) != 0 || mask >= kChunkBytes)
         return fail(EINVAL, "options.min_align_mask is 0x%llx, expected a power of two less 1, below 2 MiB", mask);

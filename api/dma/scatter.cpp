@@ -31,7 +31,6 @@ Result<void> Device::map_sg(std::span<const bounce_sg> sg, Direction direction, 
             group_, mine, n, [&](std::uint32_t i) { return sg[i].bytes; }, sink, done);
     }
     if (!good) {
-        if (direct_ != nullptr) return map_sg_direct(sg, direction, flags, mappings);
         // Each was handed out just above, so this cannot fail. The error stays this thread's last one.
         for (std::uint32_t i = 0; i < done; ++i) static_cast<void>(pool_.free(group_, mine, slot_of(mappings[i])));
         std::fill_n(mappings, sg.size(), bounce_mapping{});
