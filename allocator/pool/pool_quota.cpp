@@ -225,6 +225,7 @@ void Pool::begin_promises(bool wanted) noexcept {
 
 Result<void> Pool::set_quota(ContextGroup& group, std::uint64_t floor, std::uint64_t ceiling) noexcept {
     if (!alive()) return fail(EOWNERDEAD, kForked);
+    if (BOUNCE_MUTATED(kQuota)) return {};
     if (ceiling != 0 && floor > ceiling)
         return fail(EINVAL, "a floor of %llu bytes above the ceiling of %llu bytes", floor, ceiling);
     if (floor != 0 && group.domain != 0)

@@ -109,7 +109,7 @@ bool Machine::write_private(const bounce_audience& who, std::uint64_t address, c
                             std::uint64_t bytes) noexcept {
     const std::lock_guard guard(lock_);
     const Target target = find_locked(who, address, true);
-    if (target.kind != Target::Kind::kPrivate || bytes > std::min(target.bytes, kMostBytes)) return false;
+    if (target.kind != Target::Kind::kPrivate || bytes > target.bytes || bytes > kMostBytes) return false;
     if (model_.writes == Writes::kThrough) {
         if (target.hva != nullptr) std::memcpy(target.hva, from, bytes);
         return true;
@@ -118,11 +118,11 @@ bool Machine::write_private(const bounce_audience& who, std::uint64_t address, c
     if (target.hva == nullptr) return true;  // nobody reads it any more
     // The device writes over ciphertext; the guest gets what that is the ciphertext of.
     const std::uint64_t before = target.gpa % Cipher::kBlock;
-    const std::uint64_t whole = round_up(before + bytes, Cipher::kBlock);
     std::byte blocks[kMostBytes + 2 * Cipher::kBlock];
+    const std::uint64_t whole = std::min<std::uint64_t>(round_up(before + bytes, Cipher::kBlock), sizeof blocks);
     std::memcpy(blocks, target.hva - before, whole);
     cipher_.encrypt(target.gpa - before, blocks, whole);
-    std::memcpy(blocks + before, from, bytes);
+    std::memcpy(blocks + before, from, std::min(bytes, whole - before));
     cipher_.decrypt(target.gpa - before, blocks, whole);
     std::memcpy(target.hva - before, blocks, whole);
     return true;

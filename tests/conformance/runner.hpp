@@ -41,6 +41,11 @@ private:
     void lying_ring();
     void private_memory();
     void outside();
+    // limit_checks.cpp
+    void boundary();
+    void ceiling();
+    void scrubbing();
+    void quarantine();
     // conversion_checks.cpp
     void content();
     void secrets();
