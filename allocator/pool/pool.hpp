@@ -53,9 +53,9 @@ struct AllocRequest {
     std::uint64_t align = 1;                        // power of two, at most 2 MiB; of the GPA
     std::uint64_t max_address = ~std::uint64_t{0};  // last byte must not lie above
     SlotKind kind = SlotKind::kStreaming;
+    bool attempt = false;        // less will be asked for when it fails: not counted as a failure
     std::uint64_t boundary = 0;  // power of two >= bytes whose multiples (as GPA) are not crossed; 0: none
     NumaRule rule{};
-    bool attempt = false;  // less will be asked for when it fails: not counted as a failure
 };
 
 /// What a streaming slot has to be like, besides what its group asks for.
@@ -107,7 +107,8 @@ public:
         SlotKind kind{};
     };
 
-    /// All regions of the pool are shared by the hooks of the first, and have its address form. Node errors as add_region().
+    /// All regions of the pool are shared by the hooks of the first, and have its address form. Node errors as
+    /// add_region().
     static Result<std::unique_ptr<Pool>> create(const RegionConfig& first, const GrowthConfig& growth = {},
                                                 const PoolConfig& config = {}) noexcept;
     ~Pool();
@@ -192,8 +193,8 @@ public:
     /// Is this slot live, with this kind and generation, and has it `bytes`? Errors as begin_free().
     Result<void> check(const Slot& slot, SlotKind kind, std::uint64_t bytes = 0) const noexcept;
 
-    /// The address for the device of [hva, hva + bytes) when that lies in one live slot of this kind; else EFAULT, EPERM
-    /// for another kind.
+    /// The address for the device of [hva, hva + bytes) when that lies in one live slot of this kind; else EFAULT,
+    /// EPERM for another kind.
     Result<Gpa> find_in_slot(const void* hva, std::uint64_t bytes, SlotKind kind) const noexcept;
 
     /// The index of the new region, or of a removed one that had the same range and node; EINVAL when it overlaps,
@@ -506,7 +507,7 @@ private:
     std::uint64_t allocs_forgotten_ = 0;            // allocations before the last forget()
     RegionMask held_ = 0;                           // the peer sees them, or is about to
     std::uint32_t peer_regions_ = kMaxRegions;      // that it can see
-    ShareHooks hooks_;   // of all regions, as form_
+    ShareHooks hooks_;                              // of all regions, as form_
     AddressForm form_;
     GrowthPolicy policy_{GrowthConfig{}};
     RegionConfig grown_region_;      // what grown regions are like

@@ -54,9 +54,9 @@ Result<void> Pool::alloc_placed(ContextGroup& group, Context* context, const Wis
     const auto home = alloc_home({.bytes = wish.bytes,
                                   .align = wish.align,
                                   .max_address = group.max_address,
+                                  .attempt = wish.attempt,
                                   .boundary = wish.boundary,
-                                  .rule = group.rule,
-                                  .attempt = wish.attempt},
+                                  .rule = group.rule},
                                  context, slot);
     if (home) group.allocs.fetch_add(1, std::memory_order_relaxed);
     return home;

@@ -59,11 +59,14 @@ Context* Device::context() noexcept {
     return pool_.context(group_);
 }
 
+// special() is for what the hot path does not know.
+template <class Special>
 [[gnu::always_inline]] inline Result<void> Device::map_one(Context* context, void* buf, std::size_t bytes,
                                                            Direction direction, std::uint32_t flags,
-                                                           bounce_mapping& mapping, bool& streamed) noexcept {
+                                                           bounce_mapping& mapping, bool& streamed,
+                                                           Special&& special) noexcept {
     if (!good_map(buf, bytes, flags)) [[unlikely]]
-        return map_special(context, buf, bytes, direction, flags, 1, mapping, streamed);
+        return special();
     // By value all along: a local whose address is known to others would be written and read back.
     std::byte* slot = nullptr;
     Gpa gpa;
@@ -96,14 +99,16 @@ Context* Device::context() noexcept {
 Result<void> Device::map(Context* context, void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
                          bounce_mapping& mapping) noexcept {
     bool streamed = false;
-    const auto mapped = map_one(context, buf, bytes, direction, flags, mapping, streamed);
+    const auto mapped = map_one(context, buf, bytes, direction, flags, mapping, streamed,
+                                [&] { return map_special(context, buf, bytes, direction, flags, mapping); });
     if (streamed) fence_streams();
     return mapped;
 }
 
 Result<void> Device::map_unfenced(Context* context, void* buf, std::size_t bytes, Direction direction,
                                   std::uint32_t flags, bounce_mapping& mapping, bool& streamed) noexcept {
-    return map_one(context, buf, bytes, direction, flags, mapping, streamed);
+    return map_one(context, buf, bytes, direction, flags, mapping, streamed,
+                   [&] { return map_special(context, buf, bytes, direction, flags, 1, mapping, streamed); });
 }
 
 Result<void> Device::check_token(const bounce_mapping& mapping) const noexcept {

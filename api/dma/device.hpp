@@ -151,8 +151,9 @@ private:
     static DeviceLimits limits_of(const DeviceConfig& config) noexcept;
     [[nodiscard]] bool good_map(const void* buf, std::size_t bytes, std::uint32_t flags) const noexcept;
     [[nodiscard]] Error why_not_map(const void* buf, std::size_t bytes, std::uint32_t flags) const noexcept;
+    template <class Special>
     Result<void> map_one(Context* context, void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
-                         bounce_mapping& mapping, bool& streamed) noexcept;
+                         bounce_mapping& mapping, bool& streamed, Special&& special) noexcept;
     bool copy_in(std::uint32_t mode, std::byte* slot, const void* buf, std::size_t bytes) noexcept;
     bool fill(bounce_mapping& mapping, std::byte* slot, void* buf, std::size_t bytes, Direction direction,
               std::uint32_t flags) noexcept;
@@ -177,6 +178,8 @@ private:
     Result<Wish> wish_for(std::uint64_t padding, std::uint64_t bytes, std::uint64_t align) const noexcept;
     Result<void> map_special(Context* context, void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
                              std::uint64_t align, bounce_mapping& mapping, bool& streamed) noexcept;
+    Result<void> map_special(Context* context, void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
+                             bounce_mapping& mapping) noexcept;
     void scrub_mapped(std::byte* slot, std::uint64_t room, std::uint64_t padding, std::uint64_t bytes,
                       bool copied) const noexcept;
     void scrub_ended(const Pool::Ending& ending, std::uint64_t padding, std::uint64_t bytes) const noexcept;

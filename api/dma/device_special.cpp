@@ -103,6 +103,15 @@ Result<void> Device::map_special(Context* context, void* buf, std::size_t bytes,
     return {};
 }
 
+/// One alone, fenced: `streamed` of the hot path stays in a register.
+Result<void> Device::map_special(Context* context, void* buf, std::size_t bytes, Direction direction,
+                                 std::uint32_t flags, bounce_mapping& mapping) noexcept {
+    bool streamed = false;
+    const auto mapped = map_special(context, buf, bytes, direction, flags, 1, mapping, streamed);
+    if (streamed) fence_streams();
+    return mapped;
+}
+
 Result<void> Device::map_aligned(void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
                                  std::uint64_t align, bounce_mapping& mapping) noexcept {
     mapping = bounce_mapping{};
