@@ -105,9 +105,10 @@ TEST_F(Tables, BitsBeginWhereTheyShould) {
 }
 
 TEST_F(Tables, ALongRunHasItsLengthInItsNextPages) {
-    tables_.entries[20].store(PageEntry{PageEntry::kRun, 0, 0, kRunClass, 2046}.pack());
-    EXPECT_EQ(tables_.run_pages(20), 2046U);
-    for (const std::uint32_t pages : {2047U, 2048U, 1000000U, 0x7fffffffU}) {
+    constexpr std::uint32_t kShort = PageEntry::kLongRun - 1;
+    tables_.entries[20].store(PageEntry{PageEntry::kRun, 0, 0, kRunClass, kShort}.pack() | PageEntry::kBeyond);
+    EXPECT_EQ(tables_.run_pages(20), kShort);
+    for (const std::uint32_t pages : {kShort + 1, kShort + 2, 1000000U, 0x7fffffffU}) {
         tables_.entries[20].store(PageEntry{PageEntry::kRun, 0, 0, kRunClass, PageEntry::kLongRun}.pack());
         for (std::uint32_t i = 0; i < PageEntry::kLengthParts; ++i) {
             const std::uint32_t part = pages >> i * PageEntry::kLengthBits & PageEntry::kLongRun;
