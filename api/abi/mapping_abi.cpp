@@ -59,7 +59,8 @@ int bounce_device_map(bounce_device* device, void* buf, size_t bytes, int direct
     // One comparison for directions that there are not, and for a device that is watched.
     if (static_cast<unsigned>(direction) >= device->directions) [[unlikely]]
         return map_long(*device, buf, bytes, direction, flags, *mapping, __builtin_return_address(0));
-    return status(device->device->map(buf, bytes, static_cast<Direction>(direction), flags, *mapping));
+    bounce::Device& dma = *device->device;
+    return status(dma.map(dma.context_here(), buf, bytes, static_cast<Direction>(direction), flags, *mapping));
 }
 
 int bounce_device_unmap(bounce_device* device, bounce_mapping* mapping, size_t written) {
@@ -68,7 +69,7 @@ int bounce_device_unmap(bounce_device* device, bounce_mapping* mapping, size_t w
     bounce::Device& dma = *device->device;
     if (!dma.good_token(*mapping)) [[unlikely]]
         return unmap_long(dma, *mapping, written, __builtin_return_address(0));
-    return status(dma.end_good(dma.context(), *mapping, written));
+    return status(dma.end_good(dma.context_here(), *mapping, written));
 }
 
 int bounce_device_sync_for_cpu(bounce_device* device, const bounce_mapping* mapping, size_t offset, size_t bytes,

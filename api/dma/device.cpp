@@ -75,7 +75,7 @@ Device::~Device() {
 }
 
 Context* Device::context() noexcept {
-    return pool_.context(group_);
+    return context_here();
 }
 
 [[gnu::always_inline]] inline Result<void> Device::map_one(Context* context, void* buf, std::size_t bytes,

@@ -98,6 +98,8 @@ public:
     void close_context(Context* context) noexcept { pool_.close_context(context); }
     /// That of the calling thread.
     [[nodiscard]] Context* context() noexcept;
+    /// The same, inlined. In device_fast.hpp.
+    [[nodiscard]] Context* context_here() noexcept;
 
     /// On failure the token is zeroed: not live.
     Result<void> map(Context* context, void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,

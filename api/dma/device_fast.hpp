@@ -35,6 +35,10 @@ inline void store_ended(bounce_mapping& mapping) noexcept {
     __atomic_store_n(&mapping.state, kEnded, __ATOMIC_RELAXED);
 }
 
+[[gnu::always_inline]] inline Context* Device::context_here() noexcept {
+    return pool_.context(group_);
+}
+
 inline bool Device::good_map(const void* buf, std::size_t bytes, std::uint32_t flags, std::uint64_t limit) noexcept {
     // bytes - 1: of 0 bytes it is beyond every limit.
     return buf != nullptr && bytes - 1 < limit && bytes != 0 &&
