@@ -157,12 +157,12 @@ bool Pool::take_spare(AllocRequest request, Slot& slot, Tried& tried) noexcept {
     tried.code = ENOSPC;
     if (spare(needed, request.priority) || (free_slabs() && spare(needed, request.priority)))
         taken = take_home(request, slot, tried);
-    // Q4: release, after the pages were taken; pairs with Q3.
+    // Q4: seq_cst, after the pages were taken; pairs with Q3.
     intents_.fetch_sub(pages, std::memory_order_seq_cst);
     return taken;
 }
 
-// Looked at on both sides of the free pages, as Q1 and Q2 demand.
+// Looked at on both sides of the free pages, as Q1 and Q2 demand: acquire, pairs with Q1.
 bool Pool::spare(std::uint64_t needed, bool priority) const noexcept {
     const std::int64_t before = promised_.load(std::memory_order_acquire);
     std::uint64_t free = 0;

@@ -109,6 +109,7 @@ Result<DmaPool::Block> DmaPool::alloc(bool zeroed) noexcept {
         if (!added) return added.error();
         piece = *added;
     }
+    // B2: release, pairs with the acquire above.
     if (hint_.load(std::memory_order_relaxed) != piece) hint_.store(piece, std::memory_order_release);
     const std::uint64_t offset = offset_of(index);
     const Block block{static_cast<std::byte*>(piece->memory.ptr) + offset, piece->memory.addr + offset};

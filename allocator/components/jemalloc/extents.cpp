@@ -121,6 +121,7 @@ std::byte* Extents::take(std::size_t bytes, std::size_t align, bool* zeroed) noe
     }
     block->present.store(bytes, kRelaxed);
     Page* const first = range->pages + static_cast<std::size_t>(begin - range->hva) / kPageBytes;
+    // X1: release, before jemalloc has the pages; pairs with the acquire in check().
     for (std::size_t i = 0; i < bytes / kPageBytes; ++i) first[i].block.store(block.get(), std::memory_order_release);
     blocks_.fetch_add(1, kRelaxed);
     block.release();  // of its pages
