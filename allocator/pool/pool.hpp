@@ -515,7 +515,7 @@ private:
     [[nodiscard]] std::uint32_t epoch_of(SlotHandle handle) const noexcept { return view_of(handle).region->epoch(); }
     Result<void> begin_by_address(const Slot& slot, SlotKind kind, std::uint64_t bytes, bool with_hva, Begun why,
                                   Ending& ending) noexcept;
-    Error begin_moved(const Slot& slot, SlotKind kind) noexcept;
+    void take_back(const Slot& slot, SlotKind kind) noexcept;
     [[nodiscard]] Part* part_of(const Slot& slot, SlotKind kind) const noexcept;
     [[nodiscard]] static Placement placement_of(const Part& part, const Slot& slot) noexcept;
 

@@ -381,7 +381,8 @@ Placement Pool::placement_of(const Part& part, const Slot& slot) noexcept {
 // What begin() and begin_run() did not like.
 Result<void> Pool::begin_by_address(const Slot& slot, SlotKind kind, std::uint64_t bytes, bool with_hva, Begun why,
                                     Ending& ending) noexcept {
-    if (why == Begun::kMoved) return begin_moved(slot, kind);
+    if (why == Begun::kMoved) [[unlikely]]
+        take_back(slot, kind);
     Part* const part = part_of(slot, kind);
     if (part == nullptr) return no_part(slot, kind);
     const Placement placement = placement_of(*part, slot);
@@ -404,15 +405,16 @@ Result<void> Pool::begin_free(const Slot& slot, SlotKind kind, std::uint64_t byt
     return {};
 }
 
-// A stale token: between the look and the drop its slab died, another was born there, and the generation is the same.
-// What was let go has a holder, and is given back to that one.
-Error Pool::begin_moved(const Slot& slot, SlotKind kind) noexcept {
+// Between the look and the drop the entry of the slot's page changed. Either its slab died, another was born there, and
+// the generation is the same: what was let go has a holder, and is given back to that one. Or somebody beyond its floor
+// got something of the slab (PageEntry::kBeyond): the slot is the caller's, and is let go again. By address that is told
+// apart.
+void Pool::take_back(const Slot& slot, SlotKind kind) noexcept {
     const View& view = view_of(slot.handle);
     SlotView::Place place;
     // V1: relaxed, as begin() has seen it.
     view.place_of(slot.gpa - view.first_gpa, view.end.load(std::memory_order_relaxed), slot.handle, place);
     View::Ops::take_back(view.states[place.state], static_cast<unsigned>(kind), slot.handle.generation());
-    return refuse(ESTALE, slot);
 }
 
 // Why part_of() found none.
