@@ -30,7 +30,7 @@ class CombineTest(unittest.TestCase):
             build = self.folder / name
             build.mkdir()
             (build / "CTestTestfile.cmake").write_text(tests)
-            fields.append(f"{name};{build};{include};{exclude};{factor};")
+            fields.append(f"{name};{build};all;{include};{exclude};{factor};")
         out = self.folder / "all"
         subprocess.run([sys.executable, "-B", COMBINE, out, *fields], check=True)
         ran = subprocess.run(["ctest", "--test-dir", out, "-E", "/build$"], capture_output=True, text=True, check=False)
@@ -56,7 +56,7 @@ class CombineTest(unittest.TestCase):
 
     def test_a_build_that_fails_is_a_test_that_fails(self):
         out = self.folder / "all"
-        subprocess.run([sys.executable, "-B", COMBINE, out, f"no;{self.folder}/no;;;1;"], check=True)
+        subprocess.run([sys.executable, "-B", COMBINE, out, f"no;{self.folder}/no;all;;;1;"], check=True)
         ran = subprocess.run(["ctest", "--test-dir", out, "-R", "^no/build$"], capture_output=True, text=True, check=False)
         self.assertIn("no/build (Failed)", ran.stdout)
         self.assertNotEqual(ran.returncode, 0)

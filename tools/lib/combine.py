@@ -3,12 +3,13 @@
 """Usage: combine.py OUT CONFIGURATION...
 
 Joins the tests of several build directories into one CTest directory OUT, so that one run of ctest covers them all and
-its summary names every failure. A configuration is six fields, separated by ";":
+its summary names every failure. A configuration is seven fields, separated by ";":
 
-    name ; build directory ; labels to take (regex, may be empty) ; labels to leave out ; timeout factor ; prefix command
+    name ; build directory ; targets ; labels to take (regex, may be empty) ; labels to leave out ; timeout factor ; prefix
 
-Every test is called NAME/TEST. Each configuration gets a test NAME/build besides, which builds it (there is nothing to
-do when the build went well, and it fails when it did not); what was not built or listed is not there to pass.
+The prefix is a command in front of each test. Every test is called NAME/TEST. Each configuration gets a test NAME/build
+besides, which builds the targets (there is nothing to do when that went well, and it fails when it did not); what was
+not built or listed is not there to pass.
 """
 import json
 import pathlib
@@ -65,8 +66,9 @@ def listed(build, include, exclude):
 
 
 def combine(specification):
-    name, build, include, exclude, factor, wrap = [field.strip() for field in specification.split(";")]
-    build_test = add_test(f"{name}/build", [shutil.which("cmake") or "cmake", "--build", build],
+    name, build, targets, include, exclude, factor, wrap = [field.strip() for field in specification.split(";")]
+    build_test = add_test(f"{name}/build",
+                          [shutil.which("cmake") or "cmake", "--build", build, "--target", *targets.split()],
                           {"LABELS": [name, "build"], "TIMEOUT": 1800.0, "RUN_SERIAL": True})
     tests = listed(build, include, exclude)
     if not tests:

@@ -2,14 +2,17 @@
 // A device that is watched, and what was reported of it.
 #pragma once
 
-#include <dlfcn.h>
-
+#include <cstdint>
 #include <memory>
 #include <vector>
 
 #include "bounce/debug.h"
 #include "bounce/records.h"
 #include "tests/unit/api/abi/abi_fixture.hpp"
+
+// Where the program's code begins and ends, by the linker.
+extern "C" const char __executable_start;
+extern "C" const char etext;
 
 namespace bounce {
 
@@ -65,12 +68,11 @@ protected:
         seen_.clear();
         return one;
     }
-    /// Does the site lie in this program?
+    /// Does the site lie in this program? (Where it is linked statically, there is nothing to ask dladdr().)
     static bool ours(const void* site) {
-        Dl_info info{};
-        Dl_info mine{};
-        return site != nullptr && dladdr(site, &info) != 0 &&
-               dladdr(reinterpret_cast<const void*>(&expect_error), &mine) != 0 && info.dli_fbase == mine.dli_fbase;
+        const auto at = reinterpret_cast<std::uintptr_t>(site);
+        return at >= reinterpret_cast<std::uintptr_t>(&__executable_start) &&
+               at < reinterpret_cast<std::uintptr_t>(&etext);
     }
 
     bounce_debug_options debug_{};
