@@ -111,12 +111,14 @@ public:
         }
         store<std::uint32_t>(driver_event_, pattern);
     }
-    /// The next used element, of any content, and that it is used; both stay where they are.
-    void write_used(std::uint16_t id, std::uint32_t len) {
-        store<std::uint32_t>(at(used_) + 8, len);
-        store<std::uint16_t>(at(used_) + 12, id);
+    /// A used element of any content; the next one, or anywhere. And that it is used. The model stays where it is.
+    void write_used(std::uint16_t id, std::uint32_t len) { write_used_at(used_.at, id, len); }
+    void mark_used() { mark_used_at(used_.at); }
+    void write_used_at(std::uint32_t index, std::uint16_t id, std::uint32_t len) {
+        std::byte* const desc = desc_ + 16 * std::size_t{index};
+        store<std::uint32_t>(desc + 8, len);
+        store<std::uint16_t>(desc + 12, id);
     }
-    void mark_used() { store<std::uint16_t>(at(used_) + 14, used_flags(), std::memory_order_release); }
     void mark_used_at(std::uint32_t index) {
         store<std::uint16_t>(desc_ + 16 * std::size_t{index} + 14, used_flags(), std::memory_order_release);
     }

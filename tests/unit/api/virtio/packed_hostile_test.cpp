@@ -40,7 +40,7 @@ TEST_P(PackedHostileTest, Point4ARingThatIsAllUsedEndsWithWhatIsOutstanding) {
     const auto first = pop();
     // Every descriptor of the lap is used, and all of them by the first request.
     for (std::uint32_t i = 0; i < 16; ++i) {
-        packed().write_used(first.head, 64);
+        packed().write_used_at(i, first.head, 64);
         packed().mark_used_at(i);
     }
     std::memset(first.pieces[1].hva, 9, 64);
@@ -69,7 +69,7 @@ TEST_P(PackedHostileTest, Point4ADeviceThatNeverStopsCannotKeepAPollBusy) {
     std::atomic<bool> stop{false};
     std::thread liar([&] {
         for (std::uint32_t i = 0; !stop.load(std::memory_order_relaxed); ++i) {
-            packed().write_used(static_cast<std::uint16_t>(i % 5), 64);
+            packed().write_used_at(i % 16, static_cast<std::uint16_t>(i % 5), 64);
             packed().mark_used_at(i % 16);
         }
     });

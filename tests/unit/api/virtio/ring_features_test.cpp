@@ -123,7 +123,7 @@ TEST_P(RingFeaturesTest, ManyRequestsAreAddedAsFarAsTheyFit) {
     const bounce_sg one = sg_of(out);
     std::vector<bounce_ring_request> requests(6);
     for (std::uintptr_t i = 0; i < 6; ++i) requests[i] = {&one, cookie_of(i), 1, 0};
-    auto added = queue_->add_many(requests);
+    const auto added = queue_->add_many(requests);
     ASSERT_TRUE(added) << last_error();
     EXPECT_EQ(*added, 4U);
     EXPECT_FALSE(model_->has_request());
@@ -132,9 +132,9 @@ TEST_P(RingFeaturesTest, ManyRequestsAreAddedAsFarAsTheyFit) {
     model_->show_used();
     EXPECT_EQ(collect().size(), 4U);
     requests[1].n_out = 0;  // a request of no segments
-    added = queue_->add_many(requests);
-    ASSERT_TRUE(added);
-    EXPECT_EQ(*added, 1U);
+    const auto again = queue_->add_many(requests);
+    ASSERT_TRUE(again);
+    EXPECT_EQ(*again, 1U);
     EXPECT_EQ(queue_->add_many(std::span(requests).subspan(1)).code(), EINVAL);
     requests[1].sg = nullptr;
     EXPECT_EQ(queue_->add_many(std::span(requests).subspan(1)).code(), EINVAL);
