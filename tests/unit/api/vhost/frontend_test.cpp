@@ -353,7 +353,7 @@ TEST_F(FrontendTest, AfterADisconnectNothingIsCollected) {
     config_.queues = 1;
     backend_.start();
     ASSERT_TRUE(connect()) << last_error();
-    SplitQueue& ring = frontend_->ring(0);
+    Virtqueue& ring = frontend_->ring(0);
     char data[64] = {};
     const bounce_sg sg{data, sizeof data, 0, 0};
     for (int i = 0; i < 8; ++i) ASSERT_TRUE(ring.add({&sg, 1}, 0, data)) << last_error();
