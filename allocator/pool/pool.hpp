@@ -233,6 +233,8 @@ public:
 
     /// Is this slot live, with this kind and generation, and has it `bytes`? Errors as begin_free().
     Result<void> check(const Slot& slot, SlotKind kind, std::uint64_t bytes = 0) const noexcept;
+    /// The same, inlined, for slots of slabs: true only when it is; false says nothing. In pool_fast.hpp.
+    [[nodiscard]] bool is_live(const Slot& slot, SlotKind kind, std::uint64_t bytes) const noexcept;
 
     /// The address for the device of [hva, hva + bytes) when that lies in one live slot of this kind; else EFAULT,
     /// EPERM for another kind, EXDEV when it is not in a region of the domain.

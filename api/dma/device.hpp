@@ -214,7 +214,7 @@ public:
     Result<std::uint64_t> shared_address(const void* ptr, std::size_t bytes,
                                          SlotKind kind = SlotKind::kBuffer) const noexcept;
     /// That of [offset, offset + bytes) of a live mapping of this device, for a transfer in this direction. EINVAL,
-    /// EPERM, EALREADY, ESTALE.
+    /// EPERM, EALREADY, ESTALE. In device_fast.hpp.
     Result<std::uint64_t> mapped_address(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
                                          Direction direction) const noexcept;
 
@@ -331,6 +331,8 @@ private:
     Result<void> end_shared(bounce_mapping& mapping) noexcept;
     Result<void> check_mapped(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
                               Direction direction) const noexcept;
+    Result<std::uint64_t> mapped_address_slow(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
+                                              Direction direction) const noexcept;
     Result<void> check_shared_sync(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
                                    Direction direction) const noexcept;
     [[nodiscard]] Error not_mine(const bounce_mapping& mapping) const noexcept;

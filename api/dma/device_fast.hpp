@@ -125,4 +125,16 @@ inline bool Device::good_token(const bounce_mapping& mapping) const noexcept {
     return renewed ? lost(mapping) : Result<void>();
 }
 
+[[gnu::always_inline]] inline Result<std::uint64_t> Device::mapped_address(const bounce_mapping& mapping,
+                                                                           std::size_t offset, std::size_t bytes,
+                                                                           Direction direction) const noexcept {
+    const auto mapped = Direction{mapping.direction};
+    if (good_token(mapping) && bytes != 0 && fits(offset, bytes, mapping.bytes) &&
+        (mapped == direction || mapped == Direction::kBidirectional) &&
+        pool_.is_live(slot_of(mapping), SlotKind::kStreaming, mapping.bytes) &&
+        !pool_.region(SlotHandle(mapping.handle).region()).renewed_under_copy(mapping.epoch)) [[likely]]
+        return mapping.addr + offset;
+    return mapped_address_slow(mapping, offset, bytes, direction);
+}
+
 }  // namespace bounce

@@ -43,7 +43,7 @@ std::uint32_t Virtqueue::correct_length(std::uint32_t reported, std::uint32_t wr
     return writable;
 }
 
-void Virtqueue::end_segments(const Chain& chain, std::uint32_t written, bounce_completion& completion) noexcept {
+void Virtqueue::end_segments(Chain chain, std::uint32_t written, bounce_completion& completion) noexcept {
     std::uint32_t left = written;
     SegmentReader tokens(segments_, chain.segments);
     for (std::uint32_t i = 0; i < chain.count(); ++i) {
