@@ -6,8 +6,6 @@
 namespace bounce::model {
 namespace {
 
-// What one slot may take beyond twice its bytes: a whole class more, and what alignment and boundary ask for.
-constexpr std::uint64_t kSlotMost = 20480 + 4096;
 // What the contexts of a device may keep together, by the pool's rule.
 constexpr std::uint64_t kKept = kLimit / 64;
 
