@@ -17,10 +17,10 @@ namespace {
 
 using namespace test;
 
-constexpr std::uint32_t kRequests = kEmulated ? 5000 : 100000;
-constexpr std::uint32_t kSize = 16;
+constexpr std::uint32_t kRequests = kEmulated ? 2000 : 20000;
+constexpr std::uint32_t kSize = 64;
 constexpr std::uint64_t kMoving = 0xa000'0000;
-constexpr std::uint64_t kMovingBytes = 64 * 1024;
+constexpr std::uint64_t kMovingBytes = 256 * 1024;
 
 class DeviceThreadsTest : public DeviceSideTest, public testing::WithParamInterface<std::uint32_t> {
 protected:
