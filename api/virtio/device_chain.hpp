@@ -10,7 +10,7 @@
 #include <span>
 
 #include "api/virtio/device_queue.hpp"
-#include "api/virtio/split_layout.hpp"
+#include "api/virtio/ring_memory.hpp"
 
 namespace bounce {
 
@@ -41,7 +41,7 @@ public:
 
     /// Copies an indirect table; how many descriptors it has. They are at table().
     Result<std::uint32_t> copy_table(std::uint64_t addr, std::uint32_t len) noexcept {
-        const std::uint32_t most = queue_.config_.max_chain * kDescBytes;
+        const std::uint64_t most = queue_.config_.max_chain * kDescBytes;
         if (len == 0 || len % kDescBytes != 0 || len > most) {
             return queue_.violate(BOUNCE_DRIVER_TABLE_LENGTH, len, most);
         }
@@ -51,7 +51,7 @@ public:
             to += bytes;
         });
         if (!copied) return copied.error();
-        return len / kDescBytes;
+        return static_cast<std::uint32_t>(len / kDescBytes);
     }
     [[nodiscard]] const std::byte* table() const noexcept { return queue_.storage_.table.get(); }
 
@@ -65,7 +65,6 @@ public:
     }
 
 private:
-    static constexpr std::uint32_t kDescBytes = 16;
     static constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 32;  // section 2.7.5 (and 2.8.5)
     static constexpr std::uint32_t kPieces = 8;
 

@@ -7,11 +7,12 @@
 #include <new>
 #include <utility>
 
+#include "api/virtio/ring_memory.hpp"
+
 namespace bounce {
 namespace {
 
 constexpr std::uint32_t kWritable = BOUNCE_IOVA_READ | BOUNCE_IOVA_WRITE;
-constexpr std::uint32_t kDescBytes = 16;
 constexpr std::uint32_t kPackedIds = 65536;
 constexpr std::uint16_t kWrapBit = 0x8000;
 constexpr std::uint32_t kPositionBits = 0x7fff;

@@ -8,19 +8,6 @@
 #include "api/virtio/device_chain.hpp"
 
 namespace bounce {
-namespace {
-
-constexpr std::uint16_t kNext = 1;
-constexpr std::uint16_t kWrite = 2;
-constexpr std::uint16_t kIndirect = 4;
-constexpr std::uint16_t kAvail = 1U << 7;
-constexpr std::uint16_t kUsed = 1U << 15;
-// Flags of an event structure (section 2.8.10).
-constexpr std::uint16_t kEventsOn = 0;
-constexpr std::uint16_t kEventsOff = 1;
-constexpr std::uint16_t kEventAtDescriptor = 2;
-
-}  // namespace
 
 Result<std::unique_ptr<PackedDeviceQueue>> PackedDeviceQueue::create(GuestMemory& memory,
                                                                      const DeviceQueueConfig& config) noexcept {
@@ -32,63 +19,63 @@ Result<std::unique_ptr<PackedDeviceQueue>> PackedDeviceQueue::create(GuestMemory
 }
 
 void PackedDeviceQueue::restart() noexcept {
-    next_avail_ = Position::from(config_.avail_index);
-    next_used_ = flushed_ = Position::from(config_.used_index);
+    next_avail_ = PackedPosition::decoded(config_.avail_index);
+    next_used_ = flushed_ = PackedPosition::decoded(config_.used_index);
     in_flight_ = in_flight(config_);
     unflushed_ = since_asked_ = 0;
     pending_ = false;
     kicks_ = true;
 }
 
-bool PackedDeviceQueue::available(std::uint16_t flags, bool wrap) noexcept {
-    return ((flags & kAvail) != 0) == wrap && ((flags & kUsed) != 0) != wrap;
+bool PackedDeviceQueue::available(std::uint16_t flags, PackedPosition at) noexcept {
+    return (flags & kPackedBoth) == at.avail_flags();
 }
 
 /// Of a descriptor at next_used_. WRITE says that its length means something.
 std::uint16_t PackedDeviceQueue::used_flags(std::uint32_t written) const noexcept {
-    return static_cast<std::uint16_t>((next_used_.wrap ? kAvail | kUsed : 0) | (written != 0 ? kWrite : 0));
+    return static_cast<std::uint16_t>(next_used_.used_flags() | (written != 0 ? kDescWrite : 0));
 }
 
 /// Tables have no links: their descriptors follow each other, and no flag but WRITE means anything (section 2.8.7).
 Result<void> PackedDeviceQueue::walk_table(DeviceChain& chain, std::uint64_t addr, std::uint32_t len) noexcept {
     auto n = chain.copy_table(addr, len);
     if (!n) return n.error();
-    const auto* const table = reinterpret_cast<const Desc*>(chain.table());
+    const auto* const table = reinterpret_cast<const PackedDesc*>(chain.table());
     for (std::uint32_t i = 0; i < *n; ++i) {
         const std::uint16_t flags = table[i].flags.load();
-        if ((flags & kIndirect) != 0) return violate(BOUNCE_DRIVER_INDIRECT, flags, kWrite);
-        if (auto added = chain.add(table[i].addr.load(), table[i].len.load(), (flags & kWrite) != 0); !added)
+        if ((flags & kDescIndirect) != 0) return violate(BOUNCE_DRIVER_INDIRECT, flags, kDescWrite);
+        if (auto added = chain.add(table[i].addr.load(), table[i].len.load(), (flags & kDescWrite) != 0); !added)
             return added;
     }
     return {};
 }
 
 Result<bool> PackedDeviceQueue::pop_one(bounce_element& element) noexcept {
-    std::uint16_t flags = desc()[next_avail_.at].flags.load(std::memory_order_acquire);  // V1: pairs with P1
-    if (!available(flags, next_avail_.wrap)) return false;
+    std::uint16_t flags = desc()[next_avail_.at()].flags.load(std::memory_order_acquire);  // V1: pairs with P1
+    if (!available(flags, next_avail_)) return false;
     DeviceChain chain(*this, element);
-    Position at = next_avail_;
+    PackedPosition at = next_avail_;
     std::uint32_t n = 0;
     std::uint16_t id = 0;
     for (;;) {
         // What is taken and not shown as used is not the driver's to make available again.
         if (in_flight_ + n == config_.queue_size) [[unlikely]]
             return violate(BOUNCE_DRIVER_AVAIL_INDEX, n + 1, n);
-        Desc& descriptor = desc()[at.at];
+        PackedDesc& descriptor = desc()[at.at()];
         const std::uint64_t address = descriptor.addr.load();
         const std::uint32_t len = descriptor.len.load();
         id = descriptor.id.load();  // that of the last one counts
         ++n;
-        at.advance(1, config_.queue_size);
-        if ((flags & kIndirect) != 0) {
-            if (!config_.indirect || (flags & kNext) != 0)
-                return violate(BOUNCE_DRIVER_INDIRECT, flags, config_.indirect ? kIndirect | kWrite : 0);
+        at.move(1, config_.queue_size);
+        if ((flags & kDescIndirect) != 0) {
+            if (!config_.indirect || (flags & kDescNext) != 0)
+                return violate(BOUNCE_DRIVER_INDIRECT, flags, config_.indirect ? kDescIndirect | kDescWrite : 0);
             if (auto done = walk_table(chain, address, len); !done) return done.error();
             break;
         }
-        if (auto added = chain.add(address, len, (flags & kWrite) != 0); !added) return added.error();
-        if ((flags & kNext) == 0) break;
-        flags = desc()[at.at].flags.load();
+        if (auto added = chain.add(address, len, (flags & kDescWrite) != 0); !added) return added.error();
+        if ((flags & kDescNext) == 0) break;
+        flags = desc()[at.at()].flags.load();
     }
     if (auto fits = chain.finish(); !fits) return fits.error();
     if (!held_[id].free()) [[unlikely]]
@@ -114,19 +101,19 @@ Result<std::size_t> PackedDeviceQueue::pop(std::span<bounce_element> elements) n
 
 /// The next used descriptor. The first one since a flush is not used before show(): the driver looks at it first.
 void PackedDeviceQueue::use(std::uint32_t id, std::uint32_t written, std::uint32_t descriptors) noexcept {
-    Desc& descriptor = desc()[next_used_.at];
+    PackedDesc& descriptor = desc()[next_used_.at()];
     descriptor.id.store(static_cast<std::uint16_t>(id));
     descriptor.len.store(written);
     const std::uint16_t flags = used_flags(written);
     if (pending_) {
         descriptor.flags.store(flags);
-        dirty(desc_.gpa + std::uint64_t{next_used_.at} * sizeof(Desc) + 8, 8);
+        dirty(desc_.gpa + std::uint64_t{next_used_.at()} * sizeof(PackedDesc) + 8, 8);
     } else {
         pending_ = true;
         pending_flags_ = flags;
     }
     unflushed_ += descriptors;
-    next_used_.advance(descriptors, config_.queue_size);
+    next_used_.move(descriptors, config_.queue_size);
 }
 
 Result<void> PackedDeviceQueue::push(const bounce_element& element, std::uint32_t written) noexcept {
@@ -158,8 +145,8 @@ bool PackedDeviceQueue::show(std::memory_order order) noexcept {
     if (config_.in_order) use_in_order();
     if (!pending_) return false;
     pending_ = false;
-    desc()[flushed_.at].flags.store(pending_flags_, order);  // V2, or V3: pairs with P2 and P5
-    dirty(desc_.gpa + std::uint64_t{flushed_.at} * sizeof(Desc) + 8, 8);
+    desc()[flushed_.at()].flags.store(pending_flags_, order);  // V2, or V3: pairs with P2 and P5
+    dirty(desc_.gpa + std::uint64_t{flushed_.at()} * sizeof(PackedDesc) + 8, 8);
     flushed_ = next_used_;
     in_flight_ -= unflushed_;
     since_asked_ = std::min(since_asked_ + unflushed_, 2 * config_.queue_size);
@@ -176,16 +163,15 @@ Result<void> PackedDeviceQueue::flush() noexcept {
 
 /// Is the driver's event among the last `since` descriptors before flushed_?
 bool PackedDeviceQueue::call_wanted(std::uint32_t since) noexcept {
-    const std::uint16_t flags = driver_event()->flags.load(std::memory_order_seq_cst);  // V4: pairs with P4
-    if (flags == kEventsOff) return false;
-    if (flags != kEventAtDescriptor || !config_.event_idx) return true;
-    const std::uint16_t off_wrap = driver_event()->off_wrap.load();
-    const std::uint32_t event = off_wrap & 0x7fffU;
-    if (event >= config_.queue_size) return true;  // nowhere: a call too many is the safe answer
+    const PackedEvent event(driver_event().load(std::memory_order_seq_cst));  // V4: pairs with P4
+    if (event.flags() == PackedEvent::kDisable) return false;
+    if (event.flags() != PackedEvent::kDesc || !config_.event_idx) return true;
+    const std::uint32_t offset = event.offset();
+    if (offset >= config_.queue_size) return true;  // nowhere: a call too many is the safe answer
     // How far it is behind flushed_: in this round, or in the one before.
-    const std::uint32_t round = ((off_wrap & 0x8000) != 0) == flushed_.wrap ? 0 : config_.queue_size;
-    if (event >= flushed_.at + round) return false;
-    return flushed_.at + round - event <= since;
+    const std::uint32_t round = event.wrap() == flushed_.wrap() ? 0 : config_.queue_size;
+    if (offset >= flushed_.at() + round) return false;
+    return flushed_.at() + round - offset <= since;
 }
 
 Result<bool> PackedDeviceQueue::needs_call() noexcept {
@@ -202,19 +188,23 @@ Result<bool> PackedDeviceQueue::needs_call() noexcept {
     return call_wanted(since);
 }
 
-std::uint16_t PackedDeviceQueue::event_flags() const noexcept {
-    return !kicks_ ? kEventsOff : config_.event_idx ? kEventAtDescriptor : kEventsOn;
+/// Says what kicks are wanted.
+void PackedDeviceQueue::ask(std::memory_order order) noexcept {
+    const PackedEvent event(config_.event_idx && kicks_ ? next_avail_.encoded() : std::uint16_t{0},
+                            !kicks_             ? PackedEvent::kDisable
+                            : config_.event_idx ? PackedEvent::kDesc
+                                                : PackedEvent::kEnable);
+    device_event().store(event.raw(), order);
+    dirty(device_.gpa, sizeof(PackedEvent));
 }
 
 Result<bool> PackedDeviceQueue::enable_kicks() noexcept {
     Operation operation(*this);
     if (auto ready = operation.begin(); !ready) return ready.error();
     kicks_ = true;
-    if (config_.event_idx) device_event()->off_wrap.store(next_avail_.saved());
-    device_event()->flags.store(event_flags(), std::memory_order_seq_cst);  // V5: pairs with P3
-    dirty(device_.gpa, sizeof(Event));
-    const std::uint16_t flags = desc()[next_avail_.at].flags.load(std::memory_order_seq_cst);  // V6: pairs with P1
-    return available(flags, next_avail_.wrap);
+    ask(std::memory_order_seq_cst);                                                              // V5: pairs with P3
+    const std::uint16_t flags = desc()[next_avail_.at()].flags.load(std::memory_order_seq_cst);  // V6: pairs with P1
+    return available(flags, next_avail_);
 }
 
 Result<void> PackedDeviceQueue::disable_kicks() noexcept {
@@ -222,18 +212,17 @@ Result<void> PackedDeviceQueue::disable_kicks() noexcept {
     if (auto ready = operation.begin(); !ready) return ready;
     if (!kicks_) return {};
     kicks_ = false;
-    device_event()->flags.store(event_flags());
-    dirty(device_.gpa, sizeof(Event));
+    ask(std::memory_order_relaxed);
     return {};
 }
 
 Result<std::uint32_t> PackedDeviceQueue::notified(std::uint32_t offset) const noexcept {
-    const Position to = Position::from(static_cast<std::uint16_t>(offset));
-    const std::uint32_t round = to.wrap == next_avail_.wrap ? 0 : config_.queue_size;
-    const std::uint32_t ahead = to.at + round - next_avail_.at;
-    if (to.at < config_.queue_size && ahead <= config_.queue_size) return ahead;
-    return fail(EINVAL, "a kick says that the driver is at %llu, queue %llu has %llu descriptors and is at %llu", to.at,
-                config_.index, config_.queue_size, next_avail_.at);
+    const PackedPosition to = PackedPosition::decoded(static_cast<std::uint16_t>(offset));
+    const std::uint32_t round = to.wrap() == next_avail_.wrap() ? 0 : config_.queue_size;
+    const std::uint32_t ahead = to.at() + round - next_avail_.at();
+    if (to.at() < config_.queue_size && ahead <= config_.queue_size) return ahead;
+    return fail(EINVAL, "a kick says that the driver is at %llu, queue %llu has %llu descriptors and is at %llu",
+                to.at(), config_.index, config_.queue_size, next_avail_.at());
 }
 
 }  // namespace bounce

@@ -20,7 +20,7 @@
 #include <span>
 
 #include "api/virtio/device_queue.hpp"
-#include "api/virtio/le.hpp"
+#include "api/virtio/packed_layout.hpp"
 
 namespace bounce {
 
@@ -41,66 +41,32 @@ public:
     Result<std::uint32_t> notified(std::uint32_t offset) const noexcept;
 
 private:
-    struct Desc {
-        le64 addr;
-        le32 len;
-        le16 id;
-        le16 flags;
-    };
-    static_assert(sizeof(Desc) == 16);
-    /// Offset and wrap counter below, flags above.
-    struct Event {
-        le16 off_wrap;
-        le16 flags;
-    };
-
-    /// A place in the ring, and the wrap counter there.
-    struct Position {
-        std::uint16_t at = 0;
-        bool wrap = true;
-        static Position from(std::uint16_t saved) noexcept {
-            return {static_cast<std::uint16_t>(saved & 0x7fff), (saved & 0x8000) != 0};
-        }
-        [[nodiscard]] std::uint16_t saved() const noexcept {
-            return static_cast<std::uint16_t>(at | (wrap ? 0x8000 : 0));
-        }
-        /// n is at most the size.
-        void advance(std::uint32_t n, std::uint32_t size) noexcept {
-            std::uint32_t to = at + n;
-            if (to >= size) {
-                to -= size;
-                wrap = !wrap;
-            }
-            at = static_cast<std::uint16_t>(to);
-        }
-    };
-
     using DeviceQueue::DeviceQueue;
     [[nodiscard]] std::uint64_t desc_bytes() const noexcept override { return std::uint64_t{16} * config_.queue_size; }
-    [[nodiscard]] std::uint64_t driver_bytes() const noexcept override { return sizeof(Event); }
-    [[nodiscard]] std::uint64_t device_bytes() const noexcept override { return sizeof(Event); }
+    [[nodiscard]] std::uint64_t driver_bytes() const noexcept override { return sizeof(PackedEvent); }
+    [[nodiscard]] std::uint64_t device_bytes() const noexcept override { return sizeof(PackedEvent); }
     void restart() noexcept override;
-    [[nodiscard]] std::uint16_t saved_avail() const noexcept override { return next_avail_.saved(); }
-    [[nodiscard]] std::uint16_t saved_used() const noexcept override { return flushed_.saved(); }
+    [[nodiscard]] std::uint16_t saved_avail() const noexcept override { return next_avail_.encoded(); }
+    [[nodiscard]] std::uint16_t saved_used() const noexcept override { return flushed_.encoded(); }
 
-    [[nodiscard]] static bool available(std::uint16_t flags, bool wrap) noexcept;
+    [[nodiscard]] static bool available(std::uint16_t flags, PackedPosition at) noexcept;
     [[nodiscard]] std::uint16_t used_flags(std::uint32_t written) const noexcept;
     Result<bool> pop_one(bounce_element& element) noexcept;
     Result<void> walk_table(DeviceChain& chain, std::uint64_t addr, std::uint32_t len) noexcept;
     void use(std::uint32_t id, std::uint32_t written, std::uint32_t descriptors) noexcept;
     void use_in_order() noexcept;
     bool show(std::memory_order order) noexcept;
-    [[nodiscard]] std::uint16_t event_flags() const noexcept;
+    void ask(std::memory_order order) noexcept;
     bool call_wanted(std::uint32_t since) noexcept;
 
-    [[nodiscard]] Desc* desc() const noexcept { return reinterpret_cast<Desc*>(desc_.hva); }
-    [[nodiscard]] Event* driver_event() const noexcept { return reinterpret_cast<Event*>(driver_.hva); }
-    [[nodiscard]] Event* device_event() const noexcept { return reinterpret_cast<Event*>(device_.hva); }
+    [[nodiscard]] PackedDesc* desc() const noexcept { return reinterpret_cast<PackedDesc*>(desc_.hva); }
+    [[nodiscard]] le32& driver_event() const noexcept { return *reinterpret_cast<le32*>(driver_.hva); }
+    [[nodiscard]] le32& device_event() const noexcept { return *reinterpret_cast<le32*>(device_.hva); }
 
-    Position next_avail_;
-    Position next_used_;    // written
-    Position flushed_;      // of these: shown to the driver
-    bool pending_ = false;  // the descriptor at flushed_ is written but for its flags,
+    PackedPosition next_avail_;
+    PackedPosition next_used_;  // written
+    PackedPosition flushed_;    // of these: shown to the driver
+    bool pending_ = false;      // the descriptor at flushed_ is written but for its flags,
     bool kicks_ = true;
     std::uint16_t pending_flags_ = 0;     // which are these
     std::uint32_t in_flight_ = 0;         // descriptors from flushed_ to next_avail_

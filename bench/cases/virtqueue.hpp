@@ -24,6 +24,7 @@ struct RingLoad {
     std::uint32_t outstanding;
     std::uint32_t batch;
     bool checked;
+    bool asks;  // whether the other side wants to be notified
 };
 
 /// Pool, ring, guest memory and virtqueue; what cannot be made throws.
@@ -53,7 +54,7 @@ inline void good(int status) {
 inline RingPair::RingPair(const RingLoad& load) {
     bounce_pool_options pool{};
     pool.size = sizeof pool;
-    pool.flags = load.checked ? 0 : std::uint32_t{BOUNCE_POOL_UNCHECKED};
+    if (!load.checked) pool.flags |= BOUNCE_POOL_UNCHECKED;
     pool.region.size = sizeof pool.region;
     pool.region.bytes = 16 * kMiB;
     pool.region.base_gpa = 4 * kTiB;
@@ -65,6 +66,9 @@ inline RingPair::RingPair(const RingLoad& load) {
     bounce_ring_options options{};
     options.size = sizeof options;
     options.queue_size = kQueueSize;
+    if (load.packed) options.flags |= BOUNCE_RING_PACKED;
+    if (!load.checked) options.flags |= BOUNCE_RING_UNCHECKED;
+    if (!load.asks) options.flags |= BOUNCE_RING_NO_KICKS;
     good(bounce_ring_create(device_, &options, &ring));
     good(bounce_buffer_alloc(device_, 64 * kKiB, 0, &buffer));
     bounce_region_info region{};
@@ -77,6 +81,9 @@ inline RingPair::RingPair(const RingLoad& load) {
     bounce_virtqueue_options other{};
     other.size = sizeof other;
     other.queue_size = kQueueSize;
+    if (load.packed) other.flags |= BOUNCE_VIRTQUEUE_PACKED;
+    other.avail_index = layout.avail_index;
+    other.used_index = layout.used_index;
     other.desc_addr = layout.desc_addr;
     other.driver_addr = layout.avail_addr;
     other.device_addr = layout.used_addr;
@@ -97,8 +104,9 @@ inline RingPair::~RingPair() {
 }
 
 /// The device: takes what is there, up to a batch at a time, and gives it back.
-inline void serve_ring(RingPair& pair, std::uint32_t batch, const std::atomic<bool>& done,
+inline void serve_ring(RingPair& pair, const RingLoad& load, const std::atomic<bool>& done,
                        const std::atomic<bool>& failed) {
+    const std::uint32_t batch = load.batch;
     std::vector<bounce_element> elements(batch);
     std::vector<std::array<bounce_element_segment, 4>> segments(batch);
     for (std::uint32_t i = 0; i < batch; ++i) {
@@ -114,7 +122,7 @@ inline void serve_ring(RingPair& pair, std::uint32_t batch, const std::atomic<bo
             continue;
         }
         for (int i = 0; i < n; ++i) good(bounce_virtqueue_push(pair.queue, &elements[static_cast<std::size_t>(i)], 0));
-        good(bounce_virtqueue_flush(pair.queue));
+        good(load.asks ? bounce_virtqueue_needs_call(pair.queue) : bounce_virtqueue_flush(pair.queue));
     }
 }
 
@@ -167,7 +175,7 @@ inline Figures run_ring(const Settings& settings, const RingLoad& load) {
     Distance distance;
     distance.before = ping_pong_ns();
     in_threads(2, [&](unsigned side, const std::atomic<bool>& failed) {
-        if (side == 1) return serve_ring(pair, load.batch, done, failed);
+        if (side == 1) return serve_ring(pair, load, done, failed);
         RingDriver driver(pair, load);
         ns = time_chunks(settings.seconds, kChunk, [&] { driver.run(kChunk, failed); });
         driver.finish(failed);
@@ -182,16 +190,20 @@ inline Figures run_ring(const Settings& settings, const RingLoad& load) {
 }
 
 inline void add_ring_case(const char* name, bool packed) {
-    for (const std::uint32_t outstanding : {1U, 256U}) {
-        for (const std::uint32_t batch : {1U, 16U}) {
-            if (batch > outstanding) continue;  // it would be the same as a batch of one
-            for (const bool checked : {true, false}) {
-                const std::string variant = "batch" + std::to_string(batch);
-                add({name, checked ? "bounce" : "bounce_unchecked", outstanding, 2, variant.c_str()},
-                    [=](const Settings& s) {
-                        return run_ring(s, {packed, outstanding, batch, checked});
-                    });
-            }
+    struct Way {
+        std::uint32_t outstanding;
+        std::uint32_t batch;
+        bool asks;
+        const char* variant;
+    };
+    for (const Way way : {Way{1, 1, false, "batch1"}, Way{256, 1, false, "batch1"}, Way{256, 16, false, "batch16"},
+                          Way{256, 1, true, "batch1_asks"}}) {
+        for (const bool checked : {true, false}) {
+            if (way.asks && !checked) continue;
+            add({name, checked ? "bounce" : "bounce_unchecked", way.outstanding, 2, way.variant},
+                [=](const Settings& s) {
+                    return run_ring(s, {packed, way.outstanding, way.batch, checked, way.asks});
+                });
         }
     }
 }

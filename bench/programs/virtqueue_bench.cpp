@@ -4,4 +4,5 @@
 
 void bench::register_cases() {
     add_ring_case("ring_split", false);
+    add_ring_case("ring_packed", true);
 }

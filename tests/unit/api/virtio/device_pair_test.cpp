@@ -65,7 +65,7 @@ protected:
         ring.size = sizeof ring;
         ring.queue_size = load.size;
         ring.flags = load.ring_flags;
-        ring.max_chain = std::max(load.max_segments, load.size);
+        ring.max_chain = std::min(std::max(load.max_segments, load.size), 1024U);
         if ((load.ring_flags & BOUNCE_RING_INDIRECT) == 0) ring.max_chain = 0;
         ASSERT_EQ(bounce_ring_create(device_, &ring, &ring_), 0) << bounce_last_error();
         bounce_ring_layout layout{};
@@ -77,8 +77,12 @@ protected:
         options.desc_addr = layout.desc_addr;
         options.driver_addr = layout.avail_addr;
         options.device_addr = layout.used_addr;
+        options.avail_index = layout.avail_index;
+        options.used_index = layout.used_index;
         if ((load.ring_flags & BOUNCE_RING_INDIRECT) != 0) options.flags |= BOUNCE_VIRTQUEUE_INDIRECT;
         if ((load.ring_flags & BOUNCE_RING_EVENT_IDX) != 0) options.flags |= BOUNCE_VIRTQUEUE_EVENT_IDX;
+        if ((load.ring_flags & BOUNCE_RING_PACKED) != 0) options.flags |= BOUNCE_VIRTQUEUE_PACKED;
+        if ((load.ring_flags & BOUNCE_RING_IN_ORDER) != 0) options.flags |= BOUNCE_VIRTQUEUE_IN_ORDER;
         ASSERT_EQ(bounce_virtqueue_create(memory_, &options, &queue_), 0) << bounce_last_error();
     }
 
@@ -210,11 +214,24 @@ TEST_P(DevicePairTest, EveryByteArrives) {
 constexpr std::uint32_t kScale = kEmulated ? 10 : 1;
 
 INSTANTIATE_TEST_SUITE_P(Split, DevicePairTest,
-                         testing::Values(Load{2, 0, 150000 / kScale, 2},
+                         testing::Values(Load{2, 0, 50000 / kScale, 2},
                                          Load{2, BOUNCE_RING_INDIRECT, 20000 / kScale, 9},
-                                         Load{256, BOUNCE_RING_EVENT_IDX, 100000 / kScale, 6},
+                                         Load{256, BOUNCE_RING_EVENT_IDX, 50000 / kScale, 6},
                                          Load{256, BOUNCE_RING_INDIRECT | BOUNCE_RING_EVENT_IDX, 20000 / kScale, 40},
+                                         Load{256, BOUNCE_RING_IN_ORDER, 50000 / kScale, 4},
                                          Load{32768, 0, 100000 / kScale, 3}));
+
+constexpr std::uint32_t kPacked = BOUNCE_RING_PACKED;
+
+INSTANTIATE_TEST_SUITE_P(
+    Packed, DevicePairTest,
+    testing::Values(Load{1, kPacked, 30000 / kScale, 1}, Load{1, kPacked | BOUNCE_RING_INDIRECT, 10000 / kScale, 9},
+                    Load{2, kPacked, 50000 / kScale, 2}, Load{3, kPacked, 50000 / kScale, 3},
+                    Load{3, kPacked | BOUNCE_RING_INDIRECT | BOUNCE_RING_EVENT_IDX, 20000 / kScale, 9},
+                    Load{256, kPacked | BOUNCE_RING_EVENT_IDX, 50000 / kScale, 6},
+                    Load{256, kPacked | BOUNCE_RING_IN_ORDER, 50000 / kScale, 4},
+                    Load{256, kPacked | BOUNCE_RING_INDIRECT | BOUNCE_RING_EVENT_IDX, 20000 / kScale, 40},
+                    Load{32768, kPacked, 100000 / kScale, 3}));
 
 }  // namespace
 }  // namespace bounce
