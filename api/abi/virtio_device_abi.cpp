@@ -177,7 +177,23 @@ int bounce_virtqueue_pop_many(bounce_virtqueue* queue, bounce_element* elements,
 }
 
 int bounce_virtqueue_push(bounce_virtqueue* queue, const bounce_element* element, uint32_t written) {
-    return with(queue, element, [&](auto& inner) { return status(inner.push(*element, written)); });
+    return with(queue, element, [&](auto& inner) {
+        const auto pushed = inner.push(std::span(element, 1), &written);
+        return pushed ? 0 : negative(pushed.error());
+    });
+}
+
+int bounce_virtqueue_push_many(bounce_virtqueue* queue, const bounce_element* elements, const uint32_t* written,
+                               size_t n) {
+    if (written == nullptr) return negative(null_argument("written"));
+    return with(queue, elements, [&](auto& inner) {
+        const auto pushed = inner.push(std::span(elements, std::min<size_t>(n, INT_MAX)), written);
+        return pushed ? static_cast<int>(*pushed) : negative(pushed.error());
+    });
+}
+
+int bounce_virtqueue_complete(bounce_virtqueue* queue, const bounce_element* element, uint32_t written) {
+    return with(queue, element, [&](auto& inner) { return status(inner.complete(*element, written)); });
 }
 
 int bounce_virtqueue_drop(bounce_virtqueue* queue, const bounce_element* element) {

@@ -22,7 +22,7 @@ public:
     }
 
     /// One descriptor of the chain.
-    Result<void> add(std::uint64_t addr, std::uint32_t len, bool write) noexcept {
+    [[gnu::always_inline]] Result<void> add(std::uint64_t addr, std::uint32_t len, bool write) noexcept {
         if (len == 0) [[unlikely]]
             return queue_.violate(BOUNCE_DRIVER_LENGTH, 0, 1);
         if (!write && element_.n_in != 0) [[unlikely]]
@@ -30,13 +30,15 @@ public:
         (write ? element_.in_bytes : element_.out_bytes) += len;
         if (element_.in_bytes + element_.out_bytes > kMostBytes) [[unlikely]]
             return queue_.violate(BOUNCE_DRIVER_LENGTH, element_.in_bytes + element_.out_bytes, kMostBytes);
-        return resolve(addr, len, write ? BOUNCE_IOVA_WRITE : BOUNCE_IOVA_READ,
-                       [&](std::byte* hva, std::uint64_t gpa, std::uint64_t bytes) {
-                           const std::uint32_t at = element_.n_out + element_.n_in;
-                           if (at < element_.max_segments) [[likely]]
-                               element_.segments[at] = {hva, gpa, bytes};
-                           ++(write ? element_.n_in : element_.n_out);
-                       });
+        // Nearly always: not translated, and inside of the region of the one before.
+        if (queue_.config_.translate == nullptr) [[likely]] {
+            const bounce_guest_region* const region = queue_.user_.map().find(addr, queue_.last_region_);
+            if (region != nullptr && len <= region->bytes - (addr - region->gpa) && may(*region, write)) [[likely]] {
+                segment(static_cast<std::byte*>(region->hva) + (addr - region->gpa), addr, len, write);
+                return {};
+            }
+        }
+        return add_pieces(addr, len, write);
     }
 
     /// Copies an indirect table; how many descriptors it has. They are at table().
@@ -65,6 +67,20 @@ public:
     }
 
 private:
+    static bool may(const bounce_guest_region& region, bool write) noexcept {
+        return !write || (region.flags & BOUNCE_GUEST_READ_ONLY) == 0;
+    }
+    void segment(std::byte* hva, std::uint64_t gpa, std::uint64_t bytes, bool write) noexcept {
+        const std::uint32_t at = element_.n_out + element_.n_in;
+        if (at < element_.max_segments) [[likely]]
+            element_.segments[at] = {hva, gpa, bytes};
+        ++(write ? element_.n_in : element_.n_out);
+    }
+    [[gnu::noinline]] Result<void> add_pieces(std::uint64_t addr, std::uint64_t bytes, bool write) noexcept {
+        return resolve(addr, bytes, write ? BOUNCE_IOVA_WRITE : BOUNCE_IOVA_READ,
+                       [&](std::byte* hva, std::uint64_t gpa, std::uint64_t here) { segment(hva, gpa, here, write); });
+    }
+
     static constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 32;  // section 2.7.5 (and 2.8.5)
     static constexpr std::uint32_t kPieces = 8;
 
@@ -93,8 +109,7 @@ private:
         const GuestMap& map = queue_.user_.map();
         for (;;) {
             const bounce_guest_region* const region = map.find(gpa, queue_.last_region_);
-            if (region == nullptr || (permission == BOUNCE_IOVA_WRITE && (region->flags & BOUNCE_GUEST_READ_ONLY) != 0))
-                [[unlikely]]
+            if (region == nullptr || !may(*region, permission == BOUNCE_IOVA_WRITE)) [[unlikely]]
                 return queue_.violate(BOUNCE_DRIVER_ADDRESS, gpa, bytes);
             const std::uint64_t offset = gpa - region->gpa;
             const std::uint64_t here = std::min(bytes, region->bytes - offset);

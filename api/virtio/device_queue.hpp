@@ -149,8 +149,8 @@ protected:
         return not_out(element);
     }
     /// Ends an element. EALREADY, EINVAL, or EPROTO when the queue is broken (it has ended all the same).
-    Result<Held*> give(const bounce_element& element, std::uint32_t written) noexcept {
-        Held* const held = find(element);
+    Result<void> give(const bounce_element& element, std::uint32_t written, Held*& held) noexcept {
+        held = find(element);
         if (held == nullptr) [[unlikely]]
             return Error(EALREADY);
         if (written > held->writable) [[unlikely]]
@@ -164,7 +164,7 @@ protected:
         held->waiting = config_.in_order;
         if (user_.map().dirty != nullptr) [[unlikely]]
             report_written(element, 0, written);
-        return held;
+        return {};
     }
 
     void dirty(std::uint64_t gpa, std::uint64_t bytes) const noexcept {

@@ -62,11 +62,16 @@ GuestMemoryUser::~GuestMemoryUser() {
 void GuestMemoryUser::renew() noexcept {
     map_ = memory_.map_.load(std::memory_order_acquire);  // U2: pairs with C1; not older than the epoch that was seen
     epoch_ = map_->epoch;
+    advance();
+    seen_.store(epoch_, std::memory_order_relaxed);  // U3
+}
+
+/// Counts in a bin of its own what is held from now on. A bin that still counts, because there is none left, keeps the
+/// epoch of its oldest element; the next element tries again.
+void GuestMemoryUser::advance() noexcept {
     if (bins_[newest_].count != 0 && (newest_ + 1) % kBins != oldest_bin_) newest_ = (newest_ + 1) % kBins;
-    // A bin that still counts, because there is none left, keeps the epoch of its oldest element.
     if (bins_[newest_].count == 0) bins_[newest_].epoch = epoch_;
     settle();
-    seen_.store(epoch_, std::memory_order_relaxed);  // U3
 }
 
 /// Moves on from bins that count nothing any more.

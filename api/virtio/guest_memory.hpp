@@ -64,7 +64,7 @@ public:
     GuestMemoryUser& operator=(const GuestMemoryUser&) = delete;
 
     /// Begins an operation. True: the map is another one than in the operation before.
-    inline bool enter() noexcept;
+    [[gnu::always_inline]] inline bool enter() noexcept;
     void leave() noexcept {
         outstanding_.store(count_, std::memory_order_relaxed);     // U3
         sequence_.store(++operation_, std::memory_order_release);  // U4: pairs with C3
@@ -74,6 +74,8 @@ public:
 
     /// An element is out that has addresses of this map. Which bin counts it: hold() and release() take turns.
     std::uint8_t hold() noexcept {
+        if (bins_[newest_].epoch != epoch_) [[unlikely]]
+            advance();
         ++count_;
         ++bins_[newest_].count;
         return static_cast<std::uint8_t>(newest_);
@@ -95,6 +97,7 @@ private:
         8;  // epochs told apart; elements of more than these are counted with the older ones
 
     void renew() noexcept;
+    void advance() noexcept;
     void settle() noexcept;
     /// C3 and C4: is it past all maps before `epoch`?
     [[nodiscard]] bool past(std::uint64_t epoch) const noexcept;

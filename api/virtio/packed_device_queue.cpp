@@ -116,12 +116,36 @@ void PackedDeviceQueue::use(std::uint32_t id, std::uint32_t written, std::uint32
     next_used_.move(descriptors, config_.queue_size);
 }
 
-Result<void> PackedDeviceQueue::push(const bounce_element& element, std::uint32_t written) noexcept {
+Result<void> PackedDeviceQueue::push_one(const bounce_element& element, std::uint32_t written) noexcept {
+    Held* held = nullptr;
+    if (auto given = give(element, written, held); !given) [[unlikely]]
+        return given;
+    if (!config_.in_order) [[likely]]
+        use(element.id, written, held->descriptors);
+    return {};
+}
+
+Result<std::size_t> PackedDeviceQueue::push(std::span<const bounce_element> elements,
+                                            const std::uint32_t* written) noexcept {
     Operation operation(*this);
-    if (auto ready = operation.begin(); !ready && ready.code() != EPROTO) return ready;
-    auto held = give(element, written);
-    if (!held) return held.error();
-    if (!config_.in_order) use(element.id, written, (*held)->descriptors);
+    if (auto ready = operation.begin(); !ready && ready.code() != EPROTO) [[unlikely]]
+        return ready.error();
+    for (std::size_t n = 0; n < elements.size(); ++n) {
+        if (auto pushed = push_one(elements[n], written[n]); !pushed) [[unlikely]] {
+            if (n == 0) return pushed.error();
+            return n;
+        }
+    }
+    return elements.size();
+}
+
+Result<void> PackedDeviceQueue::complete(const bounce_element& element, std::uint32_t written) noexcept {
+    Operation operation(*this);
+    if (auto ready = operation.begin(); !ready && ready.code() != EPROTO) [[unlikely]]
+        return ready;
+    if (auto pushed = push_one(element, written); !pushed) [[unlikely]]
+        return pushed;
+    (void)show(std::memory_order_release);
     return {};
 }
 

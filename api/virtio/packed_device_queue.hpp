@@ -33,7 +33,10 @@ public:
 
     // As of SplitDeviceQueue.
     Result<std::size_t> pop(std::span<bounce_element> elements) noexcept;
-    Result<void> push(const bounce_element& element, std::uint32_t written) noexcept;
+    /// How many; an error only when there is none before it.
+    Result<std::size_t> push(std::span<const bounce_element> elements, const std::uint32_t* written) noexcept;
+    /// Pushes one and flushes.
+    Result<void> complete(const bounce_element& element, std::uint32_t written) noexcept;
     Result<void> flush() noexcept;
     Result<bool> needs_call() noexcept;
     Result<bool> enable_kicks() noexcept;
@@ -52,6 +55,7 @@ private:
     [[nodiscard]] static bool available(std::uint16_t flags, PackedPosition at) noexcept;
     [[nodiscard]] std::uint16_t used_flags(std::uint32_t written) const noexcept;
     Result<bool> pop_one(bounce_element& element) noexcept;
+    Result<void> push_one(const bounce_element& element, std::uint32_t written) noexcept;
     Result<void> walk_table(DeviceChain& chain, std::uint64_t addr, std::uint32_t len) noexcept;
     void use(std::uint32_t id, std::uint32_t written, std::uint32_t descriptors) noexcept;
     void use_in_order() noexcept;

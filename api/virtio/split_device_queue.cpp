@@ -137,12 +137,36 @@ void SplitDeviceQueue::use(std::uint32_t id, std::uint32_t written) noexcept {
     ++next_used_;
 }
 
-Result<void> SplitDeviceQueue::push(const bounce_element& element, std::uint32_t written) noexcept {
+Result<void> SplitDeviceQueue::push_one(const bounce_element& element, std::uint32_t written) noexcept {
+    Held* held = nullptr;
+    if (auto given = give(element, written, held); !given) [[unlikely]]
+        return given;
+    if (!config_.in_order) [[likely]]
+        use(element.id, written);
+    return {};
+}
+
+Result<std::size_t> SplitDeviceQueue::push(std::span<const bounce_element> elements,
+                                           const std::uint32_t* written) noexcept {
     Operation operation(*this);
-    if (auto ready = operation.begin(); !ready && ready.code() != EPROTO) return ready;
-    auto held = give(element, written);
-    if (!held) return held.error();
-    if (!config_.in_order) use(element.id, written);
+    if (auto ready = operation.begin(); !ready && ready.code() != EPROTO) [[unlikely]]
+        return ready.error();
+    for (std::size_t n = 0; n < elements.size(); ++n) {
+        if (auto pushed = push_one(elements[n], written[n]); !pushed) [[unlikely]] {
+            if (n == 0) return pushed.error();
+            return n;
+        }
+    }
+    return elements.size();
+}
+
+Result<void> SplitDeviceQueue::complete(const bounce_element& element, std::uint32_t written) noexcept {
+    Operation operation(*this);
+    if (auto ready = operation.begin(); !ready && ready.code() != EPROTO) [[unlikely]]
+        return ready;
+    if (auto pushed = push_one(element, written); !pushed) [[unlikely]]
+        return pushed;
+    (void)show(std::memory_order_release);
     return {};
 }
 

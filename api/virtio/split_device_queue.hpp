@@ -28,7 +28,10 @@ public:
 
     /// How many elements; an error only when there is none before it.
     Result<std::size_t> pop(std::span<bounce_element> elements) noexcept;
-    Result<void> push(const bounce_element& element, std::uint32_t written) noexcept;
+    /// How many; an error only when there is none before it.
+    Result<std::size_t> push(std::span<const bounce_element> elements, const std::uint32_t* written) noexcept;
+    /// Pushes one and flushes.
+    Result<void> complete(const bounce_element& element, std::uint32_t written) noexcept;
     Result<void> flush() noexcept;
     Result<bool> needs_call() noexcept;
     Result<bool> enable_kicks() noexcept;
@@ -50,6 +53,7 @@ private:
     [[nodiscard]] std::uint16_t saved_used() const noexcept override { return flushed_; }
 
     Result<bool> pop_one(bounce_element& element) noexcept;
+    Result<void> push_one(const bounce_element& element, std::uint32_t written) noexcept;
     Result<bool> look() noexcept;
     Result<std::uint32_t> walk(std::uint32_t head, bounce_element& element) noexcept;
     Result<void> walk_table(DeviceChain& chain, std::uint64_t addr, std::uint32_t len) noexcept;

@@ -184,6 +184,14 @@ BOUNCE_API int bounce_virtqueue_pop_many(bounce_virtqueue *queue, bounce_element
  * out; -EPROTO: the queue is broken, and the element is dropped; -EAGAIN: as pop. */
 BOUNCE_API int bounce_virtqueue_push(bounce_virtqueue *queue, const bounce_element *element, uint32_t written);
 
+/* Gives up to n elements back, elements[i] with written[i]. How many, from the first on; an error only when the first
+ * fails. */
+BOUNCE_API int bounce_virtqueue_push_many(bounce_virtqueue *queue, const bounce_element *elements,
+                                          const uint32_t *written, size_t n);
+
+/* bounce_virtqueue_push() and bounce_virtqueue_flush() in one call. */
+BOUNCE_API int bounce_virtqueue_complete(bounce_virtqueue *queue, const bounce_element *element, uint32_t written);
+
 /* Ends an element that the driver is not told of, before a reset. -EALREADY. */
 BOUNCE_API int bounce_virtqueue_drop(bounce_virtqueue *queue, const bounce_element *element);
 

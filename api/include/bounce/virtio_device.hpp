@@ -124,6 +124,14 @@ public:
     Result<void> push(const Element<N>& element, std::uint32_t written) noexcept {
         return push(element.raw(), written);
     }
+    /// How many, from the first on; as many lengths as elements.
+    Result<std::size_t> push(std::span<const bounce_element> elements, const std::uint32_t* written) noexcept {
+        return detail::counted<std::size_t>(
+            bounce_virtqueue_push_many(handle_, elements.data(), written, elements.size()));
+    }
+    Result<void> complete(const bounce_element& element, std::uint32_t written) noexcept {
+        return detail::checked(bounce_virtqueue_complete(handle_, &element, written));
+    }
     Result<void> drop(const bounce_element& element) noexcept {
         return detail::checked(bounce_virtqueue_drop(handle_, &element));
     }

@@ -56,6 +56,8 @@ TEST_F(VirtioDeviceAbi, MissingArguments) {
     expect_error(bounce_virtqueue_pop(queue_, nullptr), EINVAL, "element");
     expect_error(bounce_virtqueue_push(nullptr, &popped.element, 0), EINVAL, "queue");
     expect_error(bounce_virtqueue_push(queue_, nullptr, 0), EINVAL, "element");
+    expect_error(bounce_virtqueue_push_many(queue_, &popped.element, nullptr, 1), EINVAL, "written");
+    expect_error(bounce_virtqueue_complete(queue_, nullptr, 0), EINVAL, "element");
     expect_error(bounce_virtqueue_drop(queue_, nullptr), EINVAL, "element");
     expect_error(bounce_virtqueue_flush(nullptr), EINVAL, "queue");
     expect_error(bounce_virtqueue_needs_call(nullptr), EINVAL, "queue");

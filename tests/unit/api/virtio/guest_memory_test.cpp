@@ -133,6 +133,34 @@ TEST_F(GuestMemoryTest, EpochsBeyondTheBinsAreCountedWithOlderOnes) {
     EXPECT_EQ(bounce_guest_memory_wait(memory_, last, 0), 0);
 }
 
+// Under a load that never ends, what was popped after the last change is told apart again once the old ones are gone.
+TEST_F(GuestMemoryTest, ManyEpochsUnderALoadThatNeverEnds) {
+    make(SplitDriver(guest_, 32).options());
+    SplitDriver driver(guest_, 32);
+    Popped out[24];
+    std::uint64_t last = 0;
+    const auto take = [&](std::uint16_t i) {
+        driver.desc(i, Guest::kHigh, 8, kWrite);
+        driver.offer(i);
+        ASSERT_EQ(pop(out[i]), 1) << bounce_last_error();
+    };
+    for (std::uint16_t i = 0; i < 12; ++i) {
+        take(i);
+        last = remove(Guest::kRom, 4096);
+        add(Guest::kRom);
+    }
+    take(12);  // counted with older ones: no bin is left
+    for (std::uint16_t i = 0; i < 11; ++i) {
+        ASSERT_EQ(bounce_virtqueue_push(queue_, &out[i].element, 0), 0);
+        take(static_cast<std::uint16_t>(13 + i));
+    }
+    EXPECT_EQ(bounce_guest_memory_wait(memory_, last, 0), -ETIMEDOUT);
+    ASSERT_EQ(bounce_virtqueue_push(queue_, &out[11].element, 0), 0);
+    ASSERT_EQ(bounce_virtqueue_push(queue_, &out[12].element, 0), 0);
+    EXPECT_EQ(bounce_guest_memory_wait(memory_, last, 0), 0) << bounce_last_error();
+    for (std::uint16_t i = 13; i < 24; ++i) ASSERT_EQ(bounce_virtqueue_drop(queue_, &out[i].element), 0);
+}
+
 TEST_F(GuestMemoryTest, TheRingItselfIsTakenAwayAndComesBack) {
     Popped popped;
     ASSERT_EQ(offer_and_pop(0, Guest::kHigh, popped), 1);

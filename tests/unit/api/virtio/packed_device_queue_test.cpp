@@ -92,8 +92,7 @@ TEST_F(PackedDeviceTest, TablesHaveNoLinks) {
     ASSERT_EQ(pop(popped), 1) << bounce_last_error();
     EXPECT_EQ(popped.element.n_out, 2U);
     EXPECT_EQ(popped.element.n_in, 1U);
-    ASSERT_EQ(bounce_virtqueue_push(queue_, &popped.element, 4), 0);
-    ASSERT_EQ(bounce_virtqueue_flush(queue_), 0);
+    ASSERT_EQ(bounce_virtqueue_complete(queue_, &popped.element, 4), 0);
     expect_used(9, 4, 1);
 }
 

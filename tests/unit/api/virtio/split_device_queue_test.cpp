@@ -150,6 +150,25 @@ TEST_F(SplitDeviceTest, ElementsAreGivenBackInAnyOrderAndOnce) {
     EXPECT_EQ(info().avail_index, 0U);
 }
 
+TEST_F(SplitDeviceTest, SeveralArePushedAtOnceAndOneIsCompleted) {
+    begin();
+    for (std::uint16_t i = 0; i < 3; ++i) offer(i);
+    Popped a, b, c;
+    bounce_element many[3] = {a.element, b.element, c.element};
+    ASSERT_EQ(bounce_virtqueue_pop_many(queue_, many, 3), 3);
+    const std::uint32_t written[3] = {1, 65, 3};
+    EXPECT_EQ(bounce_virtqueue_push_many(queue_, many, written, 3), 1) << "the second is more than it has";
+    EXPECT_EQ(bounce_virtqueue_push_many(queue_, many + 1, written + 1, 2), -EINVAL);
+    EXPECT_EQ(driver_->used_index(), 0);
+    EXPECT_EQ(bounce_virtqueue_complete(queue_, &many[1], 65), -EINVAL);
+    ASSERT_EQ(bounce_virtqueue_complete(queue_, &many[2], 3), 0);
+    EXPECT_EQ(driver_->used_index(), 2);
+    EXPECT_EQ(driver_->used_id(1), 2U);
+    EXPECT_EQ(bounce_virtqueue_complete(queue_, &many[2], 3), -EALREADY);
+    ASSERT_EQ(bounce_virtqueue_complete(queue_, &many[1], 64), 0);
+    EXPECT_EQ(driver_->used_index(), 3);
+}
+
 TEST_F(SplitDeviceTest, InOrderOneUsedElementStandsForABatch) {
     begin(BOUNCE_VIRTQUEUE_IN_ORDER);
     for (std::uint16_t i = 0; i < 4; ++i) offer(i);
