@@ -32,10 +32,11 @@ PROGRAMS = {
     "tbb_fixed_pool_bench": ("tbb_fixed_pool", "libtbb-dev"),
     "growth_bench": None,
     "ring_bench": None,
+    "virtqueue_bench": None,
 }
 # What is run together, one program after the other, again and again: figures of a group are compared with each other.
 GROUPS = (("pair",), ("batch32", "bulk32"), ("churn10k",), ("one_thread", "two_threads"), ("handoff",),
-          ("map_to_device", "map_from_device"), ("other_core",), ("full99",), ("fail",), ("ring",))
+          ("map_to_device", "map_from_device"), ("other_core",), ("full99",), ("fail",), ("ring",), ("ring_split", "ring_packed"))
 ONCE = ("utilisation", "metadata", "growth", "create")  # not of time, or a median by itself
 PEER_CASES = ("pair", "batch32", "bulk32", "churn10k", "one_thread", "two_threads", "handoff", "full99", "fail", "create")
 
