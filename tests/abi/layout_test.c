@@ -3,6 +3,7 @@
  * file compiles is the test; that it is C11 and links is another. */
 #include <bounce/bounce.h>
 #include <bounce/debug.h>
+#include <bounce/iotlb.h>
 #include <bounce/quarantine.h>
 #include <bounce/records.h>
 #include <bounce/save.h>

@@ -220,21 +220,26 @@ void report_counts(Context& context, LoopRun& run, double seconds) {
 }  // namespace
 
 int run_loop(Context& context) {
-    SessionConfig config = SessionConfig::make(context.options);
-    Session session(config);
+    Session session(SessionConfig::make(context.options));
     Counts counts;
     std::string complaint;
+    std::exception_ptr failure;
     {
         LoopRun run(context, session);
         const auto begin = std::chrono::steady_clock::now();
-        run.run();
-        const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-        report_counts(context, run, seconds);
+        try {
+            run.run();
+        } catch (const std::exception&) {
+            failure = std::current_exception();  // what is known until then is reported, too
+            run.take_back();
+        }
+        report_counts(context, run, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
         counts = run.counts();
         complaint = run.complaint();
     }
     report_session(context, session);
     check_leaks(context, session);
+    if (failure) std::rethrow_exception(failure);
     if (!counts.good()) {
         throw Failure(text("of ", counts.sent, " packets ", counts.lost, " were lost, ", counts.corrupted,
                            " corrupted, ", counts.duplicated, " duplicated, ", counts.foreign, " foreign, ",
