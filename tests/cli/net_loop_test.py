@@ -66,11 +66,6 @@ class LoopTest(net_support.NetDeviceTest):
         result = self.loop("--count", SMALL, "--queues", 2)
         self.assertEqual([pair["received"] for pair in result["pairs"]], [SMALL, SMALL])
 
-    def test_more_queues_than_the_device_has(self):
-        self.testpmd()
-        done = self.net("info", "--queues", 2, status=1)
-        self.assertRegex(done.stderr, "4 queues are wanted, the back-end has 2")
-
     def test_checksum_offload(self):
         self.testpmd()
         for protocol in ("udp", "tcp"):

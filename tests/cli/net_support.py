@@ -23,7 +23,7 @@ class TestPmd:
         self.command = [
             TESTPMD, "-l", "0,1", "--no-huge", "-m", "256", "--no-pci", "--no-telemetry",
             f"--file-prefix=b{os.path.basename(folder)}", "--vdev", f"net_vhost0,iface={self.socket},queues={queues}{options}",
-            "--", "--auto-start", f"--forward-mode={mode}", "--total-num-mbufs=8192", f"--rxq={queues}", f"--txq={queues}"]
+            "--", "--auto-start", "--disable-link-check", f"--forward-mode={mode}", "--total-num-mbufs=8192", f"--rxq={queues}", f"--txq={queues}"]
         self.process = None
         self.start()
 
@@ -36,7 +36,7 @@ class TestPmd:
         def ready():
             if self.process.poll() is not None:
                 raise AssertionError(f"dpdk-testpmd ended: {self.said()}")
-            return os.path.exists(self.socket) and "start packet forwarding" in self.said()
+            return os.path.exists(self.socket)  # what comes before it forwards waits in the rings
 
         support.wait_for(ready, 60, "vhost-user net device")
 

@@ -2,7 +2,10 @@
 // bounce-net: a virtio-net client over vhost-user whose packets the device sees only in the pool.
 #include "tools/bounce-net/command.hpp"
 #include "tools/bounce-net/options.hpp"
+#include "tools/common/canary.hpp"
+#include "tools/common/failure.hpp"
 #include "tools/common/program.hpp"
+#include "tools/common/report.hpp"
 
 namespace {
 

@@ -29,8 +29,8 @@ def available():
 def start(stack, folder, name, cpu, vdev):
     """A testpmd whose forwarding thread runs on one CPU; its commands are written to its stdin."""
     main = CLIENT_CPU if cpu == DEVICE_CPU else DEVICE_CPU
-    command = ["dpdk-testpmd", "--lcores", f"0@{main},1@{cpu}", "--no-huge", "-m", "256", "--no-pci", "--no-telemetry",
-               f"--file-prefix={name}{os.getpid()}", "--vdev", vdev, "--", "-i", "--total-num-mbufs=8192", "--forward-mode=io"]
+    command = ["stdbuf", "-oL", "dpdk-testpmd", "--lcores", f"0@{main},1@{cpu}", "--no-huge", "-m", "256", "--no-pci", "--no-telemetry",
+               f"--file-prefix={name}{os.getpid()}", "--vdev", vdev, "--", "-i", "--disable-link-check", "--total-num-mbufs=8192", "--forward-mode=io"]
     process = processes.start(stack, command, os.path.join(folder, f"{name}.log"), stdin=subprocess.PIPE,
                               environment={**os.environ, "XDG_RUNTIME_DIR": folder, "RUNTIME_DIRECTORY": folder})
     processes.wait_for(lambda: "testpmd>" in said(process), process, "dpdk-testpmd", 60)
