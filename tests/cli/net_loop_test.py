@@ -49,7 +49,8 @@ class LoopTest(net_support.NetDeviceTest):
         info = self.read_json("info.json")
         self.assertIn("VIRTIO_NET_F_MRG_RXBUF", info["connection"]["features"])
         self.assertIn("VIRTIO_NET_F_MRG_RXBUF", done.stdout)
-        self.assertEqual((info["queue_pairs"], info["max_queue_pairs"]), (1, 1))
+        self.assertEqual(info["queue_pairs"], 1)
+        self.assertGreaterEqual(info["max_queue_pairs"], 1)
 
     def test_packets_of_several_buffers(self):
         self.testpmd()

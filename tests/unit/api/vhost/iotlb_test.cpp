@@ -64,8 +64,12 @@ TEST(Iotlb, CutsWhatIsPartlyTakenAway) {
     ASSERT_NE(table.find(0x3000), nullptr);
     EXPECT_EQ(table.find(0x3000)->iova, 0x3000U);
     EXPECT_EQ(table.find(0x3000)->user_address, 0xb000U);
-    taken = table.unmap(0x1800, 0x1900);  // the end of the first, the beginning of the second
-    ASSERT_TRUE(taken);
+    const auto ends = table.unmap(0x1800, 0x1900);  // the end of the first, the beginning of the second
+    ASSERT_TRUE(ends);
+    EXPECT_EQ(*ends, 0x900U);
+    EXPECT_EQ(table.find(0x17ff)->bytes, 0x800U);
+    EXPECT_EQ(table.find(0x3100)->bytes, 0xf00U);
+    EXPECT_EQ(table.find(0x3100)->user_address, 0xb100U);
 }
 
 /// Against a byte map: random ranges, every byte looked at.
@@ -94,7 +98,9 @@ TEST(Iotlb, IsWhatAByteMapIs) {
         for (std::uint64_t byte = 0; byte < kBytes + 30; ++byte) {
             const Translation* found = table.find(byte);
             ASSERT_EQ(found != nullptr, model.count(byte) != 0) << "step " << step << " byte " << byte;
-            if (found != nullptr) ASSERT_EQ(found->user_address + (byte - found->iova), model[byte]);
+            if (found != nullptr) {
+                ASSERT_EQ(found->user_address + (byte - found->iova), model[byte]);
+            }
         }
     }
 }
