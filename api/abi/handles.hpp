@@ -17,7 +17,7 @@
 #include "api/dma/debug.hpp"
 #include "api/dma/device.hpp"
 #include "api/dma/records.hpp"
-#include "api/virtio/split_queue.hpp"
+#include "api/virtio/virtqueue.hpp"
 #include "bounce/bounce.h"
 #include "bounce/platform.h"
 
@@ -35,7 +35,7 @@ struct bounce_pool {
     bounce_share_fn share = nullptr;  // the host's; called through share_hooks()
     bounce_share_fn unshare = nullptr;
     void* share_user = nullptr;
-    bounce_platform platform{};  // the host's, in place of the above
+    bounce_platform platform{};          // the host's, in place of the above
     std::unique_ptr<bounce::Pool> pool;  // after what it calls
     char name[64];                       // for the regions that are added later
 
@@ -58,13 +58,13 @@ struct bounce_device {
 };
 
 struct bounce_ring {
-    bounce_ring(bounce::SplitQueue& borrowed, const bounce::vhost::Frontend& owner) noexcept
+    bounce_ring(bounce::Virtqueue& borrowed, const bounce::vhost::Frontend& owner) noexcept
         : queue(&borrowed), frontend(&owner) {}
-    explicit bounce_ring(std::unique_ptr<bounce::SplitQueue> mine) noexcept
+    explicit bounce_ring(std::unique_ptr<bounce::Virtqueue> mine) noexcept
         : queue(mine.get()), owned(std::move(mine)) {}
 
-    bounce::SplitQueue* queue;
-    std::unique_ptr<bounce::SplitQueue> owned;          // empty: borrowed,
+    bounce::Virtqueue* queue;
+    std::unique_ptr<bounce::Virtqueue> owned;           // empty: borrowed,
     const bounce::vhost::Frontend* frontend = nullptr;  // of this one
 };
 

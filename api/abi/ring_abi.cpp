@@ -27,18 +27,34 @@ private:
 };
 
 constexpr std::size_t kFirstVersion = offsetof(bounce_ring_options, max_chain) + sizeof(std::uint32_t);
-constexpr std::uint32_t kFlags = BOUNCE_RING_INDIRECT | BOUNCE_RING_EVENT_IDX;
+constexpr std::uint32_t kFlags = BOUNCE_RING_INDIRECT | BOUNCE_RING_EVENT_IDX | BOUNCE_RING_PACKED |
+                                 BOUNCE_RING_IN_ORDER | BOUNCE_RING_ORDER_PLATFORM | BOUNCE_RING_NO_KICKS |
+                                 BOUNCE_RING_UNCHECKED | BOUNCE_RING_USED_LENGTH_IGNORE | BOUNCE_RING_USED_LENGTH_FAIL;
+constexpr std::uint32_t kLengthFlags = BOUNCE_RING_USED_LENGTH_IGNORE | BOUNCE_RING_USED_LENGTH_FAIL;
 
-Result<SplitQueueConfig> read_ring_options(const bounce_ring_options* given) noexcept {
+Result<QueueConfig> read_ring_options(const bounce_ring_options* given) noexcept {
     bounce_ring_options options{};
     if (const auto read = read_options(given, kFirstVersion, "options", options); !read) return read.error();
     if (const auto good = known_flags(options.flags, kFlags, "options.flags"); !good) return good.error();
-    SplitQueueConfig config;
+    if ((options.flags & kLengthFlags) == kLengthFlags)
+        return fail(EINVAL, "options.flags: used lengths cannot both be ignored (0x%llx) and break the ring (0x%llx)",
+                    BOUNCE_RING_USED_LENGTH_IGNORE, BOUNCE_RING_USED_LENGTH_FAIL);
+    const auto has = [&](std::uint32_t flag) { return (options.flags & flag) != 0; };
+    QueueConfig config;
     config.queue_size = options.queue_size;
-    config.indirect = (options.flags & BOUNCE_RING_INDIRECT) != 0;
-    config.event_idx = (options.flags & BOUNCE_RING_EVENT_IDX) != 0;
+    config.indirect = has(BOUNCE_RING_INDIRECT);
+    config.event_idx = has(BOUNCE_RING_EVENT_IDX);
     config.index = options.index;
     config.max_chain = options.max_chain;
+    config.packed = has(BOUNCE_RING_PACKED);
+    config.in_order = has(BOUNCE_RING_IN_ORDER);
+    config.order_platform = has(BOUNCE_RING_ORDER_PLATFORM);
+    config.no_kicks = has(BOUNCE_RING_NO_KICKS);
+    config.unchecked = has(BOUNCE_RING_UNCHECKED);
+    if (has(BOUNCE_RING_USED_LENGTH_IGNORE)) config.used_length = UsedLength::kIgnore;
+    if (has(BOUNCE_RING_USED_LENGTH_FAIL)) config.used_length = UsedLength::kFail;
+    config.poll_after = options.poll_after;
+    config.poll_idle = options.poll_idle;
     return config;
 }
 
@@ -69,7 +85,7 @@ int bounce_ring_create(bounce_device* device, const bounce_ring_options* options
     if (const auto owner = in_owner(device->device->pool()); !owner) return status(owner);
     const auto config = read_ring_options(options);
     if (!config) return negative(config.error());
-    auto inner = SplitQueue::create(*device->device, *config);
+    auto inner = Virtqueue::create(*device->device, *config);
     if (!inner) return negative(inner.error());
     *ring = new (std::nothrow) bounce_ring(std::move(*inner));
     return *ring != nullptr ? 0 : negative(fail(ENOMEM, "no memory for a ring's handle"));
@@ -104,6 +120,21 @@ int bounce_ring_add(bounce_ring* ring, const bounce_sg* sg, size_t n_out, size_t
     return status(ring->queue->add(std::span(sg, n), n_out, cookie));
 }
 
+int bounce_ring_add_many(bounce_ring* ring, const bounce_ring_request* requests, size_t n) {
+    if (const auto good = usable(ring); !good) return status(good);
+    if (requests == nullptr) return negative(null_argument("requests"));
+    const RingCall call(*ring, __builtin_return_address(0), "bounce_ring_add_many");
+    const auto added = ring->queue->add_many({requests, std::min<size_t>(n, INT_MAX)});
+    return added ? static_cast<int>(*added) : negative(added.error());
+}
+
+int bounce_ring_get_notification_data(bounce_ring* ring, uint32_t* data) {
+    if (const auto good = usable(ring); !good) return status(good);
+    if (data == nullptr) return negative(null_argument("data"));
+    *data = ring->queue->notification_data();
+    return 0;
+}
+
 int bounce_ring_publish(bounce_ring* ring) {
     if (const auto good = usable(ring); !good) return status(good);
     return ring->queue->publish() ? 1 : 0;
@@ -114,6 +145,17 @@ int bounce_ring_collect(bounce_ring* ring, bounce_completion* completions, size_
     if (completions == nullptr) return negative(null_argument("completions"));
     const RingCall call(*ring, __builtin_return_address(0), "bounce_ring_collect");
     const auto count = ring->queue->collect(room(completions, max));
+    return count ? static_cast<int>(*count) : negative(count.error());
+}
+
+int bounce_ring_poll(bounce_ring* ring, bounce_completion* completions, size_t max, int* wait) {
+    if (const auto good = usable(ring); !good) return status(good);
+    if (completions == nullptr) return negative(null_argument("completions"));
+    if (wait == nullptr) return negative(null_argument("wait"));
+    const RingCall call(*ring, __builtin_return_address(0), "bounce_ring_poll");
+    bool idle = false;
+    const auto count = ring->queue->poll(room(completions, max), idle);
+    *wait = idle ? 1 : 0;
     return count ? static_cast<int>(*count) : negative(count.error());
 }
 

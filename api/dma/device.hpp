@@ -209,9 +209,14 @@ public:
     [[nodiscard]] Debug* debug() const noexcept { return debug_.get(); }
     [[nodiscard]] Records* records() const noexcept { return records_; }
 
-    /// The address of [ptr, ptr + bytes) for the device, when that lies in one live buffer of the pool; else EFAULT, or
-    /// EXDEV when the device does not see it.
-    Result<std::uint64_t> shared_address(const void* ptr, std::size_t bytes) const noexcept;
+    /// The address of [ptr, ptr + bytes) for the device, when that lies in one live buffer (or block of coherent
+    /// memory) of the pool; else EFAULT, or EPERM in a slot of another kind, or EXDEV when the device does not see it.
+    Result<std::uint64_t> shared_address(const void* ptr, std::size_t bytes,
+                                         SlotKind kind = SlotKind::kBuffer) const noexcept;
+    /// That of [offset, offset + bytes) of a live mapping of this device, for a transfer in this direction. EINVAL,
+    /// EPERM, EALREADY, ESTALE.
+    Result<std::uint64_t> mapped_address(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
+                                         Direction direction) const noexcept;
 
     /// Mappings, blocks that exist now: a device with any cannot be destroyed.
     [[nodiscard]] std::uint64_t outstanding() const noexcept;
@@ -324,6 +329,8 @@ private:
     Result<void> map_sg_shared(std::span<const bounce_sg> sg, Direction direction, std::uint32_t flags,
                                bounce_mapping* mappings) noexcept;
     Result<void> end_shared(bounce_mapping& mapping) noexcept;
+    Result<void> check_mapped(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
+                              Direction direction) const noexcept;
     Result<void> check_shared_sync(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
                                    Direction direction) const noexcept;
     [[nodiscard]] Error not_mine(const bounce_mapping& mapping) const noexcept;

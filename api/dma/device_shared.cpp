@@ -64,9 +64,9 @@ Result<void> Device::map_sg_shared(std::span<const bounce_sg> sg, Direction dire
     Result<void> mapped;
     std::size_t done = 0;
     for (; done < sg.size() && mapped; ++done) {
-        if ((sg[done].flags | sg[done].reserved) != 0)
-            mapped = fail(EINVAL, "segment %llu has flags 0x%llx and reserved 0x%llx, both must be 0", done,
-                          sg[done].flags, sg[done].reserved);
+        if ((sg[done].flags | sg[done].offset) != 0)
+            mapped = fail(EINVAL, "segment %llu has flags 0x%llx and offset 0x%llx, both must be 0", done,
+                          sg[done].flags, sg[done].offset);
         else
             mapped = map_shared(sg[done].base, sg[done].bytes, direction, flags, mappings[done]);
     }
@@ -82,6 +82,34 @@ Error Device::why_not_shared(int code, const bounce_mapping& mapping) noexcept {
         return fail(code, "the mapping of a born-shared buffer (address 0x%llx) has ended before", mapping.addr);
     return fail(code, "the mapping of a born-shared buffer (address 0x%llx) has ended, the token is stale",
                 mapping.addr);
+}
+
+Result<void> Device::check_mapped(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
+                                  Direction direction) const noexcept {
+    switch (load_state(mapping)) {
+        case kLiveShared: return check_shared_sync(mapping, offset, bytes, direction);
+        case kLiveDirect: return check_direct_sync(mapping, offset, bytes, direction);
+        default: break;
+    }
+    if (auto good = check_token(mapping); !good) return good;
+    return check_sync(mapping, offset, bytes, direction);
+}
+
+/// What is asked of a sync is what is asked here: live, of this device, inside it, and not against its direction.
+Result<std::uint64_t> Device::mapped_address(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
+                                             Direction direction) const noexcept {
+    if (bytes == 0 || !fits(offset, bytes, mapping.bytes)) [[unlikely]]
+        return fail(EINVAL, "a segment of %llu bytes at offset %llu of a mapping of %llu bytes", bytes, offset,
+                    mapping.bytes);
+    if (Direction{mapping.direction} != Direction::kBidirectional && Direction{mapping.direction} != direction)
+        [[unlikely]]
+        return fail(EPERM, "a segment for direction %llu in a mapping with direction %llu",
+                    static_cast<std::uint64_t>(direction), mapping.direction);
+    const auto good = good_token(mapping) ? check_sync(mapping, offset, bytes, direction)
+                                          : check_mapped(mapping, offset, bytes, direction);
+    if (!good) [[unlikely]]
+        return good.error();
+    return mapping.addr + offset;
 }
 
 Result<void> Device::end_shared(bounce_mapping& mapping) noexcept {

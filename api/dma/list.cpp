@@ -224,9 +224,9 @@ Result<void> Device::map_list(std::span<const bounce_sg> sg, Direction direction
         return fail(EINVAL, "alignment %llu, expected 0 or a power of two up to %llu", align, kChunkBytes);
     std::uint64_t total = 0;
     for (std::size_t i = 0; i < sg.size(); ++i) {
-        if ((sg[i].flags | sg[i].reserved) != 0)
-            return fail(EINVAL, "piece %llu has flags 0x%llx and reserved 0x%llx, both must be 0", i, sg[i].flags,
-                        sg[i].reserved);
+        if ((sg[i].flags | sg[i].offset) != 0)
+            return fail(EINVAL, "piece %llu has flags 0x%llx and offset 0x%llx, both must be 0", i, sg[i].flags,
+                        sg[i].offset);
         // A piece may be longer than a segment.
         if (!can_map(sg[i].base, sg[i].bytes, flags) &&
             !can_map(sg[i].base, std::min<std::size_t>(sg[i].bytes, 1), flags))

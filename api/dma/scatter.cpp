@@ -47,9 +47,9 @@ Result<void> Device::map_sg(std::span<const bounce_sg> sg, Direction direction, 
 
 Result<void> Device::check_sg(std::span<const bounce_sg> sg, std::uint32_t flags) const noexcept {
     for (std::size_t i = 0; i < sg.size(); ++i) {
-        if ((sg[i].flags | sg[i].reserved) != 0) {
-            return fail(EINVAL, "segment %llu has flags 0x%llx and reserved 0x%llx, both must be 0", i, sg[i].flags,
-                        sg[i].reserved);
+        if ((sg[i].flags | sg[i].offset) != 0) {
+            return fail(EINVAL, "segment %llu has flags 0x%llx and offset 0x%llx, both must be 0", i, sg[i].flags,
+                        sg[i].offset);
         }
         if (!good_map(sg[i].base, sg[i].bytes, flags, limits_.max_segment_bytes) &&
             !can_map(sg[i].base, sg[i].bytes, flags)) [[unlikely]]

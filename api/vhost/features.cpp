@@ -14,7 +14,8 @@ namespace {
 // Bits 24 to 49 belong to rings and transport (virtio 1.2, section 2.2); the others to the type of device, and any of
 // them may be accepted for the caller.
 constexpr std::uint64_t kTransportBits = ((std::uint64_t{1} << 50) - 1) & ~((std::uint64_t{1} << 24) - 1);
-constexpr std::uint64_t kOurTransportBits = kIndirectDesc | kEventIdx | kVersion1;
+constexpr std::uint64_t kOurTransportBits =
+    kIndirectDesc | kEventIdx | kVersion1 | kRingPacked | kInOrder | kOrderPlatform | kNotificationData | kRingReset;
 constexpr std::uint64_t kAcceptable = ~kTransportBits | kOurTransportBits;
 
 std::uint64_t acceptable(const FeaturePolicy& policy) noexcept {

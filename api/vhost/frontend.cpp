@@ -79,11 +79,15 @@ Result<void> Frontend::negotiate(std::uint64_t previous) noexcept {
 Result<void> Frontend::create_queues() noexcept {
     queues_.reset(new (std::nothrow) FrontendQueue[config_.queues]);
     if (queues_ == nullptr) return fail(ENOMEM, "no memory for %llu queues", config_.queues);
-    SplitQueueConfig ring;
+    const std::uint64_t accepted = session_.terms().accepted;
+    QueueConfig ring;
     ring.queue_size = config_.queue_size;
     ring.max_chain = config_.max_chain;
-    ring.indirect = (session_.terms().accepted & kIndirectDesc) != 0;
-    ring.event_idx = (session_.terms().accepted & kEventIdx) != 0;
+    ring.indirect = (accepted & kIndirectDesc) != 0;
+    ring.event_idx = (accepted & kEventIdx) != 0;
+    ring.packed = (accepted & kRingPacked) != 0;
+    ring.in_order = (accepted & kInOrder) != 0;
+    ring.order_platform = (accepted & kOrderPlatform) != 0;
     for (ring.index = 0; ring.index < config_.queues; ++ring.index) {
         if (auto done = queues_[ring.index].create(*device_, ring); !done) return done;
         ++queue_count_;

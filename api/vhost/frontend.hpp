@@ -80,7 +80,7 @@ public:
     [[nodiscard]] Device& device() const noexcept { return *device_; }
     [[nodiscard]] std::uint32_t queues() const noexcept { return queue_count_; }
     /// queue must be below queues().
-    [[nodiscard]] SplitQueue& ring(std::uint32_t queue) const noexcept { return queues_[queue].ring(); }
+    [[nodiscard]] Virtqueue& ring(std::uint32_t queue) const noexcept { return queues_[queue].ring(); }
 
 private:
     enum class State : std::uint32_t { kDisconnected, kConnected, kGone };

@@ -136,6 +136,11 @@ inline constexpr std::uint64_t kIndirectDesc = feature(28);
 inline constexpr std::uint64_t kEventIdx = feature(29);
 inline constexpr std::uint64_t kVersion1 = feature(32);
 inline constexpr std::uint64_t kAccessPlatform = feature(33);
+inline constexpr std::uint64_t kRingPacked = feature(34);
+inline constexpr std::uint64_t kInOrder = feature(35);
+inline constexpr std::uint64_t kOrderPlatform = feature(36);
+inline constexpr std::uint64_t kNotificationData = feature(38);
+inline constexpr std::uint64_t kRingReset = feature(40);
 /// Not a feature of a device: says that the back-end has protocol features.
 inline constexpr std::uint64_t kProtocolFeatures = feature(30);
 

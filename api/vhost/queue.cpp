@@ -18,8 +18,8 @@ constexpr int kRepairMilliseconds = 1000;
 
 }  // namespace
 
-Result<void> FrontendQueue::create(Device& device, const SplitQueueConfig& config) noexcept {
-    auto ring = SplitQueue::create(device, config);
+Result<void> FrontendQueue::create(Device& device, const QueueConfig& config) noexcept {
+    auto ring = Virtqueue::create(device, config);
     if (!ring) return ring.error();
     ring_ = std::move(*ring);
     return {};

@@ -11,7 +11,7 @@
 #include <memory>
 
 #include "api/vhost/fd.hpp"
-#include "api/virtio/split_queue.hpp"
+#include "api/virtio/virtqueue.hpp"
 
 namespace bounce::vhost {
 
@@ -20,7 +20,7 @@ public:
     FrontendQueue() = default;
     FrontendQueue(FrontendQueue&&) = default;
 
-    Result<void> create(Device& device, const SplitQueueConfig& config) noexcept;
+    Result<void> create(Device& device, const QueueConfig& config) noexcept;
     /// Fresh eventfds, for a new connection.
     Result<void> open_events() noexcept;
     void close_events() noexcept;
@@ -32,7 +32,7 @@ public:
     /// Until there may be completions (success), the peer of `socket` is gone (ECONNRESET) or time is up (ETIMEDOUT).
     Result<void> wait(int socket, std::uint32_t timeout_ms) noexcept;
 
-    [[nodiscard]] SplitQueue& ring() const noexcept { return *ring_; }
+    [[nodiscard]] Virtqueue& ring() const noexcept { return *ring_; }
     [[nodiscard]] bool created() const noexcept { return ring_ != nullptr; }
     [[nodiscard]] int call_fd() const noexcept { return call_.get(); }
     [[nodiscard]] int kick_fd() const noexcept { return kick_.get(); }
@@ -41,7 +41,7 @@ private:
     void drain_calls() noexcept;
     void repair() noexcept;
 
-    std::unique_ptr<SplitQueue> ring_;
+    std::unique_ptr<Virtqueue> ring_;
     Fd call_;
     Fd kick_;
 };

@@ -170,7 +170,9 @@ Result<void> Session::remove_memory(const Region& region) noexcept {
 
 Result<void> Session::start_queue(std::uint32_t index, const bounce_ring_layout& layout, int call, int kick) noexcept {
     if (auto done = set(Request::kSetVringNum, VringState{index, layout.queue_size}); !done) return done;
-    if (auto done = set(Request::kSetVringBase, VringState{index, layout.avail_index}); !done) return done;
+    // Of a packed ring both places, each with its wrap counter; used_index of a split one is 0.
+    const std::uint32_t base = layout.avail_index | std::uint32_t{layout.used_index} << 16;
+    if (auto done = set(Request::kSetVringBase, VringState{index, base}); !done) return done;
     const VringAddress address{index, 0, layout.desc_addr, layout.used_addr, layout.avail_addr, 0};
     if (auto done = set(Request::kSetVringAddr, address); !done) return done;
     if (auto done = set(Request::kSetVringCall, std::uint64_t{index}, std::span(&call, 1)); !done) return done;
@@ -196,7 +198,8 @@ Result<void> Session::stop_queue(std::uint32_t index, Deadline deadline) noexcep
         (void)fail(EPROTO, "GET_VRING_BASE: the answer is for ring %llu, expected %llu", answer.index, index);
         return violated(index, answer.index, index);
     }
-    if (answer.number > 0xffff) {
+    // A packed ring has two places, so any number may be one.
+    if (answer.number > 0xffff && (terms_.accepted & kRingPacked) == 0) {
         (void)fail(EPROTO, "GET_VRING_BASE: the index is 0x%llx, expected 16 bits", answer.number);
         return violated(index, answer.number, 0xffff);
     }

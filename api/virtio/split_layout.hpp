@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-// How a split virtqueue lies in shared memory (virtio 1.2, sections 2.7.5 to 2.7.8), and the arithmetic of event
-// indices.
+// How a split virtqueue lies in shared memory (virtio 1.2, sections 2.7.5 to 2.7.8).
 #pragma once
 
 #include <cstddef>
@@ -9,17 +8,14 @@
 
 #include "allocator/base/bits.hpp"
 #include "api/virtio/le.hpp"
+#include "api/virtio/queue_config.hpp"
+#include "api/virtio/ring_memory.hpp"
 
 namespace bounce {
 
 inline constexpr std::uint32_t kSplitMinQueue = 2;
-inline constexpr std::uint32_t kSplitMaxQueue = 32768;
-/// Longest indirect table that devices in the field take.
-inline constexpr std::uint32_t kSplitMaxTable = 1024;
+inline constexpr std::uint32_t kSplitMaxQueue = kMaxQueueSize;
 
-inline constexpr std::uint16_t kDescNext = 1;
-inline constexpr std::uint16_t kDescWrite = 2;
-inline constexpr std::uint16_t kDescIndirect = 4;
 inline constexpr std::uint16_t kAvailNoInterrupt = 1;
 inline constexpr std::uint16_t kUsedNoNotify = 1;
 
@@ -33,7 +29,7 @@ struct SplitDesc {
         len_flags_next.store(len | std::uint64_t{flags} << 32 | std::uint64_t{next} << 48);
     }
 };
-static_assert(sizeof(SplitDesc) == 16 && std::is_trivially_copyable_v<SplitDesc>);
+static_assert(sizeof(SplitDesc) == kDescBytes && std::is_trivially_copyable_v<SplitDesc>);
 
 /// The avail ring: this head, le16 ring[queue_size], le16 used_event.
 struct SplitAvail {
@@ -55,10 +51,9 @@ struct SplitUsed {
 };
 static_assert(sizeof(SplitUsed) == 4);
 
-/// Where the three parts lie in one block. The parts do not share cache lines, nor pairs of lines that are fetched
-/// together: each has another writer.
+/// Where the three parts lie in one block. The parts do not share cache lines: each has another writer.
 struct SplitOffsets {
-    static constexpr std::size_t kAlign = 128;
+    static constexpr std::size_t kAlign = kRingAlign;
 
     std::size_t avail;
     std::size_t used;
@@ -69,10 +64,5 @@ struct SplitOffsets {
           used(avail + round_up(6 + std::size_t{2} * queue_size, kAlign)),
           bytes(used + round_up(6 + std::size_t{8} * queue_size, kAlign)) {}
 };
-
-/// Did the index that moved from `before` to `now` pass `event`? (virtio 1.2, section 2.7.10: vring_need_event.)
-constexpr bool passed_event(std::uint16_t event, std::uint16_t now, std::uint16_t before) noexcept {
-    return static_cast<std::uint16_t>(now - event - 1) < static_cast<std::uint16_t>(now - before);
-}
 
 }  // namespace bounce

@@ -40,6 +40,8 @@ public:
 
     /// P1: releases the descriptors to D1, and stands before P3 in the single order.
     void publish(std::uint16_t index) noexcept { avail_->idx.store(index, std::memory_order_seq_cst); }
+    /// P1 without P3, for a device that wants no kicks: release, pairs with D1.
+    void publish_only(std::uint16_t index) noexcept { avail_->idx.store(index, std::memory_order_release); }
     /// P3: after P1; pairs with D3.
     std::uint16_t avail_event() const noexcept { return avail_event_->load(std::memory_order_seq_cst); }
     /// P3: after P1; pairs with D3.

@@ -3,11 +3,12 @@
 // written from private state, never read back, and freed by what is remembered privately.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 
 #include "api/dma/device.hpp"
-#include "api/virtio/split_layout.hpp"
+#include "api/virtio/ring_memory.hpp"
 
 namespace bounce {
 
@@ -19,7 +20,7 @@ public:
     static constexpr std::uint16_t kOwnSlot = 0xfffe;
 
     struct Table {
-        SplitDesc* desc = nullptr;
+        std::byte* memory = nullptr;  // entries of kDescBytes
         std::uint64_t addr = 0;
         std::uint16_t id = kNone;  // which short table, or kOwnSlot
     };
@@ -33,11 +34,12 @@ public:
     Result<void> init(std::uint32_t queue_size) noexcept;
     [[nodiscard]] bool ready() const noexcept { return long_ != nullptr; }
 
-    /// A table of n descriptors for the chain at `head`. Errors as Device::alloc_block().
+    /// A table of n descriptors for the chain at `head`, in whatever layout. Errors as Device::alloc_block().
     Result<Table> take(std::uint32_t n, std::uint32_t head) noexcept {
         if (n <= kShort && n_free_ > 0) {
             const std::uint16_t id = free_[--n_free_];
-            return Table{area_desc_ + id * kShort, area_.addr + id * std::uint64_t{kShort} * sizeof(SplitDesc), id};
+            const std::size_t at = std::size_t{id} * kShort * kDescBytes;
+            return Table{area_memory_ + at, area_.addr + at, id};
         }
         return take_slot(n, head);
     }
@@ -52,7 +54,7 @@ private:
     void give_slot(std::uint32_t head) noexcept;
 
     Device& device_;
-    SplitDesc* area_desc_ = nullptr;
+    std::byte* area_memory_ = nullptr;
     std::uint32_t n_free_ = 0;
     std::unique_ptr<std::uint16_t[]> free_;
     std::unique_ptr<bounce_block[]> long_;  // by head

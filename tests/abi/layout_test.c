@@ -148,7 +148,7 @@ AT(bounce_quarantine_info, reserved, 84);
 IS(bounce_sg, 24);
 AT(bounce_sg, bytes, 8);
 AT(bounce_sg, flags, 16);
-AT(bounce_sg, reserved, 20);
+AT(bounce_sg, offset, 20);
 
 IS(bounce_block, 40);
 AT(bounce_block, ptr, 0);
@@ -160,17 +160,25 @@ AT(bounce_block, handle, 32);
 AT(bounce_block, kind, 36);
 AT(bounce_block, state, 37);
 
-IS(bounce_ring_options, 24);
+IS(bounce_ring_options, 32);
 AT(bounce_ring_options, queue_size, 8);
 AT(bounce_ring_options, flags, 12);
 AT(bounce_ring_options, index, 16);
 AT(bounce_ring_options, max_chain, 20);
+AT(bounce_ring_options, poll_after, 24);
+AT(bounce_ring_options, poll_idle, 28);
+
+IS(bounce_ring_request, 24);
+AT(bounce_ring_request, cookie, 8);
+AT(bounce_ring_request, n_out, 16);
+AT(bounce_ring_request, n_in, 20);
 
 IS(bounce_ring_layout, 32);
 AT(bounce_ring_layout, avail_addr, 8);
 AT(bounce_ring_layout, used_addr, 16);
 AT(bounce_ring_layout, queue_size, 24);
 AT(bounce_ring_layout, avail_index, 28);
+AT(bounce_ring_layout, used_index, 30);
 
 IS(bounce_completion, 24);
 AT(bounce_completion, status, 8);

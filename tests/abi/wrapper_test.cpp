@@ -223,7 +223,7 @@ TEST(WrapperPool, APoolThatOutlivesItsOwnerKeepsItsHandlers) {
         ASSERT_EQ(bounce_device_create(g_pool, &options, &g_device), 0);
     }
     bounce_ring* ring = nullptr;
-    const bounce_ring_options options{sizeof options, 4, 0, 0, 0};
+    const bounce_ring_options options{sizeof options, 4, 0, 0, 0, 0, 0};
     ASSERT_EQ(bounce_ring_create(g_device, &options, &ring), 0) << "the pool refused to go, and lives on";
     bounce_ring_layout layout;
     ASSERT_EQ(bounce_ring_get_layout(ring, &layout), 0);

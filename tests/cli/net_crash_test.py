@@ -41,6 +41,9 @@ class CrashTest(net_support.NetDeviceTest):
     def test_born_shared_polling(self):
         self.run_under_restarts("--born-shared", "--wait", "poll")
 
+    def test_packed(self):
+        self.run_under_restarts("--packed")
+
     def test_translated(self):
         self.run_under_restarts("--iommu", iommu=True)
 

@@ -32,7 +32,8 @@ class LoopTest(net_support.NetDeviceTest):
     def test_one_queue(self):
         self.testpmd()
         for arguments in ([], ["--born-shared"], ["--wait", "poll"], ["--protocol", "tcp"], ["--no-event-idx"],
-                          ["--no-indirect", "--no-mergeable"], ["--size", "60"], ["--queue-size", "1024", "--window", "512"]):
+                          ["--no-indirect", "--no-mergeable"], ["--size", "60"], ["--packed"], ["--packed", "--born-shared", "--wait", "poll"], ["--in-order"],
+                          ["--packed", "--in-order", "--no-event-idx"], ["--queue-size", "1024", "--window", "512"]):
             with self.subTest(arguments):
                 result = self.loop("--count", SMALL, *arguments)
                 self.assertEqual((result["sent"], result["received"], result["reordered"]), (SMALL, SMALL, 0))
@@ -54,8 +55,10 @@ class LoopTest(net_support.NetDeviceTest):
 
     def test_packets_of_several_buffers(self):
         self.testpmd()
-        result = self.loop("--count", SMALL, "--size", "1500-4000", "--rx-buffer", "512", "--window", "16")
-        self.assertGreater(result["of_several_buffers"], SMALL // 2)
+        for ring in ([], ["--packed"], ["--in-order"], ["--packed", "--in-order"]):
+            with self.subTest(ring):
+                result = self.loop("--count", SMALL, "--size", "1500-4000", "--rx-buffer", "512", "--window", "16", *ring)
+                self.assertGreater(result["of_several_buffers"], SMALL // 2)
 
     def test_io_mode_and_born_shared_jumbo_frames(self):
         self.testpmd(mode="io")
@@ -64,8 +67,10 @@ class LoopTest(net_support.NetDeviceTest):
 
     def test_two_queues(self):
         self.testpmd(queues=2)
-        result = self.loop("--count", SMALL, "--queues", 2)
-        self.assertEqual([pair["received"] for pair in result["pairs"]], [SMALL, SMALL])
+        for ring in ([], ["--packed"]):
+            with self.subTest(ring):
+                result = self.loop("--count", SMALL, "--queues", 2, *ring)
+                self.assertEqual([pair["received"] for pair in result["pairs"]], [SMALL, SMALL])
 
     def test_checksum_offload(self):
         self.testpmd()
@@ -98,7 +103,7 @@ class LoopTest(net_support.NetDeviceTest):
 
     def test_translated_addresses(self):
         self.testpmd(options=",iommu-support=1")
-        for arguments in ([], ["--born-shared"], ["--wait", "poll"]):
+        for arguments in ([], ["--born-shared"], ["--wait", "poll"], ["--packed"]):
             with self.subTest(arguments):
                 result = self.loop("--count", SMALL, "--iommu", *arguments)
                 self.assertGreater(result["iotlb"]["misses"], 0)

@@ -91,7 +91,8 @@ Round run_bare(const Context& context, const tools::Ticks& ticks, const Case& wh
     const std::uint64_t step = BareSubject::bytes_needed(config.queue_size, options.rx_buffer, what);
     const tools::BareMemory memory("bounce-net-bare", step * what.pairs, config.hugepages);
     const std::uint64_t wanted =
-        (feature(kEventIdx) | config.wanted_features | config.required_features) & ~config.refused_features;
+        (feature(kEventIdx) | config.wanted_features | config.required_features) &
+        ~(config.refused_features | feature(kRingPacked) | feature(kInOrder));  // its ring is a split one
     tools::BareConnection connection(config.socket, config.timeout_seconds, wanted, 2 * what.pairs);
     connection.share_memory(memory.fd(), memory.data(), memory.size(), config.base_gpa);
     std::vector<std::unique_ptr<BareSubject>> subjects;

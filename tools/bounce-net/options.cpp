@@ -57,6 +57,8 @@ void add_connection_options(CLI::App& app, Options& o) {
     app.add_flag("--hugepages", o.hugepages,
                  "2 MiB pages for the pool where there are any (only for a back-end you trust)");
     app.add_flag("--iommu", o.iommu, "negotiate ACCESS_PLATFORM: addresses are IOVAs that the device asks us for");
+    app.add_flag("--packed", o.packed, "negotiate RING_PACKED (the bare loop of bench keeps its split ring)");
+    app.add_flag("--in-order", o.in_order, "negotiate IN_ORDER: one completion may stand for many packets");
     app.add_flag("--checksum-offload", o.checksum_offload, "negotiate CSUM and GUEST_CSUM, and use them");
     app.add_flag_callback(
         "--no-mergeable", [&o] { o.mergeable = false; }, "do not negotiate MRG_RXBUF: a packet has one buffer");

@@ -33,6 +33,8 @@ struct Options {
     bool mergeable = true;
     bool checksum_offload = false;
     bool iommu = false;
+    bool packed = false;
+    bool in_order = false;
     bool indirect = true;
     bool event_idx = true;
     std::uint32_t rx_buffer = 2048;

@@ -64,6 +64,8 @@ SessionConfig SessionConfig::make(const Options& options) {
     config.calls = options.wait != Wait::kPoll;
     config.wanted_features = options.mergeable ? feature(kMrgRxbuf) : 0;
     if (options.checksum_offload) config.required_features |= feature(kCsum) | feature(kGuestCsum);
+    if (options.packed) config.required_features |= feature(kRingPacked);
+    if (options.in_order) config.required_features |= feature(kInOrder);
     if (options.pairs > 1) config.required_features |= feature(kMultiQueue);
     if (!options.mergeable) config.refused_features |= feature(kMrgRxbuf);
     if (!options.indirect) config.refused_features |= feature(kIndirectDesc);

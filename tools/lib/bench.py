@@ -91,8 +91,8 @@ class Bench:
     def run_testpmd(self, seconds):
         """Packets through a device that sends them back."""
         if not testpmd.available():
-            self.rows += [bench_rows.skipped_row(f"testpmd/{subject}/{size}/1/split", testpmd.MISSING)
-                          for subject in (bench_rows.BASE, testpmd.PEER) for size in testpmd.SIZES]
+            self.rows += [bench_rows.skipped_row(f"testpmd/{subject}/{size}/1/{variant}", testpmd.MISSING)
+                          for subject in (bench_rows.BASE, testpmd.PEER) for size in testpmd.SIZES for variant in testpmd.VARIANTS]
             return
         net = os.path.join(self.options.build, "tools/bounce-net/bounce-net")
         results = testpmd.measure(self.stack, self.folder, net, seconds / 2, 2 if self.options.quick else 5)

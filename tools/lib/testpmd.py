@@ -18,8 +18,8 @@ SUBJECTS = ("bounced", "born_shared", "bare")
 PEER = "net_virtio_user"
 MISSING = "needs the packages dpdk-dev, librte-net-vhost23 and librte-net-virtio23"
 DEVICE_CPU, CLIENT_CPU = 1, 0
-# Variant -> options of bounce-net, and of net_virtio_user. Subjects that a variant does not have are skipped.
-VARIANTS = {"split": ([], "packed_vq=0")}
+# Variant -> options of bounce-net, and of net_virtio_user. The bare loop has a split ring in both.
+VARIANTS = {"split": ([], "packed_vq=0"), "packed": (["--packed"], "packed_vq=1")}
 
 
 def available():

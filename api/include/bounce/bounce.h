@@ -491,19 +491,23 @@ BOUNCE_API int bounce_device_sync_for_device(bounce_device *device, const bounce
                                              size_t bytes, int direction);
 
 enum {
-    /* The segment lies inside a born-shared buffer of this pool, which must live until the completion: no slot, no
-     * copy. */
+    /* The segment lies inside a born-shared buffer or coherent memory of this pool, which must live until the completion:
+     * no slot, no copy. */
     BOUNCE_SG_SHARED = 1u << 0,
     /* With SHARED, and needed (-EPERM) where the device writes: as BOUNCE_MAP_SHARED_IN. */
-    BOUNCE_SG_SHARED_IN = 1u << 1
+    BOUNCE_SG_SHARED_IN = 1u << 1,
+    /* `base` is the bounce_mapping of a live mapping of this device, not memory: [offset, offset + bytes) of it is used as
+     * it is, without a copy. Caller's: the mapping lives until the completion, and is synced before and after. Not with
+     * other flags. -EPERM: its direction is another; -EALREADY, -ESTALE: it has ended; -EINVAL: not inside it. */
+    BOUNCE_SG_MAPPED = 1u << 2
 };
 
 /* One piece of a scatter list. */
 typedef struct bounce_sg {
     void *base;
     size_t bytes;
-    uint32_t flags; /* BOUNCE_SG_*; bounce_device_map_sg takes none */
-    uint32_t reserved;
+    uint32_t flags;  /* BOUNCE_SG_*; bounce_device_map_sg takes none */
+    uint32_t offset; /* with BOUNCE_SG_MAPPED; otherwise 0 */
 } bounce_sg;
 
 /* Maps n segments into n mappings, all or nothing: on failure none is mapped. Source: dma_map_sg(). */

@@ -220,6 +220,11 @@ inline bounce_sg shared_incoming_segment(const Buffer& buffer, std::size_t offse
     return {static_cast<std::byte*>(buffer.data()) + offset, bytes, BOUNCE_SG_SHARED | BOUNCE_SG_SHARED_IN, 0};
 }
 
+/// A piece of a live mapping, which goes into the ring without a copy and must stay where it is until the completion.
+inline bounce_sg mapped_segment(const bounce_mapping& mapping, std::uint32_t offset, std::size_t bytes) noexcept {
+    return {const_cast<bounce_mapping*>(&mapping), bytes, BOUNCE_SG_MAPPED, offset};
+}
+
 /// A ring that something else owns.
 class RingRef {
 public:
@@ -236,11 +241,28 @@ public:
         // n_out > sg.size() wraps, and the library refuses two counts whose sum overflows.
         return detail::checked(bounce_ring_add(handle_, sg.data(), n_out, sg.size() - n_out, cookie));
     }
+    /// How many of the requests were added, from the first on.
+    Result<std::size_t> add_many(std::span<const bounce_ring_request> requests) noexcept {
+        return detail::counted<std::size_t>(bounce_ring_add_many(handle_, requests.data(), requests.size()));
+    }
+    /// What a kick carries with VIRTIO_F_NOTIFICATION_DATA.
+    [[nodiscard]] Result<std::uint32_t> notification_data() const noexcept {
+        std::uint32_t data = 0;
+        if (const int status = bounce_ring_get_notification_data(handle_, &data); status < 0) return Error(-status);
+        return data;
+    }
     /// True: the device wants a kick.
     Result<bool> publish() noexcept { return detail::counted<bool>(bounce_ring_publish(handle_)); }
     /// How many of `completions` were filled.
     Result<std::size_t> collect(std::span<bounce_completion> completions) noexcept {
         return detail::counted<std::size_t>(bounce_ring_collect(handle_, completions.data(), completions.size()));
+    }
+    /// collect(), which arms and disarms by itself; wait: nothing is there, and a call is asked for.
+    Result<std::size_t> poll(std::span<bounce_completion> completions, bool& wait) noexcept {
+        int idle = 0;
+        const int count = bounce_ring_poll(handle_, completions.data(), completions.size(), &idle);
+        wait = idle != 0;
+        return detail::counted<std::size_t>(count);
     }
     /// True: a completion is there already.
     Result<bool> arm() noexcept { return detail::counted<bool>(bounce_ring_arm(handle_)); }
@@ -264,6 +286,8 @@ struct RingOptions {
     std::uint32_t flags = 0;  // BOUNCE_RING_*
     std::uint32_t index = 0;
     std::uint32_t max_chain = 0;
+    std::uint32_t poll_after = 0;
+    std::uint32_t poll_idle = 0;
 };
 
 /// A ring; collect or abort everything before it ends.
@@ -322,7 +346,8 @@ public:
     }
 
     [[nodiscard]] Result<Ring> create_ring(const RingOptions& options = {}) noexcept {
-        const bounce_ring_options raw{sizeof raw, options.queue_size, options.flags, options.index, options.max_chain};
+        const bounce_ring_options raw{sizeof raw,        options.queue_size, options.flags,    options.index,
+                                      options.max_chain, options.poll_after, options.poll_idle};
         bounce_ring* ring = nullptr;
         if (const int status = bounce_ring_create(handle_, &raw, &ring); status < 0) return Error(-status);
         return Ring(ring);
@@ -365,7 +390,7 @@ struct DeviceOptions {
     std::uint32_t node = 0;
     bounce_numa_policy numa_policy = BOUNCE_NUMA_LOCAL;
     const bounce_debug_options* debug = nullptr;  // with BOUNCE_DEVICE_DEBUG
-    std::uint64_t regions = 0;  // restricted ones, a bit each
+    std::uint64_t regions = 0;                    // restricted ones, a bit each
     std::uint64_t min_align_mask = 0;
     std::uint64_t segment_boundary = 0;
     std::uint32_t max_segments = 0;

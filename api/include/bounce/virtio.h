@@ -11,43 +11,62 @@
 extern "C" {
 #endif
 
-/* ---- Split virtqueue, driver side --------------------------------------------------------------------------- */
+/* ---- Virtqueue, driver side --------------------------------------------------------------------------------- */
 
 typedef struct bounce_ring bounce_ring;
 
+/* What was negotiated for the ring, and how it is used. */
 enum {
-    BOUNCE_RING_INDIRECT = 1u << 0, /* VIRTIO_F_INDIRECT_DESC was negotiated */
-    BOUNCE_RING_EVENT_IDX = 1u << 1 /* VIRTIO_F_EVENT_IDX was negotiated */
+    BOUNCE_RING_INDIRECT = 1u << 0,       /* VIRTIO_F_INDIRECT_DESC */
+    BOUNCE_RING_EVENT_IDX = 1u << 1,      /* VIRTIO_F_EVENT_IDX */
+    BOUNCE_RING_PACKED = 1u << 2,         /* VIRTIO_F_RING_PACKED; without it the ring is split */
+    BOUNCE_RING_IN_ORDER = 1u << 3,       /* VIRTIO_F_IN_ORDER: one used element may stand for many requests */
+    BOUNCE_RING_ORDER_PLATFORM = 1u << 4, /* VIRTIO_F_ORDER_PLATFORM: the platform's barriers for DMA */
+    /* The device polls and is never kicked: bounce_ring_publish() returns 0 and does not ask, which saves a full barrier
+     * (some 10 to 50 ns). Only for devices that are known to poll: nothing else would wake one. */
+    BOUNCE_RING_NO_KICKS = 1u << 5,
+    /* For comparison, and for devices and callers that are trusted as this library is: neither the lists of requests nor
+     * what the device says of completions is checked. Anything wrong in them is undefined behaviour. */
+    BOUNCE_RING_UNCHECKED = 1u << 6,
+    /* Used lengths of this device mean nothing (legacy devices report too much or too little): what the device could write
+     * counts as written. */
+    BOUNCE_RING_USED_LENGTH_IGNORE = 1u << 7,
+    /* A used length beyond what the device could write breaks the ring; otherwise it is reported and clamped. Not with
+     * IGNORE. */
+    BOUNCE_RING_USED_LENGTH_FAIL = 1u << 8
 };
 
 typedef struct bounce_ring_options {
     size_t size;         /* sizeof(bounce_ring_options) */
-    uint32_t queue_size; /* descriptors: power of two, 2 to 32768 */
+    uint32_t queue_size; /* descriptors: power of two, 2 to 32768; packed: any number, 1 to 32768 */
     uint32_t flags;      /* BOUNCE_RING_* */
-    uint32_t index;      /* which queue of its device this is; for reports */
+    uint32_t index;      /* which queue of its device this is; for reports, and for what a kick carries */
     uint32_t max_chain;  /* longest chain that add will be given, in segments; 0 = queue_size, at most 1024 with INDIRECT */
+    uint32_t poll_after; /* of bounce_ring_poll(): completions after one call from which it goes on polling; 0 = 16 */
+    uint32_t poll_idle;  /* of bounce_ring_poll(): empty looks in a row after which it asks for a call again; 0 = 128 */
 } bounce_ring_options;
 
 /* Creates a ring in coherent memory of the device. Driven by one thread at a time.
- * Source: virtio 1.2, section 2.7 (split virtqueues). */
+ * Source: virtio 1.2, sections 2.7 (split virtqueues) and 2.8 (packed virtqueues). */
 BOUNCE_API int bounce_ring_create(bounce_device *device, const bounce_ring_options *options, bounce_ring **ring);
 
 /* Frees the ring; -EBUSY while requests are outstanding (collect or abort them first). */
 BOUNCE_API int bounce_ring_destroy(bounce_ring *ring);
 
 typedef struct bounce_ring_layout {
-    uint64_t desc_addr;  /* addresses for the device (GPA), aligned as the specification demands: 16, 2, 4 */
-    uint64_t avail_addr;
-    uint64_t used_addr;
+    /* Addresses for the device (GPA), aligned as the specification demands: 16, 2, 4; packed: 16, 4, 4. */
+    uint64_t desc_addr;
+    uint64_t avail_addr; /* packed: the driver event suppression structure */
+    uint64_t used_addr;  /* packed: the device event suppression structure */
     uint32_t queue_size;
-    uint16_t avail_index; /* where the device has to begin */
-    uint16_t reserved;
+    uint16_t avail_index; /* where the device has to begin; packed: a place in the ring, and in bit 15 the wrap counter */
+    uint16_t used_index;  /* packed: the same; split: 0. (vhost-user's SET_VRING_BASE: avail_index | used_index << 16.) */
 } bounce_ring_layout;
 
 BOUNCE_API int bounce_ring_get_layout(bounce_ring *ring, bounce_ring_layout *layout);
 
 /* Puts one request into the ring: sg[0 .. n_out) for the device to read, then n_in segments for it to write. Each is
- * mapped through the device (BOUNCE_SG_SHARED: used in place), but small ones, such as a header or a status byte, which
+ * mapped through the device (BOUNCE_SG_SHARED, BOUNCE_SG_MAPPED: used in place), but small ones, such as a header or a status byte, which
  * are copied through memory of the ring and are not among the pool's mappings. The device sees it after
  * bounce_ring_publish(). cookie comes back with the completion and never enters shared memory. Private buffers must stay
  * until then. -EAGAIN: no free descriptors (with INDIRECT a ring may hold fewer requests than it has descriptors);
@@ -56,8 +75,24 @@ BOUNCE_API int bounce_ring_get_layout(bounce_ring *ring, bounce_ring_layout *lay
  * mapped and nothing changes. */
 BOUNCE_API int bounce_ring_add(bounce_ring *ring, const bounce_sg *sg, size_t n_out, size_t n_in, void *cookie);
 
+typedef struct bounce_ring_request {
+    const bounce_sg *sg; /* n_out segments for the device to read, then n_in for it to write */
+    void *cookie;
+    uint32_t n_out;
+    uint32_t n_in;
+} bounce_ring_request;
+
+/* bounce_ring_add() for up to n requests, at most INT_MAX. How many of them, from the first on, were added; the error of
+ * the first when that is none. One bounce_ring_publish() shows them all. */
+BOUNCE_API int bounce_ring_add_many(bounce_ring *ring, const bounce_ring_request *requests, size_t n);
+
 /* Makes all added requests visible to the device at once. 1: the device wants a kick; 0: it does not. */
 BOUNCE_API int bounce_ring_publish(bounce_ring *ring);
+
+/* What a kick carries when VIRTIO_F_NOTIFICATION_DATA was negotiated, for what was published last: the index of the queue
+ * in bits 0 to 15, and in 16 to 31 the avail index (split), or the place of the next descriptor with the wrap counter in
+ * bit 31 (packed). Source: virtio 1.2, section 2.9. */
+BOUNCE_API int bounce_ring_get_notification_data(bounce_ring *ring, uint32_t *data);
 
 typedef struct bounce_completion {
     void *cookie;
@@ -77,6 +112,13 @@ BOUNCE_API int bounce_ring_collect(bounce_ring *ring, bounce_completion *complet
 BOUNCE_API int bounce_ring_arm(bounce_ring *ring);
 /* Tells the device that calls are not needed (the initial state: polling). */
 BOUNCE_API int bounce_ring_disarm(bounce_ring *ring);
+
+/* Collects as bounce_ring_collect() does, and arms and disarms by itself. *wait 1: nothing is there, and a call is asked
+ * for: wait for it (or for as long as one likes) before the next poll; 0: poll again soon. After a call that brought fewer
+ * than `poll_after` completions, the next empty look asks for a call again. After one that brought more (a storm), calls
+ * stay off until `poll_idle` looks in a row were empty: the device then need not call for what comes meanwhile. In place
+ * of collect, arm and disarm, not beside them. */
+BOUNCE_API int bounce_ring_poll(bounce_ring *ring, bounce_completion *completions, size_t max, int *wait);
 
 /* Takes back what is outstanding without copying anything: up to max completions with status -ECONNRESET; call until it
  * returns 0. Only when the device can no longer write (reset, or the memory renewed), or is in quarantine
@@ -121,9 +163,12 @@ typedef struct bounce_frontend_options {
     uint64_t required_features; /* virtio feature bits without which there is no connection; VERSION_1 always is */
     uint64_t wanted_features;   /* accepted when offered; EVENT_IDX and INDIRECT_DESC are asked for by themselves */
     uint64_t refused_features;  /* never accepted, also not the two above */
-    /* ACCESS_PLATFORM (bit 33) is accepted when `policy` says that addresses are IOVAs, and required then. Of bits 24 to 49 (rings and transport) only VERSION_1, EVENT_IDX and INDIRECT_DESC are. */
+    /* ACCESS_PLATFORM (bit 33) is accepted when `policy` says that addresses are IOVAs, and required then. Of bits 24 to 49
+     * (rings and transport) only VERSION_1, EVENT_IDX and INDIRECT_DESC are, and, where they are wanted or required,
+     * RING_PACKED (34), IN_ORDER (35), ORDER_PLATFORM (36), NOTIFICATION_DATA (38: a kick is an eventfd, which carries
+     * nothing all the same) and RING_RESET (40). */
     uint32_t queues;            /* number of queues to start; 0 = 1 */
-    uint32_t queue_size;        /* power of two; 0 = 128 */
+    uint32_t queue_size;        /* power of two (any number where RING_PACKED is negotiated); 0 = 128 */
     uint32_t max_chain;         /* as in bounce_ring_options */
     uint32_t timeout_ms;        /* for each answer of the back-end, and for connecting; 0 = 5000, UINT32_MAX: no limit */
     uint32_t flags;             /* BOUNCE_FRONTEND_* */

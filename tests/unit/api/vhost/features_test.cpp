@@ -44,11 +44,29 @@ TEST(Features, NeverAcceptsAccessPlatform) {
 }
 
 TEST(Features, DoesNotAcceptRingFeaturesThatTheLibraryDoesNotHave) {
-    for (const unsigned bit : {24U, 26U, 27U, 30U, 34U, 35U, 36U, 37U, 38U, 40U, 41U, 49U}) {
+    for (const unsigned bit : {24U, 26U, 27U, 30U, 37U, 39U, 41U, 49U}) {
         auto wanted = accept_features(~std::uint64_t{0}, {0, feature(bit)});
         ASSERT_TRUE(wanted);
         EXPECT_EQ(*wanted, kVersion1 | kEventIdx | kIndirectDesc) << bit;
         EXPECT_EQ(accept_features(~std::uint64_t{0}, {feature(bit)}).code(), ENOTSUP) << bit;
+    }
+}
+
+TEST(Features, AcceptsOtherRingsOnlyWhenAskedFor) {
+    constexpr std::uint64_t kAlways = kVersion1 | kEventIdx | kIndirectDesc;
+    auto none = accept_features(~std::uint64_t{0}, {});
+    ASSERT_TRUE(none);
+    EXPECT_EQ(*none, kAlways);
+    for (const unsigned bit : {34U, 35U, 36U, 38U, 40U}) {
+        for (const FeaturePolicy& policy : {FeaturePolicy{feature(bit)}, FeaturePolicy{0, feature(bit)}}) {
+            auto accepted = accept_features(~std::uint64_t{0}, policy);
+            ASSERT_TRUE(accepted) << last_error();
+            EXPECT_EQ(*accepted, kAlways | feature(bit));
+        }
+        EXPECT_EQ(accept_features(kAlways, {feature(bit)}).code(), ENOTSUP);
+        auto without = accept_features(kAlways, {0, feature(bit)});
+        ASSERT_TRUE(without);
+        EXPECT_EQ(*without, kAlways);
     }
 }
 

@@ -61,6 +61,26 @@ TEST_F(FrontendTest, SaysTheRightThingsInTheRightOrder) {
     expect_clean();
 }
 
+TEST_F(FrontendTest, APackedRingBeginsWithItsWrapCounters) {
+    config_.queue_size = 100;  // no power of two
+    config_.features.required = kRingPacked;
+    backend_.features |= kRingPacked | kInOrder;
+    backend_.start();
+    ASSERT_TRUE(connect()) << last_error();
+    const bounce_ring_layout layout = frontend_->ring(0).layout();
+    EXPECT_EQ(backend_.log(8)[0].u32(4), 100U);
+    EXPECT_EQ(backend_.log(10)[0].u32(4), 0x80008000U);
+    const auto address = backend_.log(9);
+    ASSERT_EQ(address.size(), 1U);
+    EXPECT_EQ(address[0].u64(8), layout.desc_addr);
+    EXPECT_EQ(address[0].u64(16), layout.used_addr);
+    EXPECT_EQ(address[0].u64(24), layout.avail_addr);
+    EXPECT_EQ(layout.avail_addr, layout.desc_addr + 1664);  // 100 descriptors, and up to the next 128 bytes
+    EXPECT_EQ(frontend_->info().features & (kRingPacked | kInOrder), kRingPacked);
+    EXPECT_TRUE(close()) << last_error();
+    expect_clean();
+}
+
 TEST_F(FrontendTest, ShowsThePoolByItsGpas) {
     config_.queue_size = 64;
     backend_.start();
@@ -333,7 +353,7 @@ TEST_F(FrontendTest, AfterADisconnectNothingIsCollected) {
     config_.queues = 1;
     backend_.start();
     ASSERT_TRUE(connect()) << last_error();
-    SplitQueue& ring = frontend_->ring(0);
+    Virtqueue& ring = frontend_->ring(0);
     char data[64] = {};
     const bounce_sg sg{data, sizeof data, 0, 0};
     for (int i = 0; i < 8; ++i) ASSERT_TRUE(ring.add({&sg, 1}, 0, data)) << last_error();

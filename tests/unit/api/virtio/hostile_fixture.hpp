@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 // A ring whose device lies. Each test names its point of the project's list for rings:
 //   1 private shadow, 2 every field read once, 3 used id, 4 used index and bounded work, 5 used length, 7 indirect
-//   tables, 8 ring memory is not unmapped, 9 wrap-around (split_random_test.cpp), 10 event fields are hints, 12 nothing
+//   tables, 8 ring memory is not unmapped, 9 wrap-around (ring_random_test.cpp), 10 event fields are hints, 12 nothing
 //   private leaks, 13 short lengths saturate, 17 bounds first, then the mask.
 #pragma once
 
@@ -11,13 +11,8 @@
 
 namespace bounce::test {
 
-class SplitHostileTest : public RingTest {
+class HostileTest : public LayoutTest {
 protected:
-    SplitDevice::Request pop() {
-        SplitDevice::Request request;
-        EXPECT_TRUE(model_->pop(request));
-        return request;
-    }
     /// n requests with one readable and one writable segment each; cookies 0 to n - 1.
     void outstanding(std::uintptr_t n) {
         for (std::uintptr_t i = 0; i < n; ++i) ASSERT_TRUE(add({sg_of(out_), sg_of(in_)}, 1, i)) << last_error();
@@ -57,7 +52,7 @@ protected:
         EXPECT_EQ(collect_error(), EPROTO);
         expect_broken(BOUNCE_VIOLATION_USED_ID, id, 3);
     }
-    static constexpr SplitQueueConfig kConfig{.queue_size = 16, .index = 5};
+    static constexpr QueueConfig kConfig{.queue_size = 16, .index = 5};
 
     Bytes out_ = bytes_of(64, 1);
     Bytes in_ = bytes_of(64, 2);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-// A pool, a device and a ring with a model of its device, and small helpers for the tests of rings.
+// A pool, a device and a ring of either layout with a model of its device, and small helpers for the tests of rings.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -12,7 +12,8 @@
 #include <vector>
 
 #include "api/dma/callbacks.hpp"
-#include "api/virtio/split_queue.hpp"
+#include "api/virtio/virtqueue.hpp"
+#include "tests/support/packed_device.hpp"
 #include "tests/support/split_device.hpp"
 
 namespace bounce::test {
@@ -56,15 +57,29 @@ protected:
         device_ = std::move(*device);
     }
 
-    void make(const SplitQueueConfig& config) {
+    void make(QueueConfig config) {
         model_.reset();
         queue_.reset();
-        auto queue = SplitQueue::create(*device_, config);
+        packed_ = config.packed = config.packed || packed_;
+        auto queue = Virtqueue::create(*device_, config);
         ASSERT_TRUE(queue) << last_error();
         queue_ = std::move(*queue);
         connect(config.event_idx);
     }
-    void connect(bool event_idx) { model_ = std::make_unique<SplitDevice>(*pool_, queue_->layout(), event_idx); }
+    /// A new device, which is told the layout.
+    void connect(bool event_idx) {
+        if (packed_)
+            model_ = std::make_unique<PackedDevice>(*pool_, queue_->layout(), event_idx);
+        else
+            model_ = std::make_unique<SplitDevice>(*pool_, queue_->layout(), event_idx);
+    }
+    [[nodiscard]] SplitDevice& split() const { return dynamic_cast<SplitDevice&>(*model_); }
+    [[nodiscard]] PackedDevice& packed() const { return dynamic_cast<PackedDevice&>(*model_); }
+    DeviceModel::Request pop() {
+        DeviceModel::Request request;
+        EXPECT_TRUE(model_->pop(request));
+        return request;
+    }
 
     Result<void> add(std::vector<bounce_sg> sg, std::size_t n_out, std::uintptr_t cookie) {
         return queue_->add(sg, n_out, cookie_of(cookie));
@@ -105,8 +120,21 @@ protected:
         this};
     std::unique_ptr<Pool> pool_;
     std::unique_ptr<Device> device_;
-    std::unique_ptr<SplitQueue> queue_;
-    std::unique_ptr<SplitDevice> model_;
+    std::unique_ptr<Virtqueue> queue_;
+    std::unique_ptr<DeviceModel> model_;
+    bool packed_ = false;
 };
+
+/// The same for both layouts.
+class LayoutTest : public RingTest, public testing::WithParamInterface<bool> {
+protected:
+    void SetUp() override {
+        packed_ = GetParam();
+        RingTest::SetUp();
+    }
+};
+inline std::string layout_name(const testing::TestParamInfo<bool>& about) {
+    return about.param ? "Packed" : "Split";
+}
 
 }  // namespace bounce::test

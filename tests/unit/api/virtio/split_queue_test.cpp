@@ -68,9 +68,9 @@ TEST_F(SplitQueueTest, PublishSaysWhetherAKickIsWanted) {
     Bytes out = bytes_of(16, 1);
     EXPECT_FALSE(queue_->publish());  // nothing was added
     ASSERT_TRUE(add({sg_of(out)}, 1, 1));
-    EXPECT_EQ(model_->avail_index(), 0);
+    EXPECT_EQ(split().avail_index(), 0);
     EXPECT_TRUE(queue_->publish());
-    EXPECT_EQ(model_->avail_index(), 1);
+    EXPECT_EQ(split().avail_index(), 1);
     EXPECT_FALSE(queue_->publish());
     model_->disarm_kicks();
     ASSERT_TRUE(add({sg_of(out)}, 1, 2));
@@ -82,13 +82,13 @@ TEST_F(SplitQueueTest, PublishSaysWhetherAKickIsWanted) {
 TEST_F(SplitQueueTest, EventIndexAsksForTheKickOfOneRequest) {
     make({.queue_size = 8, .event_idx = true});
     Bytes out = bytes_of(16, 1);
-    model_->set_used_flags(1);  // has no meaning with event idx
-    model_->set_avail_event(2);
+    split().set_used_flags(1);  // has no meaning with event idx
+    split().set_avail_event(2);
     for (std::uintptr_t i = 0; i < 5; ++i) {
         ASSERT_TRUE(add({sg_of(out)}, 1, i));
         EXPECT_EQ(queue_->publish(), i == 2) << i;
     }
-    model_->set_avail_event(6);
+    split().set_avail_event(6);
     ASSERT_TRUE(add({sg_of(out)}, 1, 5));
     ASSERT_TRUE(add({sg_of(out)}, 1, 6));
     ASSERT_TRUE(add({sg_of(out)}, 1, 7));
@@ -101,12 +101,12 @@ TEST_F(SplitQueueTest, ARingBeginsWithoutCallsAndArmsForTheNext) {
     for (const bool event_idx : {false, true}) {
         make({.queue_size = 8, .event_idx = event_idx});
         Bytes out = bytes_of(16, 1);
-        SplitDevice::Request request;
+        DeviceModel::Request request;
         ASSERT_TRUE(add({sg_of(out)}, 1, 1));
         ASSERT_TRUE(add({sg_of(out)}, 1, 2));
         ASSERT_TRUE(add({sg_of(out)}, 1, 3));
         queue_->publish();
-        EXPECT_EQ(model_->avail_flags(), event_idx ? 0 : 1);
+        EXPECT_EQ(split().avail_flags(), event_idx ? 0 : 1);
         ASSERT_TRUE(model_->pop(request));
         model_->complete(request.head, 0);
         EXPECT_FALSE(model_->wants_call(0));
@@ -129,7 +129,7 @@ TEST_F(SplitQueueTest, ARingBeginsWithoutCallsAndArmsForTheNext) {
 TEST_F(SplitQueueTest, ResetBeginsAnewOnceNothingIsOutstanding) {
     make({.queue_size = 4});
     Bytes out = bytes_of(16, 1);
-    SplitDevice::Request request;
+    DeviceModel::Request request;
     for (std::uintptr_t i = 0; i < 3; ++i) ASSERT_TRUE(add({sg_of(out)}, 1, i));
     queue_->publish();
     ASSERT_TRUE(model_->pop(request));
@@ -143,7 +143,7 @@ TEST_F(SplitQueueTest, ResetBeginsAnewOnceNothingIsOutstanding) {
     EXPECT_EQ(collect_error(), EPROTO);
     EXPECT_FALSE(queue_->publish());
     ASSERT_TRUE(queue_->reset());
-    EXPECT_EQ(model_->avail_index(), 0);
+    EXPECT_EQ(split().avail_index(), 0);
     EXPECT_EQ(queue_->layout().avail_index, 0);
     EXPECT_EQ(queue_->stats().added, 3U);
     EXPECT_EQ(queue_->stats().completed, 1U);
@@ -162,7 +162,7 @@ TEST_F(SplitQueueTest, ResetBeginsAnewOnceNothingIsOutstanding) {
 TEST_F(SplitQueueTest, AnIdleRingSaysWhereADeviceGoesOn) {
     make({.queue_size = 4});
     Bytes out = bytes_of(16, 1);
-    SplitDevice::Request request;
+    DeviceModel::Request request;
     for (std::uintptr_t i = 0; i < 10; ++i) {
         ASSERT_TRUE(add({sg_of(out)}, 1, i));
         queue_->publish();
@@ -187,9 +187,9 @@ TEST_F(SplitQueueTest, FeaturesChangeWithAReset) {
     ASSERT_TRUE(queue_->set_features(true, true));
     ASSERT_TRUE(queue_->reset());
     connect(true);
-    EXPECT_EQ(model_->avail_flags(), 0);
+    EXPECT_EQ(split().avail_flags(), 0);
     std::vector<bounce_sg> eight(8, sg_of(out));
-    SplitDevice::Request request;
+    DeviceModel::Request request;
     for (std::uintptr_t i = 0; i < 3; ++i) ASSERT_TRUE(add(eight, 8, i));
     queue_->publish();
     ASSERT_TRUE(model_->pop(request));

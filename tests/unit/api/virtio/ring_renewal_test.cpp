@@ -9,7 +9,7 @@ namespace {
 
 using namespace test;
 
-class SplitRenewalTest : public RingTest {
+class RingRenewalTest : public LayoutTest {
 protected:
     /// n requests, each a status byte for the device to write, of which the device completes `completed`.
     void begin(std::uint32_t n, std::uint32_t completed) {
@@ -19,7 +19,7 @@ protected:
             ASSERT_TRUE(queue_->add({&sg, 1}, 0, cookie_of(i + 1))) << last_error();
         }
         queue_->publish();
-        SplitDevice::Request request;
+        DeviceModel::Request request;
         for (std::uint32_t i = 0; i < completed; ++i) {
             ASSERT_TRUE(model_->pop(request));
             model_->complete(request.head, 1);
@@ -36,7 +36,7 @@ protected:
         bounce_sg sg{&status_[0], 1, 0, 0};
         ASSERT_TRUE(queue_->add({&sg, 1}, 0, cookie_of(9))) << last_error();
         queue_->publish();
-        SplitDevice::Request request;
+        DeviceModel::Request request;
         ASSERT_TRUE(model_->pop(request));
         model_->complete(request.head, 1);
         const auto done = collect();
@@ -49,13 +49,13 @@ protected:
     std::uint8_t status_[8] = {};
 };
 
-TEST_F(SplitRenewalTest, RequestsThatWereOutstanding) {
+TEST_P(RingRenewalTest, RequestsThatWereOutstanding) {
     begin(8, 0);
     ASSERT_TRUE(pool_->renew()) << last_error();
     expect_stale_until_reset();
 }
 
-TEST_F(SplitRenewalTest, RequestsThatWereCompleted) {
+TEST_P(RingRenewalTest, RequestsThatWereCompleted) {
     begin(8, 3);
     EXPECT_EQ(collect(2).size(), 2U);
     // Index 0 in fresh memory is 65534 ahead of what was collected.
@@ -65,7 +65,7 @@ TEST_F(SplitRenewalTest, RequestsThatWereCompleted) {
 
 // The one moment that can be chosen: the report of a violation comes after the used element was read, and before the
 // status byte is. (The device said error, and fresh memory says ok.)
-TEST_F(SplitRenewalTest, BetweenTheUsedElementAndTheData) {
+TEST_P(RingRenewalTest, BetweenTheUsedElementAndTheData) {
     struct Moment {
         Pool* pool = nullptr;
         int reports = 0;
@@ -81,14 +81,19 @@ TEST_F(SplitRenewalTest, BetweenTheUsedElementAndTheData) {
     moment.pool = pool_.get();
     auto device = Device::create(*pool_, callbacks, {});
     ASSERT_TRUE(device) << last_error();
-    auto queue = SplitQueue::create(**device, {.queue_size = 4});
+    auto queue = Virtqueue::create(**device, {.queue_size = 4, .packed = GetParam()});
     ASSERT_TRUE(queue) << last_error();
-    SplitDevice model(*pool_, (*queue)->layout(), false);
+    std::unique_ptr<DeviceModel> of_device;
+    if (GetParam())
+        of_device = std::make_unique<PackedDevice>(*pool_, (*queue)->layout(), false);
+    else
+        of_device = std::make_unique<SplitDevice>(*pool_, (*queue)->layout(), false);
+    DeviceModel& model = *of_device;
     std::uint8_t status = 0xff;
     bounce_sg sg{&status, 1, 0, 0};
     ASSERT_TRUE((*queue)->add({&sg, 1}, 0, nullptr)) << last_error();
     (*queue)->publish();
-    SplitDevice::Request request;
+    DeviceModel::Request request;
     ASSERT_TRUE(model.pop(request));
     model.complete(request.head, 2);  // one more than there is: reported
     bounce_completion completion{};
@@ -98,6 +103,8 @@ TEST_F(SplitRenewalTest, BetweenTheUsedElementAndTheData) {
     EXPECT_EQ(moment.reports, 1);
     EXPECT_EQ(completion.status, -ESTALE);
 }
+
+INSTANTIATE_TEST_SUITE_P(Layouts, RingRenewalTest, testing::Bool(), layout_name);
 
 }  // namespace
 }  // namespace bounce

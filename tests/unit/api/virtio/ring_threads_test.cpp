@@ -37,10 +37,10 @@ private:
     std::uint64_t rung_ = 0;
 };
 
-class SplitThreadsTest : public RingTest {
+class RingThreadsTest : public LayoutTest {
 protected:
     /// Answers with the bytes that it read, increased by one.
-    static std::uint32_t serve(const SplitDevice::Request& request) {
+    static std::uint32_t serve(const DeviceModel::Request& request) {
         std::byte value{};
         for (const auto& piece : request.pieces) {
             if (!piece.write) value = *piece.hva;
@@ -71,15 +71,15 @@ protected:
         for (const std::byte byte : slot.in) ASSERT_EQ(byte, static_cast<std::byte>(slot.value + 1));
     }
 
-    void poll(const SplitQueueConfig& config);
-    void ping_pong(const SplitQueueConfig& config, std::size_t depth);
+    void poll(const QueueConfig& config);
+    void ping_pong(const QueueConfig& config, std::size_t depth);
 };
 
-void SplitThreadsTest::poll(const SplitQueueConfig& config) {
+void RingThreadsTest::poll(const QueueConfig& config) {
     make(config);
     std::atomic<bool> stop{false};
     std::thread device([&] {
-        SplitDevice::Request request;
+        DeviceModel::Request request;
         while (!stop.load(std::memory_order_relaxed)) {
             while (model_->pop(request)) model_->complete(request.head, serve(request));
             std::this_thread::yield();
@@ -117,23 +117,23 @@ void SplitThreadsTest::poll(const SplitQueueConfig& config) {
     expect_all_given_back();
 }
 
-TEST_F(SplitThreadsTest, PollingDirect) {
+TEST_P(RingThreadsTest, PollingDirect) {
     poll({.queue_size = 32});
 }
-TEST_F(SplitThreadsTest, PollingWithTables) {
+TEST_P(RingThreadsTest, PollingWithTables) {
     poll({.queue_size = 8, .indirect = true, .event_idx = true});
 }
 
 /// Both sides sleep whenever there is nothing to do and the other side promised to wake them. Point 10: a store-load
 /// reordering on either side would leave both asleep.
-void SplitThreadsTest::ping_pong(const SplitQueueConfig& config, std::size_t depth) {
+void RingThreadsTest::ping_pong(const QueueConfig& config, std::size_t depth) {
     make(config);
     Doorbell kick;
     Doorbell call;
     std::atomic<bool> stop{false};
     std::atomic<bool> lost{false};
     std::thread device([&] {
-        SplitDevice::Request request;
+        DeviceModel::Request request;
         for (;;) {
             model_->disarm_kicks();
             const std::uint16_t before = model_->used_index();
@@ -196,15 +196,17 @@ void SplitThreadsTest::ping_pong(const SplitQueueConfig& config, std::size_t dep
     expect_all_given_back();
 }
 
-TEST_F(SplitThreadsTest, NoWakeUpIsLostWithFlags) {
+TEST_P(RingThreadsTest, NoWakeUpIsLostWithFlags) {
     ping_pong({.queue_size = 8}, 1);
 }
-TEST_F(SplitThreadsTest, NoWakeUpIsLostWithEventIndex) {
+TEST_P(RingThreadsTest, NoWakeUpIsLostWithEventIndex) {
     ping_pong({.queue_size = 8, .event_idx = true}, 1);
 }
-TEST_F(SplitThreadsTest, NoWakeUpIsLostWithEventIndexAndSeveralOutstanding) {
+TEST_P(RingThreadsTest, NoWakeUpIsLostWithEventIndexAndSeveralOutstanding) {
     ping_pong({.queue_size = 8, .indirect = true, .event_idx = true}, 5);
 }
+
+INSTANTIATE_TEST_SUITE_P(Layouts, RingThreadsTest, testing::Bool(), layout_name);
 
 }  // namespace
 }  // namespace bounce

@@ -9,21 +9,16 @@ namespace {
 
 using namespace test;
 
-class SplitCollectTest : public RingTest {
+class RingCollectTest : public LayoutTest {
 protected:
-    void fill(const SplitDevice::Request& request, unsigned value) {
+    void fill(const DeviceModel::Request& request, unsigned value) {
         for (const auto& piece : request.pieces) {
             if (piece.write) std::memset(piece.hva, static_cast<int>(value), piece.len);
         }
     }
-    SplitDevice::Request pop() {
-        SplitDevice::Request request;
-        EXPECT_TRUE(model_->pop(request));
-        return request;
-    }
 };
 
-TEST_F(SplitCollectTest, WhatTheDeviceWroteComesBackWithTheCookie) {
+TEST_P(RingCollectTest, WhatTheDeviceWroteComesBackWithTheCookie) {
     make({.queue_size = 8});
     Bytes header = bytes_of(16, 1);
     Bytes data = bytes_of(4096, 2);
@@ -50,12 +45,12 @@ TEST_F(SplitCollectTest, WhatTheDeviceWroteComesBackWithTheCookie) {
     expect_all_given_back();
 }
 
-TEST_F(SplitCollectTest, CompletionsInAnyOrderAndInPortions) {
+TEST_P(RingCollectTest, CompletionsInAnyOrderAndInPortions) {
     make({.queue_size = 8});
     std::vector<Bytes> in(6, bytes_of(64, 0));
     for (std::uintptr_t i = 0; i < 6; ++i) ASSERT_TRUE(add({sg_of(in[i])}, 0, i));
     queue_->publish();
-    std::vector<SplitDevice::Request> requests(6);
+    std::vector<DeviceModel::Request> requests(6);
     for (auto& request : requests) request = pop();
     for (const std::size_t i : {3U, 0U, 5U, 1U, 4U, 2U}) {
         fill(requests[i], static_cast<unsigned>(i) + 1);
@@ -73,7 +68,7 @@ TEST_F(SplitCollectTest, CompletionsInAnyOrderAndInPortions) {
     expect_all_given_back();
 }
 
-TEST_F(SplitCollectTest, TheReportedLengthIsSharedOutInOrderSharedSegmentsIncluded) {
+TEST_P(RingCollectTest, TheReportedLengthIsSharedOutInOrderSharedSegmentsIncluded) {
     make({.queue_size = 16, .indirect = true});
     bounce_block block{};
     ASSERT_TRUE(device_->alloc_block(SlotKind::kBuffer, 4096, 0, block));
@@ -101,14 +96,14 @@ TEST_F(SplitCollectTest, TheReportedLengthIsSharedOutInOrderSharedSegmentsInclud
     expect_all_given_back();
 }
 
-TEST_F(SplitCollectTest, AbortGivesBackInTheOrderOfSubmissionAndCopiesNothing) {
+TEST_P(RingCollectTest, AbortGivesBackInTheOrderOfSubmissionAndCopiesNothing) {
     make({.queue_size = 32, .indirect = true});
     std::vector<Bytes> in(20, bytes_of(64, 1));
     Bytes out = bytes_of(64, 2);
     for (std::uintptr_t i = 0; i < 12; ++i) ASSERT_TRUE(add({sg_of(out), sg_of(in[i])}, 1, i));
     queue_->publish();
     // Ends some in the middle, so that heads and submissions are in different orders.
-    std::vector<SplitDevice::Request> requests(12);
+    std::vector<DeviceModel::Request> requests(12);
     for (auto& request : requests) request = pop();
     for (const std::size_t i : {7U, 2U, 5U}) model_->complete(requests[i].head, 0);
     ASSERT_EQ(collect().size(), 3U);
@@ -133,7 +128,7 @@ TEST_F(SplitCollectTest, AbortGivesBackInTheOrderOfSubmissionAndCopiesNothing) {
     expect_all_given_back();
 }
 
-TEST_F(SplitCollectTest, AfterTheMemoryWasRenewedOnlyAbortIsLeft) {
+TEST_P(RingCollectTest, AfterTheMemoryWasRenewedOnlyAbortIsLeft) {
     make({.queue_size = 8});
     Bytes in = bytes_of(64, 1);
     ASSERT_TRUE(add({sg_of(in)}, 0, 1));
@@ -154,6 +149,8 @@ TEST_F(SplitCollectTest, AfterTheMemoryWasRenewedOnlyAbortIsLeft) {
     EXPECT_EQ(in, bytes_of(64, 5));
     expect_all_given_back();
 }
+
+INSTANTIATE_TEST_SUITE_P(Layouts, RingCollectTest, testing::Bool(), layout_name);
 
 }  // namespace
 }  // namespace bounce

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-// Putting requests into a ring: what the device sees, what is refused, and that a refusal leaves nothing behind.
+// Putting requests into a ring of either layout: what the device sees, what is refused, and that a refusal leaves
+// nothing behind.
 #include <cerrno>
 
 #include "tests/unit/api/virtio/ring_fixture.hpp"
@@ -9,7 +10,7 @@ namespace {
 
 using namespace test;
 
-class SplitAddTest : public RingTest {
+class RingAddTest : public LayoutTest {
 protected:
     /// What a refused add() may not change.
     struct Before {
@@ -24,14 +25,14 @@ protected:
     }
 };
 
-TEST_F(SplitAddTest, TheDeviceSeesSegmentsInOrderThroughThePoolOnly) {
+TEST_P(RingAddTest, TheDeviceSeesSegmentsInOrderThroughThePoolOnly) {
     make({.queue_size = 8});
     Bytes header = bytes_of(16, 0x11);
     Bytes data = bytes_of(5000, 0x22);
     Bytes status = bytes_of(1, 0x33);
     ASSERT_TRUE(add({sg_of(header), sg_of(data), sg_of(status)}, 2, 1));
     queue_->publish();
-    SplitDevice::Request request;
+    DeviceModel::Request request;
     ASSERT_TRUE(model_->pop(request));
     EXPECT_EQ(request.table_len, 0U);
     ASSERT_EQ(request.pieces.size(), 3U);
@@ -49,7 +50,7 @@ TEST_F(SplitAddTest, TheDeviceSeesSegmentsInOrderThroughThePoolOnly) {
     expect_all_given_back();
 }
 
-TEST_F(SplitAddTest, RefusesListsThatAreWrongInThemselves) {
+TEST_P(RingAddTest, RefusesListsThatAreWrongInThemselves) {
     make({.queue_size = 8, .max_chain = 4});
     Bytes out = bytes_of(64, 1);
     const Before before = now();
@@ -70,7 +71,7 @@ TEST_F(SplitAddTest, RefusesListsThatAreWrongInThemselves) {
     EXPECT_FALSE(queue_->publish());
 }
 
-TEST_F(SplitAddTest, AFailureInTheMiddleRollsEverythingBack) {
+TEST_P(RingAddTest, AFailureInTheMiddleRollsEverythingBack) {
     make({.queue_size = 32, .indirect = true});
     Bytes out = bytes_of(300, 1);
     Bytes in = bytes_of(300, 2);
@@ -91,7 +92,7 @@ TEST_F(SplitAddTest, AFailureInTheMiddleRollsEverythingBack) {
     expect_all_given_back();
 }
 
-TEST_F(SplitAddTest, AFailureAtAnySegmentGivesEveryBlockOfTokensBack) {
+TEST_P(RingAddTest, AFailureAtAnySegmentGivesEveryBlockOfTokensBack) {
     make({.queue_size = 16});
     Bytes out = bytes_of(64, 1);
     for (std::size_t bad = 0; bad < 16; ++bad) {
@@ -107,7 +108,7 @@ TEST_F(SplitAddTest, AFailureAtAnySegmentGivesEveryBlockOfTokensBack) {
     expect_all_given_back();
 }
 
-TEST_F(SplitAddTest, AFullPoolIsNotAFullRing) {
+TEST_P(RingAddTest, AFullPoolIsNotAFullRing) {
     open(65536);
     make({.queue_size = 16});
     Bytes out = bytes_of(20000, 1);
@@ -122,7 +123,7 @@ TEST_F(SplitAddTest, AFullPoolIsNotAFullRing) {
     expect_all_given_back();
 }
 
-TEST_F(SplitAddTest, AFullRingSaysTryAgain) {
+TEST_P(RingAddTest, AFullRingSaysTryAgain) {
     make({.queue_size = 4});
     Bytes out = bytes_of(10, 1);
     ASSERT_TRUE(add({sg_of(out), sg_of(out), sg_of(out)}, 3, 1));
@@ -132,7 +133,7 @@ TEST_F(SplitAddTest, AFullRingSaysTryAgain) {
     ASSERT_TRUE(add({sg_of(out)}, 1, 3));
     EXPECT_EQ(add({sg_of(out)}, 1, 4).code(), EAGAIN);
     queue_->publish();
-    SplitDevice::Request request;
+    DeviceModel::Request request;
     ASSERT_TRUE(model_->pop(request));
     model_->complete(request.head, 0);
     ASSERT_EQ(collect().size(), 1U);
@@ -142,10 +143,10 @@ TEST_F(SplitAddTest, AFullRingSaysTryAgain) {
     expect_all_given_back();
 }
 
-TEST_F(SplitAddTest, TablesKeepARingFromFillingUp) {
+TEST_P(RingAddTest, TablesKeepARingFromFillingUp) {
     make({.queue_size = 16, .indirect = true});
     Bytes out = bytes_of(10, 1);
-    SplitDevice::Request request;
+    DeviceModel::Request request;
     std::uint32_t direct = 0;
     std::uint32_t indirect = 0;
     for (std::uintptr_t i = 0; i < 8; ++i) {  // 24 segments in 16 descriptors
@@ -161,7 +162,7 @@ TEST_F(SplitAddTest, TablesKeepARingFromFillingUp) {
     expect_all_given_back();
 }
 
-TEST_F(SplitAddTest, LongChainsGoThroughATableOfTheirOwn) {
+TEST_P(RingAddTest, LongChainsGoThroughATableOfTheirOwn) {
     make({.queue_size = 4, .indirect = true, .max_chain = 1024});
     Bytes out = bytes_of(1024, 0);
     for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<std::byte>(i * 7);
@@ -170,7 +171,7 @@ TEST_F(SplitAddTest, LongChainsGoThroughATableOfTheirOwn) {
     ASSERT_TRUE(add(list, 1000, 1)) << last_error();
     EXPECT_EQ(queue_->stats().free_descriptors, 3U);
     queue_->publish();
-    SplitDevice::Request request;
+    DeviceModel::Request request;
     ASSERT_TRUE(model_->pop(request));
     EXPECT_EQ(request.table_len, 1024U);
     ASSERT_EQ(request.pieces.size(), 1024U);
@@ -183,7 +184,7 @@ TEST_F(SplitAddTest, LongChainsGoThroughATableOfTheirOwn) {
     expect_all_given_back();
 }
 
-TEST_F(SplitAddTest, WithoutRoomForATableTheRingItselfIsUsed) {
+TEST_P(RingAddTest, WithoutRoomForATableTheRingItselfIsUsed) {
     open(65536);
     make({.queue_size = 32, .indirect = true});
     // Fill the pool, then leave room for the segments (in slots that exist) but not for a table of 9 descriptors.
@@ -199,7 +200,7 @@ TEST_F(SplitAddTest, WithoutRoomForATableTheRingItselfIsUsed) {
     std::vector<bounce_sg> list(9, shared_sg(shared, 0, 8));
     ASSERT_TRUE(add(list, 9, 1)) << last_error();
     queue_->publish();
-    SplitDevice::Request request;
+    DeviceModel::Request request;
     ASSERT_TRUE(model_->pop(request));
     EXPECT_EQ(request.pieces.size(), 9U);
     EXPECT_EQ(request.table_len, 0U);
@@ -208,7 +209,7 @@ TEST_F(SplitAddTest, WithoutRoomForATableTheRingItselfIsUsed) {
     expect_all_given_back();
 }
 
-TEST_F(SplitAddTest, SharedSegmentsAreUsedInPlace) {
+TEST_P(RingAddTest, SharedSegmentsAreUsedInPlace) {
     make({.queue_size = 8});
     bounce_block block{};
     ASSERT_TRUE(device_->alloc_block(SlotKind::kBuffer, 8192, 0, block));
@@ -216,7 +217,7 @@ TEST_F(SplitAddTest, SharedSegmentsAreUsedInPlace) {
     ASSERT_TRUE(add({shared_sg(block, 100, 200), shared_sg(block, 4096, 300)}, 1, 1)) << last_error();
     EXPECT_EQ(pool_->stats().slots, slots);
     queue_->publish();
-    SplitDevice::Request request;
+    DeviceModel::Request request;
     ASSERT_TRUE(model_->pop(request));
     ASSERT_EQ(request.pieces.size(), 2U);
     EXPECT_EQ(request.pieces[0].addr, block.addr + 100);
@@ -240,7 +241,7 @@ TEST_F(SplitAddTest, SharedSegmentsAreUsedInPlace) {
     expect_all_given_back();
 }
 
-TEST_F(SplitAddTest, TokensAreBoundedAndALongestChainAlwaysFitsAnEmptyRing) {
+TEST_P(RingAddTest, TokensAreBoundedAndALongestChainAlwaysFitsAnEmptyRing) {
     make({.queue_size = 8, .indirect = true, .max_chain = 200});
     Bytes out = bytes_of(200, 1);
     std::vector<bounce_sg> list;
@@ -261,6 +262,8 @@ TEST_F(SplitAddTest, TokensAreBoundedAndALongestChainAlwaysFitsAnEmptyRing) {
     abort_all();
     expect_all_given_back();
 }
+
+INSTANTIATE_TEST_SUITE_P(Layouts, RingAddTest, testing::Bool(), layout_name);
 
 }  // namespace
 }  // namespace bounce

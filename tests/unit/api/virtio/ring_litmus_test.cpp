@@ -72,17 +72,21 @@ void expect_none_lost(std::uint32_t lost) {
     EXPECT_EQ(lost, 0U);
 }
 
-class SplitLitmusTest : public RingTest, public testing::WithParamInterface<bool> {};
+struct Notification {
+    bool packed;
+    bool event_idx;
+};
+class RingLitmusTest : public RingTest, public testing::WithParamInterface<Notification> {};
 
-TEST_P(SplitLitmusTest, PublishAndAskingForKicks) {
-    make({.queue_size = 4, .event_idx = GetParam()});
+TEST_P(RingLitmusTest, PublishAndAskingForKicks) {
+    make({.queue_size = 4, .event_idx = GetParam().event_idx, .packed = GetParam().packed});
     bounce_block block{};
     ASSERT_TRUE(device_->alloc_block(SlotKind::kBuffer, 64, 0, block));
     const bounce_sg one = shared_sg(block, 0, 64);
     Meeting meeting;
     bool seen = false;
     std::thread device([&] {
-        SplitDevice::Request request;
+        DeviceModel::Request request;
         for (std::uint32_t round = 0; round < kRounds; ++round) {
             model_->disarm_kicks();
             meeting.arrive();
@@ -115,15 +119,15 @@ TEST_P(SplitLitmusTest, PublishAndAskingForKicks) {
     expect_none_lost(lost);
 }
 
-TEST_P(SplitLitmusTest, CompletingAndAskingForCalls) {
-    make({.queue_size = 4, .event_idx = GetParam()});
+TEST_P(RingLitmusTest, CompletingAndAskingForCalls) {
+    make({.queue_size = 4, .event_idx = GetParam().event_idx, .packed = GetParam().packed});
     bounce_block block{};
     ASSERT_TRUE(device_->alloc_block(SlotKind::kBuffer, 64, 0, block));
     const bounce_sg one = shared_sg(block, 0, 64);
     Meeting meeting;
     bool called = false;
     std::thread device([&] {
-        SplitDevice::Request request;
+        DeviceModel::Request request;
         for (std::uint32_t round = 0; round < kRounds; ++round) {
             meeting.arrive();
             const std::uint16_t before = model_->used_index();
@@ -158,8 +162,13 @@ TEST_P(SplitLitmusTest, CompletingAndAskingForCalls) {
     expect_none_lost(lost);
 }
 
-INSTANTIATE_TEST_SUITE_P(Notification, SplitLitmusTest, testing::Bool(),
-                         [](const auto& about) { return about.param ? "EventIndex" : "Flags"; });
+INSTANTIATE_TEST_SUITE_P(Notification, RingLitmusTest,
+                         testing::Values(Notification{false, false}, Notification{false, true},
+                                         Notification{true, false}, Notification{true, true}),
+                         [](const auto& about) {
+                             return std::string(about.param.packed ? "Packed" : "Split") +
+                                    (about.param.event_idx ? "EventIndex" : "Flags");
+                         });
 
 }  // namespace
 }  // namespace bounce

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-// Long random runs with an honest device that completes in any order: every byte is checked, the 16-bit indices wrap
-// several times, and nothing is left in the pool.
+// Long random runs with an honest device that completes in any order: every byte is checked, the 16-bit indices of a
+// split ring wrap several times and the wrap counters of a packed one flip often, and nothing is left in the pool.
 #include <cerrno>
 #include <deque>
 #include <random>
@@ -29,14 +29,14 @@ std::uint32_t answer_bytes(std::uint64_t hash, std::uint64_t writable) {
 }
 
 struct Load {
-    SplitQueueConfig config;
+    QueueConfig config;
     std::uint64_t requests;
     std::size_t max_segments;
     std::size_t max_bytes;
     std::uint64_t seed;
 };
 
-class SplitRandomTest : public RingTest, public testing::WithParamInterface<Load> {
+class RingRandomTest : public RingTest, public testing::WithParamInterface<Load> {
 protected:
     struct Submitted {
         std::vector<Bytes> out, in;
@@ -95,7 +95,7 @@ protected:
         return s.busy = static_cast<bool>(added);
     }
 
-    void serve(SplitDevice::Request& request) {
+    void serve(DeviceModel::Request& request) {
         std::uint64_t hash = kHashStart;
         for (const auto& piece : request.pieces) {
             if (!piece.write) hash = hash_more(hash, piece.hva, piece.len);
@@ -140,7 +140,7 @@ protected:
     std::vector<std::size_t> idle_;
 };
 
-TEST_P(SplitRandomTest, EveryByteArrivesAndNothingStays) {
+TEST_P(RingRandomTest, EveryByteArrivesAndNothingStays) {
     const Load& load = GetParam();
     random_.seed(static_cast<std::mt19937::result_type>(load.seed));
     make(load.config);
@@ -149,7 +149,7 @@ TEST_P(SplitRandomTest, EveryByteArrivesAndNothingStays) {
         ASSERT_TRUE(device_->alloc_block(SlotKind::kBuffer, 512, 0, submitted_[i].block)) << last_error();
         idle_.push_back(i);
     }
-    std::deque<SplitDevice::Request> at_device;
+    std::deque<DeviceModel::Request> at_device;
     std::uint64_t done = 0;
     bool used_tables = false;
     while (done < load.requests && !HasFatalFailure()) {
@@ -158,7 +158,7 @@ TEST_P(SplitRandomTest, EveryByteArrivesAndNothingStays) {
             idle_.pop_back();
         }
         if (below(4) != 0) queue_->publish();
-        SplitDevice::Request request;
+        DeviceModel::Request request;
         while (below(16) != 0 && model_->pop(request)) {
             used_tables |= request.table_len != 0;
             at_device.push_back(request);
@@ -183,7 +183,7 @@ TEST_P(SplitRandomTest, EveryByteArrivesAndNothingStays) {
     expect_all_given_back();
 }
 
-INSTANTIATE_TEST_SUITE_P(Loads, SplitRandomTest,
+INSTANTIATE_TEST_SUITE_P(Loads, RingRandomTest,
                          testing::Values(
                              // Point 9: the smallest ring, several wraps of the 16-bit indices.
                              Load{{.queue_size = 2}, 200000, 2, 100, 1},
@@ -191,11 +191,22 @@ INSTANTIATE_TEST_SUITE_P(Loads, SplitRandomTest,
                              Load{{.queue_size = 64, .event_idx = true}, 150000, 8, 300, 3},
                              Load{{.queue_size = 64, .indirect = true, .event_idx = true}, 20000, 40, 20000, 4},
                              Load{{.queue_size = 256, .indirect = true, .max_chain = 600}, 5000, 600, 3000, 5}));
+// The wrap counters flip inside of chains and between them.
+INSTANTIATE_TEST_SUITE_P(
+    PackedLoads, RingRandomTest,
+    testing::Values(Load{{.queue_size = 1, .packed = true}, 100000, 1, 100, 11},
+                    Load{{.queue_size = 1, .indirect = true, .max_chain = 9, .packed = true}, 20000, 9, 100, 12},
+                    Load{{.queue_size = 2, .packed = true}, 100000, 2, 100, 13},
+                    Load{{.queue_size = 3, .packed = true}, 100000, 3, 100, 14},
+                    Load{{.queue_size = 61, .event_idx = true, .packed = true}, 150000, 8, 300, 15},
+                    Load{{.queue_size = 64, .indirect = true, .event_idx = true, .packed = true}, 20000, 40, 20000, 16},
+                    Load{
+                        {.queue_size = 200, .indirect = true, .max_chain = 600, .packed = true}, 5000, 600, 3000, 17}));
 
-class SplitLongestTest : public RingTest {};
+class RingLongestTest : public LayoutTest {};
 
 // Point 9: the longest ring, half of what the indices can tell apart.
-TEST_F(SplitLongestTest, TheLongestRingIsFilledToTheLastDescriptor) {
+TEST_P(RingLongestTest, TheLongestRingIsFilledToTheLastDescriptor) {
     make({.queue_size = 32768});
     bounce_block block{};
     ASSERT_TRUE(device_->alloc_block(SlotKind::kBuffer, 4096, 0, block));
@@ -205,7 +216,7 @@ TEST_F(SplitLongestTest, TheLongestRingIsFilledToTheLastDescriptor) {
         for (std::uintptr_t i = 0; i < 32768; ++i) ASSERT_TRUE(queue_->add({&one, 1}, 0, cookie_of(i)));
         EXPECT_EQ(queue_->add({&one, 1}, 0, nullptr).code(), EAGAIN);
         queue_->publish();
-        SplitDevice::Request request;
+        DeviceModel::Request request;
         for (std::uint32_t i = 0; i < 32768; ++i) {
             ASSERT_TRUE(model_->pop(request));
             model_->put_used(request.head, i % 65);
@@ -224,6 +235,8 @@ TEST_F(SplitLongestTest, TheLongestRingIsFilledToTheLastDescriptor) {
     ASSERT_TRUE(device_->free_block(SlotKind::kBuffer, block));
     expect_all_given_back();
 }
+
+INSTANTIATE_TEST_SUITE_P(Layouts, RingLongestTest, testing::Bool(), layout_name);
 
 }  // namespace
 }  // namespace bounce
