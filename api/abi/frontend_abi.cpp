@@ -46,6 +46,10 @@ Result<FrontendConfig> read_frontend_options(const bounce_frontend_options* give
     const auto translated = read_frontend_policy(options.policy, platform.encoding);
     if (!translated) return translated.error();
     config.features.translated = *translated;
+    if (options.policy != nullptr) {
+        config.dma_mask = options.policy->dma_mask;
+        config.coherent_dma_mask = options.policy->coherent_dma_mask;
+    }
     if (const auto good = check_platform(platform, *translated); !good) return good.error();
     config.device_type = options.device_type;
     config.max_chain = options.max_chain;

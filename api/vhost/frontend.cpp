@@ -58,6 +58,8 @@ Result<void> Frontend::start() noexcept {
     DeviceConfig device;
     device.name = name_;
     device.max_segment_bytes = config_.max_segment_bytes;
+    device.dma_mask = config_.dma_mask;
+    device.coherent_dma_mask = config_.coherent_dma_mask;
     auto made = Device::create(pool_, callbacks_, device);
     if (!made) return made.error();
     device_ = std::move(*made);

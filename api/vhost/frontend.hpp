@@ -35,6 +35,8 @@ struct FrontendConfig {
     bool calls = false;
     bool trusted = false;
     std::uint64_t max_segment_bytes = ~std::uint64_t{0};
+    std::uint64_t dma_mask = ~std::uint64_t{0};
+    std::uint64_t coherent_dma_mask = ~std::uint64_t{0};
     std::uint32_t device_type = 0;  // virtio device ID, 0: does not matter
 
     static constexpr std::uint32_t kNetwork = 1;

@@ -21,8 +21,7 @@ class CrashTest(net_support.NetDeviceTest):
             self.assertIsNone(client.poll())
             device.kill()
             device.start()
-            support.wait_for(lambda: "bounce-net" in open(f"/proc/{device.process.pid}/maps", encoding="utf-8").read(), 60,
-                             "reconnection")
+            support.wait_for(device.has_pool, 60, "reconnection")
         time.sleep(0.5)
         client.send_signal(signal.SIGINT)
         _, errors = client.communicate(timeout=60)
@@ -50,8 +49,7 @@ class CrashTest(net_support.NetDeviceTest):
     def test_without_reconnect(self):
         device = self.testpmd()
         client = self.start_tool("loop", "--socket", device.socket, "--count", 100_000_000, "--quiet")
-        support.wait_for(lambda: "bounce-net" in open(f"/proc/{device.process.pid}/maps", encoding="utf-8").read(), 60,
-                         "connection")
+        support.wait_for(device.has_pool, 60, "connection")
         device.kill()
         _, errors = client.communicate(timeout=60)
         self.assertEqual(client.returncode, 1)
@@ -60,8 +58,7 @@ class CrashTest(net_support.NetDeviceTest):
     def test_that_does_not_come_back(self):
         device = self.testpmd()
         client = self.start_tool("loop", "--socket", device.socket, "--count", 100_000_000, "--quiet", "--reconnect", 0.3)
-        support.wait_for(lambda: "bounce-net" in open(f"/proc/{device.process.pid}/maps", encoding="utf-8").read(), 60,
-                         "connection")
+        support.wait_for(device.has_pool, 60, "connection")
         device.kill()
         _, errors = client.communicate(timeout=60)
         self.assertEqual(client.returncode, 1)

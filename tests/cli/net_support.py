@@ -43,6 +43,11 @@ class TestPmd:
     def said(self):
         return self.log.read_text(errors="replace")
 
+    def has_pool(self):
+        """Is bounce-net connected to it?"""
+        with open(f"/proc/{self.process.pid}/maps", encoding="utf-8") as maps:
+            return "bounce-net" in maps.read()
+
     def kill(self):
         self.process.send_signal(signal.SIGKILL)
         support.stop(self.process)
