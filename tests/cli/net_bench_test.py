@@ -11,7 +11,7 @@ SUBJECTS = ["bounced", "born_shared", "bare"]
 
 class BenchTest(net_support.NetDeviceTest):
     def test_compare(self):
-        self.testpmd()
+        self.start_testpmd()
         report = json.loads(self.net("bench", "--json", "-", "--seconds", "0.3", "--size", "60,1400", "--compare").stdout)
         self.assertEqual((report["schema_version"], report["command"], report["ok"]), (1, "bench", True))
         self.assertEqual([(r["subject"], r["frame_bytes"]) for r in report["results"]],
@@ -23,13 +23,13 @@ class BenchTest(net_support.NetDeviceTest):
         self.assertEqual(len(report["comparisons"]), 2)
 
     def test_text_and_calls(self):
-        self.testpmd()
+        self.start_testpmd()
         done = self.net("bench", "--seconds", "0.3", "--size", "100", "--wait", "call")
         self.assertIn("frames of 100 bytes, 1 queue pair, 128 under way", done.stdout)
         self.assertRegex(done.stdout, r"bounced +\d+ +\d+\.\d+ +\d+")
 
     def test_two_queues_translated(self):
-        self.testpmd(queues=2, options=",iommu-support=1")
+        self.start_testpmd(queues=2, options=",iommu-support=1")
         self.net("bench", "--seconds", "0.3", "--size", "60", "--queues", "2", "--iommu", "--born-shared")
 
 

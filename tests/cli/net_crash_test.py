@@ -13,15 +13,16 @@ RESTARTS = int(os.environ.get("BOUNCE_RESTARTS", "3"))
 
 class CrashTest(net_support.NetDeviceTest):
     def run_under_restarts(self, *arguments, iommu=False):
-        device = self.testpmd(options=",iommu-support=1" if iommu else "")
+        device = self.start_testpmd(options=",iommu-support=1" if iommu else "")
         client = self.start_tool("loop", "--socket", device.socket, "--count", 100_000_000, "--reconnect", 60, "--quiet",
                                  "--json", "result.json", *arguments)
+        support.wait_for(device.connected, 60, "connection")
         for _ in range(RESTARTS):
             time.sleep(0.5)  # some load
             self.assertIsNone(client.poll())
             device.kill()
             device.start()
-            support.wait_for(device.has_pool, 60, "reconnection")
+            support.wait_for(device.connected, 60, "reconnection")
         time.sleep(0.5)
         client.send_signal(signal.SIGINT)
         _, errors = client.communicate(timeout=60)
@@ -47,18 +48,20 @@ class CrashTest(net_support.NetDeviceTest):
         self.run_under_restarts("--iommu", iommu=True)
 
     def test_without_reconnect(self):
-        device = self.testpmd()
+        device = self.start_testpmd()
         client = self.start_tool("loop", "--socket", device.socket, "--count", 100_000_000, "--quiet")
-        support.wait_for(device.has_pool, 60, "connection")
+        support.wait_for(device.connected, 60, "connection")
+        time.sleep(0.5)
         device.kill()
         _, errors = client.communicate(timeout=60)
         self.assertEqual(client.returncode, 1)
         self.assertRegex(errors, "closed the connection|is gone")
 
     def test_that_does_not_come_back(self):
-        device = self.testpmd()
+        device = self.start_testpmd()
         client = self.start_tool("loop", "--socket", device.socket, "--count", 100_000_000, "--quiet", "--reconnect", 0.3)
-        support.wait_for(device.has_pool, 60, "connection")
+        support.wait_for(device.connected, 60, "connection")
+        time.sleep(0.5)
         device.kill()
         _, errors = client.communicate(timeout=60)
         self.assertEqual(client.returncode, 1)

@@ -30,7 +30,7 @@ def packets_of(data):
 
 class LoopTest(net_support.NetDeviceTest):
     def test_one_queue(self):
-        self.testpmd()
+        self.start_testpmd()
         for arguments in ([], ["--born-shared"], ["--wait", "poll"], ["--protocol", "tcp"], ["--no-event-idx"],
                           ["--no-indirect", "--no-mergeable"], ["--size", "60"], ["--packed"], ["--packed", "--born-shared", "--wait", "poll"], ["--in-order"],
                           ["--packed", "--in-order", "--no-event-idx"], ["--queue-size", "1024", "--window", "512"]):
@@ -39,13 +39,13 @@ class LoopTest(net_support.NetDeviceTest):
                 self.assertEqual((result["sent"], result["received"], result["reordered"]), (SMALL, SMALL, 0))
 
     def test_text(self):
-        self.testpmd()
+        self.start_testpmd()
         done = self.net("loop", "--count", 100)
         self.assertIn("100 packets sent, 100 came back as they were", done.stdout)
         self.assertIn("lost 0, corrupted 0, duplicated 0", done.stdout)
 
     def test_info(self):
-        self.testpmd()
+        self.start_testpmd()
         done = self.net("info", "--json", "info.json")
         info = self.read_json("info.json")
         self.assertIn("VIRTIO_NET_F_MRG_RXBUF", info["connection"]["features"])
@@ -54,32 +54,32 @@ class LoopTest(net_support.NetDeviceTest):
         self.assertGreaterEqual(info["max_queue_pairs"], 1)
 
     def test_packets_of_several_buffers(self):
-        self.testpmd()
+        self.start_testpmd()
         for ring in ([], ["--packed"], ["--in-order"], ["--packed", "--in-order"]):
             with self.subTest(ring):
                 result = self.loop("--count", SMALL, "--size", "1500-4000", "--rx-buffer", "512", "--window", "16", *ring)
                 self.assertGreater(result["of_several_buffers"], SMALL // 2)
 
     def test_io_mode_and_born_shared_jumbo_frames(self):
-        self.testpmd(mode="io")
+        self.start_testpmd(mode="io")
         result = self.loop("--count", SMALL, "--size", "60-9216", "--window", "32", "--born-shared")
         self.assertGreater(result["of_several_buffers"], 0)
 
     def test_two_queues(self):
-        self.testpmd(queues=2)
+        self.start_testpmd(queues=2)
         for ring in ([], ["--packed"]):
             with self.subTest(ring):
                 result = self.loop("--count", SMALL, "--queues", 2, *ring)
                 self.assertEqual([pair["received"] for pair in result["pairs"]], [SMALL, SMALL])
 
     def test_checksum_offload(self):
-        self.testpmd()
+        self.start_testpmd()
         for protocol in ("udp", "tcp"):
             result = self.loop("--count", SMALL, "--checksum-offload", "--protocol", protocol)
             self.assertEqual(result["received"], SMALL)
 
     def test_capture_there_and_back(self):
-        self.testpmd(mode="io")
+        self.start_testpmd(mode="io")
         packets = [bytes([2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x88, 0xb5]) + support.pattern(46 + 7 * n, n) for n in range(200)]
         packets += packets[:10]  # some twice
         (self.folder / "in.pcap").write_bytes(pcap(packets))
@@ -90,7 +90,7 @@ class LoopTest(net_support.NetDeviceTest):
         self.assertEqual(back, packets)
 
     def test_captures_that_cannot_be_sent(self):
-        self.testpmd()
+        self.start_testpmd()
         for data, sentence in ((b"nothing", "cannot read"), (pcap([]), "has no packets"),
                                (pcap([b"x" * 60], link_type=101), "expected Ethernet"),
                                (pcap([b"x" * 13]), "packet 1 has 13 bytes"),
@@ -102,7 +102,7 @@ class LoopTest(net_support.NetDeviceTest):
         self.assertIn("cannot write", self.net("loop", "--out", "/nowhere/x.pcap", status=1).stderr)
 
     def test_translated_addresses(self):
-        self.testpmd(options=",iommu-support=1")
+        self.start_testpmd(options=",iommu-support=1")
         for arguments in ([], ["--born-shared"], ["--wait", "poll"], ["--packed"]):
             with self.subTest(arguments):
                 result = self.loop("--count", SMALL, "--iommu", *arguments)
@@ -110,7 +110,7 @@ class LoopTest(net_support.NetDeviceTest):
                 self.assertEqual(result["iotlb"]["denied"], 0)
 
     def test_a_device_that_does_not_translate(self):
-        self.testpmd()
+        self.start_testpmd()
         done = self.net("loop", "--iommu", status=1)
         self.assertIn("does not offer required features: bit 33 (ACCESS_PLATFORM)", done.stderr)
 

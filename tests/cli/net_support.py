@@ -43,10 +43,9 @@ class TestPmd:
     def said(self):
         return self.log.read_text(errors="replace")
 
-    def has_pool(self):
-        """Is bounce-net connected to it?"""
-        with open(f"/proc/{self.process.pid}/maps", encoding="utf-8") as maps:
-            return "bounce-net" in maps.read()
+    def connected(self):
+        """Does it process the queues of a client?"""
+        return "virtio is now ready for processing" in self.said()
 
     def kill(self):
         self.process.send_signal(signal.SIGKILL)
@@ -71,7 +70,7 @@ class NetDeviceTest(NetTest):
             self.skipTest("dpdk-testpmd (package dpdk-dev) is not installed")
         super().setUp()
 
-    def testpmd(self, **options):
+    def start_testpmd(self, **options):
         device = TestPmd(self.folder, **options)
         self.addCleanup(device.close)
         return device
