@@ -42,6 +42,7 @@ Context* Contexts::open(ContextGroup& group, std::uint32_t thread) noexcept {
         // Nothing, before Pool::follow_thread() has found out what.
         context.accepts = 0;
         context.known_regions = 0;
+        context.index = i;
         std::uint32_t used = used_.load(std::memory_order_relaxed);
         while (used <= i && !used_.compare_exchange_weak(used, i + 1, std::memory_order_acq_rel)) {
         }

@@ -3,7 +3,9 @@
 // pool. What is in them is the pool's business.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
+#include <bit>
 #include <cstdint>
 #include <span>
 
@@ -13,6 +15,7 @@
 #include "allocator/pool/credit.hpp"
 #include "allocator/pool/domains.hpp"
 #include "allocator/pool/placement.hpp"
+#include "allocator/slab/colour.hpp"
 #include "allocator/slab/context.hpp"
 
 namespace bounce {
@@ -116,6 +119,11 @@ public:
     /// All that were ever open.
     [[nodiscard]] std::span<Context> all() const noexcept {
         return {contexts(), used_.load(std::memory_order_acquire)};
+    }
+
+    /// Which slots it takes first: others than its neighbours do.
+    [[nodiscard]] Colour colour(const Context& context) const noexcept {
+        return {context.index, std::min(std::bit_ceil(used_.load(std::memory_order_relaxed)), kColours)};
     }
 
     /// May the context keep so many bytes more? Within the budget, and within its share of it.

@@ -60,6 +60,7 @@ struct AllocRequest {
     RegionMask domain = 0;  // domains.hpp
     bool attempt = false;   // less will be asked for when it fails: not counted as a failure
     bool priority = false;  // the reserve is for it, too
+    Colour colour{};        // of the context that asks
     // The pool's own: nothing that is promised to others, or reserved; and from slabs that are there.
     bool spare_only = false;
     bool from_slabs = false;

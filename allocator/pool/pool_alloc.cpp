@@ -23,7 +23,7 @@ SlabCore::Request Pool::request_of(const AllocRequest& request, const Region& re
     const std::uint64_t base = region.address().value;
     if (request.max_address - base < end - 1) end = request.max_address - base + 1;
     if (request.max_address < base) end = 0;
-    return {request.bytes, request.align, end, static_cast<unsigned>(request.kind), request.boundary};
+    return {request.bytes, request.align, end, static_cast<unsigned>(request.kind), request.boundary, request.colour};
 }
 
 Result<Slot> Pool::alloc(const AllocRequest& request, ContextGroup* payer) noexcept {
@@ -67,7 +67,8 @@ Result<void> Pool::alloc_slow(ContextGroup& group, Context* context, std::uint64
                                   .max_address = group.max_address,
                                   .rule = group.rule,
                                   .domain = group.domain,
-                                  .priority = priority},
+                                  .priority = priority,
+                                  .colour = context != nullptr ? contexts_.colour(*context) : Colour{}},
                                  context, slot);
     if (home) group.allocs.fetch_add(1, std::memory_order_relaxed);
     look();  // as in alloc()
@@ -229,8 +230,9 @@ std::uint32_t Pool::fetch(const ContextGroup& group, const Context& context, std
         Part& part = *parts_[i];
         if (part.region.address().value + (part.region.bytes() - 1) > group.max_address) return 0;
         const std::uint32_t most = (context.accepts >> i & 1) != 0 ? want : 1;
-        const std::uint32_t got = window == 0 ? part.core.claim(size_class, most, RegionId{i}, slots)
-                                              : part.core.claim_in_turn(size_class, most, window, RegionId{i}, slots);
+        const std::uint32_t got = window == 0
+                                      ? part.core.claim(size_class, most, contexts_.colour(context), RegionId{i}, slots)
+                                      : part.core.claim_in_turn(size_class, most, window, RegionId{i}, slots);
         if (got == 0 || !limited ||
             pay_pages(part.core, slots[0].head(), group.priority.load(std::memory_order_relaxed)))
             return got;
@@ -407,8 +409,8 @@ Result<void> Pool::begin_free(const Slot& slot, SlotKind kind, std::uint64_t byt
 
 // Between the look and the drop the entry of the slot's page changed. Either its slab died, another was born there, and
 // the generation is the same: what was let go has a holder, and is given back to that one. Or somebody beyond its floor
-// got something of the slab (PageEntry::kBeyond): the slot is the caller's, and is let go again. By address that is told
-// apart.
+// got something of the slab (PageEntry::kBeyond): the slot is the caller's, and is let go again. By address that is
+// told apart.
 void Pool::take_back(const Slot& slot, SlotKind kind) noexcept {
     const View& view = view_of(slot.handle);
     SlotView::Place place;

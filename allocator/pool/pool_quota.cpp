@@ -70,11 +70,13 @@ void Pool::settle_size(ContextGroup& group, std::uint64_t paid, const Slot& slot
 }
 
 // What threads of the group keep counts as used; so before it is told that it has too much, they give that up, once
-// until it has clearly less. False: they have nothing.
+// until it has clearly less, and no more than its ceiling. False: they have nothing.
 bool Pool::give_up_kept(ContextGroup& group) noexcept {
     if (group.tight_below.load(std::memory_order_relaxed) != 0 || contexts_.granted() == 0) return false;
     const std::uint64_t used = group.credit.used();
-    group.tight_below.store(std::max<std::uint64_t>(used - used / 4, 1), std::memory_order_relaxed);
+    const std::uint64_t ceiling = group.credit.ceiling();
+    const std::uint64_t less = std::min(used - used / 4, ceiling != 0 ? ceiling : used);
+    group.tight_below.store(std::max<std::uint64_t>(less, 1), std::memory_order_relaxed);
     contexts_.visit_idle(
         nullptr, [this](Context& context) { empty(context); },
         [&](bool all_of_them) {
@@ -105,6 +107,8 @@ Result<void> Pool::alloc_paid(ContextGroup& group, AllocRequest request, const C
         }
         refund(group, bytes);
         if (!again || !request.spare_only || home.code() != ENOSPC || !give_up_kept(group)) return home;
+        // It is one request, that is counted when it fails for good.
+        if (!request.attempt) full_.fetch_sub(1, std::memory_order_relaxed);
     }
 }
 
@@ -232,18 +236,23 @@ Result<void> Pool::set_quota(ContextGroup& group, std::uint64_t floor, std::uint
         return fail(ENOTSUP,
                     "a floor of %llu bytes for a device with regions of its own, which others do not take from", floor);
     const LookAfter look_after{*this};
-    const std::lock_guard lock(lock_);
-    const std::uint64_t others = floors_.load(std::memory_order_relaxed) - group.credit.floor();
-    if (ceiling > static_cast<std::uint64_t>(INT64_MAX) / 2)
-        return fail(EINVAL, "a ceiling of %llu bytes, expected at most 2^62, or 0 for none", ceiling);
-    if (floor > group.credit.floor()) {
-        if (floor > ready_bytes()) return check_promises(floor, 0);
-        if (auto kept = check_promises(others + floor, reserve_.load(std::memory_order_relaxed)); !kept) return kept;
+    {
+        const std::lock_guard lock(lock_);
+        const std::uint64_t others = floors_.load(std::memory_order_relaxed) - group.credit.floor();
+        if (ceiling > static_cast<std::uint64_t>(INT64_MAX) / 2)
+            return fail(EINVAL, "a ceiling of %llu bytes, expected at most 2^62, or 0 for none", ceiling);
+        if (floor > group.credit.floor()) {
+            if (floor > ready_bytes()) return check_promises(floor, 0);
+            if (auto kept = check_promises(others + floor, reserve_.load(std::memory_order_relaxed)); !kept)
+                return kept;
+        }
+        begin_promises(floor != 0);
+        floors_.store(others + floor, std::memory_order_relaxed);
+        settle(group.credit.set(floor, ceiling));
+        group.tight_below.store(0, std::memory_order_relaxed);
     }
-    begin_promises(floor != 0);
-    floors_.store(others + floor, std::memory_order_relaxed);
-    settle(group.credit.set(floor, ceiling));
-    group.tight_below.store(0, std::memory_order_relaxed);
+    // Who has too much gets nothing, also not of what its threads keep.
+    if (ceiling != 0 && group.credit.used() > ceiling) static_cast<void>(give_up_kept(group));
     return {};
 }
 

@@ -49,10 +49,10 @@ int SlabCore::diagnose(const FoundSlot& found, std::uint8_t seen, unsigned kind,
     return seen != make_state(kind, generation) ? EPERM : 0;
 }
 
-std::uint32_t SlabCore::claim(std::uint32_t size_class, std::uint32_t want, RegionId region,
+std::uint32_t SlabCore::claim(std::uint32_t size_class, std::uint32_t want, Colour colour, RegionId region,
                               CachedSlot* slots) noexcept {
     std::uint32_t next = 0;
-    return claim_from(size_class, 0, want, region, slots, next);
+    return claim_from(size_class, 0, want, colour, region, slots, next);
 }
 
 std::uint32_t SlabCore::claim_in_turn(std::uint32_t size_class, std::uint32_t want, std::uint64_t window,
@@ -62,7 +62,7 @@ std::uint32_t SlabCore::claim_in_turn(std::uint32_t size_class, std::uint32_t wa
         // Relaxed: hints; two threads at once may take from the same word.
         const std::uint32_t current = info.current.load(std::memory_order_relaxed);
         std::uint32_t next = info.turn.load(std::memory_order_relaxed);
-        if (const std::uint32_t n = claim_from(size_class, next, want, region, slots, next); n != 0) {
+        if (const std::uint32_t n = claim_from(size_class, next, want, {}, region, slots, next); n != 0) {
             info.turn.store(next, std::memory_order_relaxed);
             return n;
         }
@@ -73,8 +73,8 @@ std::uint32_t SlabCore::claim_in_turn(std::uint32_t size_class, std::uint32_t wa
 }
 
 // `next`: the slot behind them.
-std::uint32_t SlabCore::claim_from(std::uint32_t size_class, std::uint32_t from, std::uint32_t want, RegionId region,
-                                   CachedSlot* slots, std::uint32_t& next) noexcept {
+std::uint32_t SlabCore::claim_from(std::uint32_t size_class, std::uint32_t from, std::uint32_t want, Colour colour,
+                                   RegionId region, CachedSlot* slots, std::uint32_t& next) noexcept {
     // C1: acquire, as in claim_current().
     const std::uint32_t current = tables_.classes[size_class].current.load(std::memory_order_acquire);
     if (current == 0) return 0;
@@ -84,7 +84,7 @@ std::uint32_t SlabCore::claim_from(std::uint32_t size_class, std::uint32_t from,
     const Shape shape = tables_.shape(head);
     if (!shape.is_slab()) return 0;
     const Ops::Bits all = tables_.bits(head, shape);
-    if (!Ops::claim_from(all, from, want, index, bits)) return 0;
+    if (!Ops::claim_from(all, from, want, favoured_by(colour, all), index, bits)) return 0;
     // As in claim_in(): the slab may have died between the two loads.
     if (shape.size_class() != size_class || tables_.shape(head) != shape) [[unlikely]] {
         put_back(all, index, shape.size_class(), bits);

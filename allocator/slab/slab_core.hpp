@@ -53,6 +53,7 @@ public:
         std::uint64_t end;           // [offset, offset + bytes) ends at or below this offset
         unsigned kind;               // 1 to 3
         std::uint64_t boundary = 0;  // power of two >= bytes whose multiples (as GPA) are not crossed; 0: none
+        Colour colour{};             // preferred
     };
 
     /// `memory` is zeroed, has SlabTables::bytes_needed() bytes and outlives the core, and so does `usage`. Unchecked:
@@ -85,8 +86,9 @@ public:
     bool free_slabs() noexcept;
 
     /// Up to `want` slots of the slab that is allocated from now, for a context: they have left home, but are not
-    /// handed out. 0 does not mean that there are none.
-    std::uint32_t claim(std::uint32_t size_class, std::uint32_t want, RegionId region, CachedSlot* slots) noexcept;
+    /// handed out. Of the context's colour as long as there are some. 0 does not mean that there are none.
+    std::uint32_t claim(std::uint32_t size_class, std::uint32_t want, Colour colour, RegionId region,
+                        CachedSlot* slots) noexcept;
     /// The same, but slots are reused in turn, over about `window` bytes of them if the class has, or can have, so
     /// many.
     std::uint32_t claim_in_turn(std::uint32_t size_class, std::uint32_t want, std::uint64_t window, RegionId region,
@@ -166,8 +168,8 @@ private:
     void forget_current(std::uint32_t size_class, std::uint32_t current) noexcept;
     void hand_out(std::uint32_t head, std::uint32_t slot, std::uint32_t size_class, unsigned kind,
                   Placement& placement) noexcept;
-    std::uint32_t claim_from(std::uint32_t size_class, std::uint32_t from, std::uint32_t want, RegionId region,
-                             CachedSlot* slots, std::uint32_t& next) noexcept;
+    std::uint32_t claim_from(std::uint32_t size_class, std::uint32_t from, std::uint32_t want, Colour colour,
+                             RegionId region, CachedSlot* slots, std::uint32_t& next) noexcept;
     void put_back(const Ops::Bits& taken_for, std::uint32_t index, std::uint32_t size_class,
                   std::uint64_t bits) noexcept;
     void bring_home(std::uint32_t head, std::uint32_t size_class, std::uint64_t word, std::uint64_t bits) noexcept;
@@ -198,9 +200,15 @@ private:
 
     // slab_life.cpp: slabs
     std::uint32_t take_pages(const PageWish& where) noexcept;
-    std::uint32_t birth(std::uint32_t size_class, const PageWish& where, bool smallest) noexcept;
+    std::uint32_t birth(std::uint32_t size_class, const PageWish& where, bool smallest, Colour colour,
+                        std::uint32_t& slot) noexcept;
     Ops::State* tail_state(std::uint32_t head, Shape slab) noexcept;
-    std::uint32_t found_slab(std::uint32_t size_class, std::uint32_t pages, PageWish where) noexcept;
+    std::uint32_t found_slab(std::uint32_t size_class, std::uint32_t pages, PageWish where, Colour colour,
+                             std::uint32_t& slot) noexcept;
+    [[nodiscard]] auto favoured_by(Colour colour, const Ops::Bits& bits) const noexcept {
+        const auto first = static_cast<std::uint64_t>(bits.words - tables_.words);
+        return [colour, first](std::uint32_t i) { return colour.bits(first + i); };
+    }
     Shape describe_slab(std::uint32_t head, std::uint32_t size_class, std::uint32_t pages) noexcept;
     void publish(std::uint32_t head, std::uint32_t size_class) noexcept;
     bool kill(std::uint32_t head) noexcept;

@@ -47,21 +47,22 @@ std::uint32_t SlabCore::take_pages(const PageWish& where) noexcept {
     return start;
 }
 
-// A new slab whose first slot belongs to the caller. Nobody else sees it before it is published.
-std::uint32_t SlabCore::birth(std::uint32_t size_class, const PageWish& where, bool smallest) noexcept {
+// A new slab of which a slot belongs to the caller. Nobody else sees it before it is published.
+std::uint32_t SlabCore::birth(std::uint32_t size_class, const PageWish& where, bool smallest, Colour colour,
+                              std::uint32_t& slot) noexcept {
     const SizeClass& geometry = kSizeClasses[size_class];
     const std::uint32_t have = tables_.classes[size_class].slab_pages.load(std::memory_order_relaxed);
     std::uint32_t most =
         smallest ? std::uint32_t{geometry.first_pages} : allowance(geometry, have, pages_.free_pages());
     for (const std::uint32_t unit = geometry.later_pages; most > unit;) {
-        const std::uint32_t head = found_slab(size_class, most, where);
+        const std::uint32_t head = found_slab(size_class, most, where, colour, slot);
         if (head != kNoPage) return head;
         most = std::max(most / 2 - most / 2 % unit, unit);
     }
     // Any tail is better than a failure.
     for (;;) {
         const std::uint32_t pages = thriftiest(geometry, most);
-        const std::uint32_t head = found_slab(size_class, pages, where);
+        const std::uint32_t head = found_slab(size_class, pages, where, colour, slot);
         if (head != kNoPage || pages == geometry.min_pages) return head;
         most = pages - 1;
     }
@@ -75,12 +76,14 @@ SlabCore::Ops::State* SlabCore::tail_state(std::uint32_t head, Shape slab) noexc
     return &tables_.state(head, slots, slab.size_class());
 }
 
-std::uint32_t SlabCore::found_slab(std::uint32_t size_class, std::uint32_t pages, PageWish where) noexcept {
+std::uint32_t SlabCore::found_slab(std::uint32_t size_class, std::uint32_t pages, PageWish where, Colour colour,
+                                   std::uint32_t& slot) noexcept {
     where.pages = pages;
     const std::uint32_t head = take_pages(where);
     if (head == kNoPage) return kNoPage;
     // What it writes is published by the bits (W3) and by the index (I2).
-    Ops::birth(tables_.bits(head, describe_slab(head, size_class, pages)));
+    const Ops::Bits bits = tables_.bits(head, describe_slab(head, size_class, pages));
+    slot = Ops::birth(bits, favoured_by(colour, bits));
     return head;
 }
 
@@ -203,9 +206,10 @@ void SlabCore::next_in_turn(std::uint32_t size_class, std::uint64_t window, std:
     const auto have = [&] { return info.slab_pages.load(std::memory_order_relaxed); };
     if (have() < pages) {
         // It begins as one that is at home whole.
-        const std::uint32_t head = birth(size_class, {}, false);
+        std::uint32_t slot = 0;
+        const std::uint32_t head = birth(size_class, {}, false, {}, slot);
         if (head != kNoPage) {
-            const std::uint64_t bit = tables_.bit(head, 0, size_class);
+            const std::uint64_t bit = tables_.bit(head, slot, size_class);
             bring_home(head, size_class, bit / 64, std::uint64_t{1} << bit % 64);
             publish(head, size_class);
         }

@@ -140,11 +140,12 @@ bool SlabCore::free_slabs() noexcept {
 bool SlabCore::search_slot(std::uint32_t size_class, const Request& request, Placement& placement) noexcept {
     if (claim_listed(size_class, request.kind, placement)) return true;
     tidy(kSizeClasses[size_class].min_pages);
-    std::uint32_t head = birth(size_class, {}, false);
-    if (head == kNoPage && reap()) head = birth(size_class, {}, false);
+    std::uint32_t slot = 0;
+    std::uint32_t head = birth(size_class, {}, false, request.colour, slot);
+    if (head == kNoPage && reap()) head = birth(size_class, {}, false, request.colour, slot);
     // A slot of another class: larger, or smaller by what the alignment would add and aligned by chance.
     if (head == kNoPage) return search_picky(class_of(request.bytes), kClasses, request, placement);
-    hand_out(head, 0, size_class, request.kind, placement);
+    hand_out(head, slot, size_class, request.kind, placement);
     make_current(head, size_class);
     publish(head, size_class);
     return true;
@@ -154,10 +155,11 @@ bool SlabCore::search_slot(std::uint32_t size_class, const Request& request, Pla
 bool SlabCore::search_limited(std::uint32_t size_class, const Request& request, Placement& placement) noexcept {
     if (search_picky(size_class, size_class + 1, request, placement)) return true;
     const PageWish where = pages_of(request);
-    std::uint32_t head = birth(size_class, where, true);
-    if (head == kNoPage && reap()) head = birth(size_class, where, true);
+    std::uint32_t slot = 0;
+    std::uint32_t head = birth(size_class, where, true, request.colour, slot);
+    if (head == kNoPage && reap()) head = birth(size_class, where, true, request.colour, slot);
     if (head == kNoPage) return search_picky(class_of(request.bytes), kClasses, request, placement);
-    hand_out(head, 0, size_class, request.kind, placement);
+    hand_out(head, slot, size_class, request.kind, placement);
     publish(head, size_class);
     return true;
 }

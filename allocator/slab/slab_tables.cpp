@@ -37,7 +37,8 @@ std::size_t lay_out(SlabTables& tables, std::byte* memory) noexcept {
     tables.pages = layout.take<SlabTables::Pages::Word>(SlabTables::Pages::words_needed(tables.end));
     tables.home = layout.take<SlabTables::Home::Word>(SlabTables::Home::words_needed(tables.chunks(), kClasses));
     tables.entries = layout.take<std::atomic<std::uint32_t>>(pages);
-    const std::size_t slots = 2 * pages * (kPageBytes / kMinSlotBytes);
+    // Whole groups of lines, among which states are mixed.
+    const std::size_t slots = round_up(2 * pages * (kPageBytes / kMinSlotBytes), kColours * kCacheLine);
     tables.words = layout.take<SlabTables::Ops::Word>(slots / 64);
     tables.states = layout.take<SlabTables::Ops::State>(slots);
     return layout.bytes();

@@ -9,6 +9,7 @@
 // slab begin where its first page is, divided likewise. Divisors do not get into each other's way: what is divided has
 // the size of the region added to it, so that for each divisor there is a part of the table of its own, right behind
 // that of the next larger one.
+// States are not in order, but as colour.hpp says.
 #pragma once
 
 #include <atomic>
@@ -16,6 +17,7 @@
 #include <cstdint>
 
 #include "allocator/base/types.hpp"
+#include "allocator/slab/colour.hpp"
 #include "allocator/slab/home_index.hpp"
 #include "allocator/slab/page_entry.hpp"
 #include "allocator/slab/page_map.hpp"
@@ -67,7 +69,7 @@ struct SlabTables {
 
     [[nodiscard, gnu::always_inline]] Ops::State& state(std::uint32_t head, std::uint32_t slot,
                                                         std::uint32_t size_class) const noexcept {
-        return states[dense(head, slot * kSlotBytes[size_class], size_class)];
+        return states[state_index(dense(head, slot * kSlotBytes[size_class], size_class))];
     }
     /// The number of a slot's bit.
     [[nodiscard, gnu::always_inline]] std::uint64_t bit(std::uint32_t head, std::uint32_t slot,

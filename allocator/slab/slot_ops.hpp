@@ -81,6 +81,8 @@ struct SlotOps {
         }
     };
 
+    [[nodiscard]] static constexpr std::uint64_t lowest(std::uint64_t bits) noexcept { return bits & (0 - bits); }
+
     /// Takes the lowest bit that is at home: the slots used last come back first. kNoSlot when there is none.
     static std::uint32_t claim(const Bits& bits) noexcept {
         for (std::uint32_t i = 0; i < bits.count(); ++i) {
@@ -101,23 +103,27 @@ struct SlotOps {
     }
 
     /// Takes up to `want` bits at home of one word, the lowest from slot `from` on: the word's index, and which bits.
-    /// False when there are none. Who goes on where he stopped takes the slots of a slab in turn.
-    static bool claim_from(const Bits& bits, std::uint32_t from, std::uint32_t want, std::uint32_t& index,
-                           std::uint64_t& got) noexcept {
+    /// As long as there are some of those that favoured(index) has, only of these. False when there are none at all.
+    /// Who goes on where he stopped takes the slots of a slab in turn.
+    template <class Favoured>
+    static bool claim_from(const Bits& bits, std::uint32_t from, std::uint32_t want, Favoured&& favoured,
+                           std::uint32_t& index, std::uint64_t& got) noexcept {
         const std::uint32_t start = bits.first + from;
-        std::uint64_t mask = ~std::uint64_t{0} << (start % 64);
-        for (index = start / 64; index < bits.count(); ++index, mask = ~std::uint64_t{0}) {
-            mask &= bits.mask(index);
-            std::uint64_t word = bits.words[index].load(std::memory_order_relaxed);
-            while ((word & mask) != 0) {
-                std::uint64_t rest = word & mask;
-                for (std::uint32_t i = 0; i < want && rest != 0; ++i) rest &= rest - 1;
-                const std::uint64_t left = rest | (word & ~mask);
-                // W1: acquire, as in claim().
-                if (bits.words[index].compare_exchange_weak(word, left, std::memory_order_acquire,
-                                                            std::memory_order_relaxed)) {
-                    got = word & ~left;
-                    return true;
+        for (const bool any : {false, true}) {
+            std::uint64_t mask = ~std::uint64_t{0} << (start % 64);
+            for (index = start / 64; index < bits.count(); ++index, mask = ~std::uint64_t{0}) {
+                const std::uint64_t these = mask & bits.mask(index) & (any ? ~std::uint64_t{0} : favoured(index));
+                std::uint64_t word = bits.words[index].load(std::memory_order_relaxed);
+                while ((word & these) != 0) {
+                    std::uint64_t rest = word & these;
+                    for (std::uint32_t i = 0; i < want && rest != 0; ++i) rest &= rest - 1;
+                    const std::uint64_t left = rest | (word & ~these);
+                    // W1: acquire, as in claim().
+                    if (bits.words[index].compare_exchange_weak(word, left, std::memory_order_acquire,
+                                                                std::memory_order_relaxed)) {
+                        got = word & ~left;
+                        return true;
+                    }
                 }
             }
         }
@@ -147,13 +153,20 @@ struct SlotOps {
         return false;
     }
 
-    /// The first bits of a slab, without that of slot 0, which the caller keeps.
-    static void birth(const Bits& bits) noexcept {
+    /// The first bits of a slab, without that of the slot which the caller keeps: the first of those that
+    /// favoured(index) has in the first word, or slot 0.
+    template <class Favoured>
+    static std::uint32_t birth(const Bits& bits, Favoured&& favoured) noexcept {
+        const std::uint64_t first = bits.mask(0);
+        const std::uint64_t kept = lowest((first & favoured(std::uint32_t{0})) != 0 ? first & favoured(0) : first);
         for (std::uint32_t i = 0; i < bits.count(); ++i) {
-            const std::uint64_t mine = bits.mask(i);
             // W3: release, pairs with W1 in claim(). Or: the rest of the word is of others.
-            bits.words[i].fetch_or(i == 0 ? mine & (mine - 1) : mine, std::memory_order_release);
+            bits.words[i].fetch_or(i == 0 ? first & ~kept : bits.mask(i), std::memory_order_release);
         }
+        return bits.slot(0, kept);
+    }
+    static std::uint32_t birth(const Bits& bits) noexcept {
+        return birth(bits, [](std::uint32_t) { return ~std::uint64_t{0}; });
     }
 
     /// A slab of which some slots are handed out from the beginning: those that held(slot) says.

@@ -38,7 +38,7 @@ struct alignas(kCacheLine) SlotView {
         : entries(tables.entries), states(tables.states), checked(check) {}
 
     [[nodiscard]] Ops::State& state_of_run(std::uint64_t position, std::uint64_t region_end) const noexcept {
-        return states[(position + region_end) >> kSlotSizes[kRunClass].state_shift];
+        return states[state_index((position + region_end) >> kSlotSizes[kRunClass].state_shift)];
     }
     [[nodiscard]] bool unchecked(unsigned kind) const noexcept { return !checked && kind == 1; }
 
@@ -57,7 +57,7 @@ struct alignas(kCacheLine) SlotView {
         const std::uint32_t inside = handle.slot() * size.bytes;  // its slab
         place.entry = &entries[position / kPageBytes];
         place.expected = PageEntry::of_slot(handle, inside / kPageBytes);
-        place.state = (position + region_end) >> size.state_shift;
+        place.state = state_index((position + region_end) >> size.state_shift);
         // The slab begins with a page, and has a chunk at most: from further behind, the distance would reach into the
         // size class.
         constexpr std::uint32_t kDistance = kChunkBytes - kPageBytes;

@@ -5,6 +5,7 @@
 
 #include <bounce/bounce.h>
 #include <bounce/quarantine.h>
+#include <bounce/quota.h>
 #include <bounce/streaming.h>
 
 #include <algorithm>
@@ -134,6 +135,9 @@ struct Limits {
 struct Accounts {
     std::uint64_t maps = 0;
     std::uint64_t full = 0;
+    std::uint64_t over = 0;  // a ceiling
+    std::uint64_t quotas = 0;
+    std::uint64_t no_quota = 0;
     std::uint64_t mappings = 0;
     std::uint64_t coherent = 0;
     std::uint64_t buffers = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 // One run of the DMA API beside its model: what happens to the pool, to blocks and in quarantines. Mappings are in
-// dma_model_streams.cpp.
+// dma_model_streams.cpp, quotas in dma_model_quota.cpp.
 #pragma once
 
 #include <cerrno>
@@ -19,6 +19,9 @@ inline constexpr std::uint64_t kAside = std::uint64_t{3} << 32;  // of a region 
 inline constexpr std::uint64_t kLittle = 200u << 10;
 inline constexpr std::uint64_t kMuch = 7u << 20;
 inline constexpr std::uint64_t kTimes = 4096;  // steps of each
+// What one slot may take beyond twice its bytes: where pages are promised to others it may be one of a larger class,
+// and there is what alignment and boundary ask for. A run takes less.
+inline constexpr std::uint64_t kSlotMost = 20480 + 4096;
 
 class ModelRun {
 public:
@@ -48,15 +51,17 @@ public:
             one();
             if (step_ % 16 == 0) check_accounts();
         }
+        lift_quotas();
         while (!mapped_.empty()) end(mapped_.size() - 1);
         while (!blocks_.empty()) free_block(blocks_.size() - 1);
         for (std::size_t d = 0; d < devices_.size(); ++d) release(d);
         check_accounts();
         check(accounts_.payload == 0 && stats().used_bytes == 0 && stats().slots == 0, "something is left");
         std::printf(
-            "seed %llu: %llu operations, %llu mappings, %llu found the pool full, %llu regions came, %llu went\n",
-            ull(seed_), ull(operations_), ull(accounts_.maps), ull(accounts_.full), ull(stats().grows),
-            ull(stats().shrinks));
+            "seed %llu: %llu operations, %llu mappings, %llu found the pool full, %llu their ceiling, %llu "
+            "quotas were set and %llu refused, %llu regions came, %llu went\n",
+            ull(seed_), ull(operations_), ull(accounts_.maps), ull(accounts_.full), ull(accounts_.over),
+            ull(accounts_.quotas), ull(accounts_.no_quota), ull(stats().grows), ull(stats().shrinks));
     }
 
 private:
@@ -75,6 +80,7 @@ private:
         devices_.push_back(device);
         limits_.push_back(limits);
         held_.push_back(kNotHeld);
+        quotas_.push_back({});
     }
     void check(bool good, const char* what) {
         if (good) return;
@@ -118,8 +124,7 @@ private:
         check(now.maps == accounts_.maps, "mappings ever made");
         check(now.full == accounts_.full, "times full");
         check(now.used_bytes >= accounts_.payload, "fewer bytes used than are mapped");
-        // A slot wastes a part of itself, and what alignment and boundary ask for; a run less than a page.
-        check(now.used_bytes <= accounts_.payload * 2 + now.slots * 8192, "more bytes used than that can take");
+        check(now.used_bytes <= accounts_.payload * 2 + now.slots * kSlotMost, "more bytes used than that can take");
         check(now.used_bytes + now.quarantined_bytes <= now.bytes, "more than there is");
     }
 
@@ -131,13 +136,21 @@ private:
             if (info.state == BOUNCE_REGION_ACTIVE) bytes += info.bytes;
         return bytes;
     }
-    // May the pool refuse this? While half of it is free, what fits into a few pages must fit.
-    void refused(int got, std::uint64_t bytes) {
-        expect(got, ENOSPC);
-        ++accounts_.full;
-        const std::uint64_t out = stats().used_bytes + stats().quarantined_bytes;
-        check(out + bytes > active() / 2 || bytes > 64u << 10, "the pool is not so full");
-    }
+    // dma_model_quota.cpp
+    struct Quota {
+        std::uint64_t floor = 0;
+        std::uint64_t ceiling = 0;
+        bool sure = false;  // nobody had of the floor when it was set, nor has anything been taken from it since
+    };
+    static bool is_refusal(int got) { return got == -ENOSPC || got == -EDQUOT; }
+    void refused(std::size_t d, int got, std::uint64_t bytes);
+    void served(std::size_t d);
+    std::uint64_t floors() const;
+    std::uint64_t most_used(std::size_t d) const;
+    void set_quota();
+    void set_reserve();
+    void note_promises();
+    void lift_quotas();
 
     // dma_model_streams.cpp
     Mapped make(std::size_t pieces);
@@ -163,7 +176,7 @@ private:
         const int got = (made.coherent ? bounce_coherent_alloc : bounce_buffer_alloc)(devices_[made.device], bytes,
                                                                                       align, &made.block);
         if (held_[made.device] != kNotHeld) return expect(got, EPROTO);
-        if (got == -ENOSPC) return refused(got, bytes + std::max<std::size_t>(align, 4096));
+        if (is_refusal(got)) return refused(made.device, got, bytes + std::max<std::size_t>(align, 4096));
         expect(got, 0);
         check(made.block.addr % (align == 0 ? 64 : align) == 0, "the alignment is not kept");
         made.side = Side(bytes, made.coherent);
@@ -171,6 +184,7 @@ private:
         (made.coherent ? accounts_.coherent : accounts_.buffers) += 1;
         accounts_.payload += bytes;
         blocks_.push_back(std::move(made));
+        served(blocks_.back().device);
     }
     void use_block() {
         operation_ = "block";
@@ -215,7 +229,8 @@ private:
         expect(bounce_device_unmap(device, &token, 0), EALREADY);
         std::vector<std::uint8_t> big;
         if (held_[0] == kNotHeld)
-            expect(bounce_device_map(device, byte, kLimit * 2, BOUNCE_FROM_DEVICE, BOUNCE_MAP_NO_WARN, &token), E2BIG);
+            expect(bounce_device_map(device, byte, kLimit * 2, BOUNCE_FROM_DEVICE, BOUNCE_MAP_NO_WARN, &token),
+                   quotas_[0].ceiling != 0 ? EDQUOT : E2BIG);
         if (mapped_.empty() || mapped_.back().kind != Mapped::Kind::kOne) return;
         token = mapped_.back().tokens[0];
         token.addr += 8;
@@ -249,6 +264,7 @@ private:
             expect(below(2) == 0 ? bounce_pool_drain_region(pool_, static_cast<std::uint32_t>(aside_))
                                  : bounce_pool_retire_region(pool_, static_cast<std::uint32_t>(aside_)),
                    0);
+            for (Quota& quota : quotas_) quota.sure = false;
             // What was held back there may have gone home, where nobody gets it.
             const std::uint64_t now = stats().quarantined;
             check(now <= accounts_.quarantined, "more in quarantine");
@@ -299,6 +315,7 @@ private:
         const std::size_t d = below(devices_.size());
         if (held_[d] != kNotHeld) return release(d);
         expect(bounce_device_quarantine(devices_[d]), 0);
+        for (Quota& quota : quotas_) quota.sure = false;
         held_[d] = 0;
     }
     void release(std::size_t d) {
@@ -319,8 +336,12 @@ private:
             case 3:
                 if (below(200) == 0 && !anything_aside()) return renew();
                 return sync();
-            case 4: return wrong();
-            // Quotas that change under way belong here.
+            case 4:
+                switch (below(6)) {
+                    case 0: return set_quota();
+                    case 1: return set_reserve();
+                    default: return wrong();
+                }
             default: break;
         }
         switch (below(12)) {
@@ -350,6 +371,8 @@ private:
     std::vector<bounce_device*> devices_;
     std::vector<Limits> limits_;
     std::vector<std::uint64_t> held_;  // kNotHeld: not in quarantine
+    std::vector<Quota> quotas_;
+    std::uint64_t reserve_ = 0;
     std::vector<Mapped> mapped_;
     std::vector<Block> blocks_;
     Accounts accounts_;

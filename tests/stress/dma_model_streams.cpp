@@ -32,6 +32,7 @@ void ModelRun::keep(Mapped&& made, std::uint64_t slots) {
     accounts_.payload += made.total();
     check_device(made);
     mapped_.push_back(std::move(made));
+    served(mapped_.back().device);
 }
 std::uint64_t ModelRun::address(const Mapped& made, std::size_t i) const {
     return reinterpret_cast<std::uintptr_t>(made.buffers[i]);
@@ -51,7 +52,7 @@ void ModelRun::map() {
                                                   &options, made.tokens.data())
                          : bounce_device_map(devices_[made.device], made.buffers[0], made.sizes[0], made.direction,
                                              made.flags, made.tokens.data());
-    if (got == -ENOSPC && code == 0) return refused(got, made.sizes[0] + 4096);
+    if (is_refusal(got) && code == 0) return refused(made.device, got, made.sizes[0] + 4096);
     expect(got, code);
     if (code != 0) return;
     const bounce_mapping& token = made.tokens[0];
@@ -82,7 +83,7 @@ void ModelRun::map_sg() {
         check(made_once < sg.size(), "more mappings were made than there are pieces");
         accounts_.maps += made_once;
     }
-    if (got == -ENOSPC && code == 0) return refused(got, made.total() + made.sizes.size() * 4096);
+    if (is_refusal(got) && code == 0) return refused(made.device, got, made.total() + made.sizes.size() * 4096);
     expect(got, code);
     if (code != 0) return;
     for (std::size_t i = 0; i < sg.size(); ++i) {
@@ -111,7 +112,7 @@ void ModelRun::map_list() {
         check(slots == 0 && made.list.n_mappings == 0, "something is left of a list that failed");
         accounts_.maps += stats().maps - maps;  // what was taken and given back
         if (held_[made.device] != kNotHeld) return expect(got, EPROTO);
-        if (got == -ENOSPC) return refused(got, made.total() + sg.size() * 4096);
+        if (is_refusal(got)) return refused(made.device, got, made.total() + sg.size() * 4096);
         // With the segments that the model cannot do without, the limits would have been kept.
         return check(got == -E2BIG && most < fewest_segments(made) + sg.size() + made.total() / 2048,
                      "a list was refused that the limits allow");

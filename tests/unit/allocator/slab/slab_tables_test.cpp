@@ -57,7 +57,8 @@ protected:
 // The smallest slabs of every class, one behind the other over the region and in every place that they can have: no two
 // slots that can be there at the same time have a state or a bit in common, not even the tail of a slab with the next.
 TEST_F(Tables, NoTwoSlotsShareAStateOrABit) {
-    std::vector<int> state_of(2 * tables_.end * std::size_t{64}, -1);
+    std::vector<int> state_of(
+        memory_.size() - static_cast<std::size_t>(reinterpret_cast<std::byte*>(tables_.states) - memory_.data()), -1);
     std::vector<int> bit_of(state_of.size(), -1);
     for (const bool largest : {false, true}) {
         for (std::uint32_t phase = 0; phase < kClasses; ++phase) {
