@@ -2,6 +2,7 @@
 #include "api/abi/frontend_handle.hpp"
 #include "api/abi/options.hpp"
 #include "api/abi/policy_options.hpp"
+#include "bounce/policy.h"
 
 using namespace bounce;
 using namespace bounce::abi;
