@@ -172,7 +172,9 @@ TEST_F(IotlbTest, AnAccessAfterUnmapIsSeenToFail) {
     // Given again, it goes on with that packet.
     ASSERT_EQ(bounce_frontend_iotlb_map(frontend_.get(), sent().addr, kPage, BOUNCE_IOTLB_READ), 0)
         << bounce_last_error();
-    ASSERT_TRUE(pump(20, [&] { return came_.size() == 2; })) << "mapped again";
+    ASSERT_TRUE(pump(20, [&] { return came_.size() == 2; }))
+        << "mapped again: taken " << taken_ << ", misses " << info().misses << ", denied " << info().denied << " at 0x"
+        << std::hex << info().denied_address;
     expect_came(1, 20);
 }
 
