@@ -35,16 +35,6 @@ struct Result {
     std::vector<Round> rounds;
 };
 
-struct Spread {
-    double median = 0;
-    double min = 0;
-    double max = 0;
-};
-
-/// Of the ratios of rounds that were next to each other.
-Spread ratio(const Result& numerator, const Result& denominator);
-double median(std::vector<double> values);
-
 /// Connects, warms up, measures, disconnects.
 Round run_round(const Context& context, const tools::Ticks& ticks, const Case& what, Subject subject, double seconds);
 

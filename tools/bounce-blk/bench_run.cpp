@@ -111,7 +111,7 @@ Round run_bare(const Context& context, const tools::Ticks& ticks, const Case& wh
     const SessionConfig config = session_of(options, what);
     const LoadConfig load = load_of(options, what);
     const std::uint64_t step = BareSubject::bytes_needed(config.queue_size, load);
-    const BareMemory memory(step * what.queues, config.hugepages);
+    const BareMemory memory("bounce-blk-bare", step * what.queues, config.hugepages);
     BareConnection connection(config.socket, config.timeout_seconds, feature(kEventIdx) & ~config.refused_features,
                               what.queues);
     connection.share_memory(memory.fd(), memory.data(), memory.size(), config.base_gpa);
