@@ -35,7 +35,7 @@ struct bounce_pool {
     bounce_share_fn share = nullptr;  // the host's; called through share_hooks()
     bounce_share_fn unshare = nullptr;
     void* share_user = nullptr;
-    bounce_platform platform{};  // the host's, in place of the above
+    bounce_platform platform{};          // the host's, in place of the above
     std::unique_ptr<bounce::Pool> pool;  // after what it calls
     char name[64];                       // for the regions that are added later
 
@@ -44,6 +44,8 @@ struct bounce_pool {
     std::unique_ptr<bounce::Records> records;  // made for the first device that has them
     bounce::Debug* debugged = nullptr;         // a list
     std::atomic<std::uint32_t> n_debugged{0};
+
+    std::atomic<bool> controls{false};  // control_abi.cpp: it has a control
 };
 
 struct bounce_device {

@@ -148,6 +148,7 @@ Result<void> SplitQueue::add(std::span<const bounce_sg> sg, std::size_t n_out, v
     chain.table = table.id;
     ring_.put_avail(avail_index_++, head);
     ++outstanding_;
+    bump(counters_.added);
     return {};
 }
 

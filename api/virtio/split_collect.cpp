@@ -36,6 +36,7 @@ Error SplitQueue::violate(int kind, std::uint64_t got, std::uint64_t expected) n
     broken_got_ = got;
     broken_expected_ = expected;
     ++violations_;
+    bump(counters_.violations);
     const char* text = kind == BOUNCE_VIOLATION_USED_INDEX
                            ? "the used index ran ahead of what is outstanding"
                            : "the used id is not the head of a request that the device was given";
@@ -89,9 +90,11 @@ void SplitQueue::finish(std::uint32_t head, std::uint32_t reported, bounce_compl
     const Chain chain = chains_[head];
     retire(head, chain);
     std::uint32_t left = reported;
+    std::uint64_t bytes_out = 0;
     if (reported > chain.writable && !BOUNCE_MUTATED(kLengthClamp)) {
         left = chain.writable;
         ++violations_;
+        bump(counters_.violations);
         device_.callbacks().violation(device_.name(), BOUNCE_VIOLATION_USED_LENGTH, config_.index, reported,
                                       chain.writable, "more bytes reported than the device could write; clamped");
     }
@@ -104,6 +107,8 @@ void SplitQueue::finish(std::uint32_t head, std::uint32_t reported, bounce_compl
         if (i >= chain.n_out) {
             share = std::min<std::uint64_t>(left, token.bytes);
             left -= static_cast<std::uint32_t>(share);
+        } else {
+            bytes_out += token.bytes;
         }
         if (is_shared_segment(token)) continue;
         if (CellArea::holds(token)) {
@@ -115,6 +120,9 @@ void SplitQueue::finish(std::uint32_t head, std::uint32_t reported, bounce_compl
     }
     tokens.finish();
     ++completed_;
+    bump(counters_.completed);
+    bump(counters_.bytes_out, bytes_out);
+    bump(counters_.bytes_in, completion.written);
 }
 
 /// Ends a chain: its descriptors and its table are free.
@@ -164,6 +172,7 @@ std::size_t SplitQueue::abort(std::span<bounce_completion> completions) noexcept
         discard(chain.segments, std::uint32_t{chain.n_out} + chain.n_in);
         completions[n] = bounce_completion{chain.cookie, -ECONNRESET, 0, 0, 0};
         ++aborted_;
+        bump(counters_.completed);
     }
     return n;
 }

@@ -40,7 +40,12 @@ SplitQueue::SplitQueue(Device& device, const SplitQueueConfig& config) noexcept
       event_idx_(config.event_idx),
       tables_(device),
       cells_(device),
-      config_(config) {}
+      config_(config) {
+    counters_.device = device.id();
+    counters_.index = config.index;
+    counters_.size = config.queue_size;
+    device.callbacks().telemetry().add_ring(counters_);
+}
 
 Result<std::unique_ptr<SplitQueue>> SplitQueue::create(Device& device, const SplitQueueConfig& config) noexcept {
     const std::uint32_t n = config.queue_size;
@@ -77,6 +82,7 @@ Result<void> SplitQueue::init() noexcept {
 }
 
 SplitQueue::~SplitQueue() {
+    device_.callbacks().telemetry().drop_ring(counters_);
     if (block_.ptr != nullptr) {
         bounce_completion completions[16];
         while (abort(completions) != 0) {
@@ -135,6 +141,7 @@ bool SplitQueue::publish() noexcept {
     const bool wanted = event_idx_ ? passed_event(ring_.avail_event(), avail_index_, before)
                                    : (ring_.used_flags() & kUsedNoNotify) == 0;
     kicks_wanted_ += wanted ? 1 : 0;
+    if (wanted) bump(counters_.kicks);
     return wanted;
 }
 

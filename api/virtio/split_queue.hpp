@@ -14,6 +14,7 @@
 #include <span>
 
 #include "api/dma/device.hpp"
+#include "api/dma/telemetry.hpp"
 #include "api/virtio/cells.hpp"
 #include "api/virtio/segments.hpp"
 #include "api/virtio/split_ring.hpp"
@@ -120,6 +121,7 @@ private:
     SegmentPool segments_;
     TablePool tables_;
     CellArea cells_;
+    RingCounters counters_;  // what others see of it
 
     // Cold.
     SplitQueueConfig config_;
