@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "bounce/dma_pool.hpp"
+#include "tests/support/emulator.hpp"
 #include "tests/unit/api/abi/abi_fixture.hpp"
 
 namespace bounce {
@@ -95,6 +96,7 @@ TEST_F(DmaPoolAbiTest, BadArguments) {
 }
 
 TEST_F(DmaPoolAbiTest, AForkedChildHasNone) {
+    if (test::kEmulated) GTEST_SKIP() << test::kNoForkAdvice;
     bounce_dma_pool* pool = create();
     void* ptr = nullptr;
     std::uint64_t addr = 0;

@@ -5,6 +5,7 @@
 
 #include "bounce/platform.h"
 #include "bounce/policy.hpp"
+#include "tests/support/emulator.hpp"
 #include "tests/unit/api/abi/abi_fixture.hpp"
 
 namespace bounce {
@@ -231,6 +232,7 @@ TEST_F(PolicyDevice, Rings) {
 }
 
 TEST_F(PolicyDevice, AForkedChildMapsNothing) {
+    if (test::kEmulated) GTEST_SKIP() << test::kNoForkAdvice;
     ASSERT_EQ(create(direct_answer()), 0) << bounce_last_error();
     ASSERT_EQ(bounce_device_map(made_, memory_, 8, BOUNCE_TO_DEVICE, 0, &mapping_), 0);
     const pid_t child = fork();

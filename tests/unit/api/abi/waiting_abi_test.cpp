@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "bounce/quota.h"
+#include "tests/support/emulator.hpp"
 #include "tests/unit/api/abi/abi_fixture.hpp"
 
 namespace bounce {
@@ -111,6 +112,7 @@ TEST_F(WaitingAbi, CancelledForTheDevice) {
 }
 
 TEST_F(WaitingAbi, AForkedChildHasNoWaits) {
+    if (test::kEmulated) GTEST_SKIP() << test::kNoForkAdvice;
     fill();
     const auto wanted = options();
     bounce_wait* wait = nullptr;
