@@ -273,11 +273,11 @@ TEST_F(LeakTest, TheOldestIsFound) {
     auto other = make("leaky");
     bounce_mapping leak;
     for (std::size_t i = 0; i < live.size(); ++i) {
-        callbacks_.telemetry().set_now((i < 50'000 ? 1000 : 5000) * kSecond);
         if (i == 40'000) {
             callbacks_.telemetry().set_now(100 * kSecond);
             ASSERT_TRUE(other->map(buffer.data(), 777, Direction::kFromDevice, 0, leak)) << last_error();
         }
+        callbacks_.telemetry().set_now((i < 50'000 ? 1000 : 5000) * kSecond);
         ASSERT_TRUE(device_->map(buffer.data(), 64 + random() % 192, Direction::kToDevice, 0, live[i])) << last_error();
     }
     callbacks_.telemetry().set_now(5001 * kSecond);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "api/control/tunables.hpp"
 
+#include <algorithm>
 #include <map>
 #include <random>
 
@@ -12,7 +13,12 @@ namespace {
 
 class TunablesTest : public ControlTest {
 protected:
-    TunablesTest() : ControlTest(4u << 20, {.limit_bytes = 64u << 20}) {}
+    TunablesTest() : ControlTest(4u << 20, growth()) {}
+    static GrowthConfig growth() {
+        GrowthConfig config;
+        config.limit_bytes = 64u << 20;
+        return config;
+    }
 };
 
 TEST_F(TunablesTest, EachHasARangeThatItsValueIsIn) {
