@@ -101,7 +101,7 @@ class ControlTest(support.DeviceTest):
         self.assertGreater(rates["maps"], 100)
         self.assertGreater(rates["rings"][0]["completed"], 100)
         self.assertIn("MAPS/s", self.ctl("top", "-o"))
-        self.ctl("set", "stats.sample=1")
+        self.ctl("set", "stats.sample=1", "who.tags=on")
         time.sleep(0.5)
         histograms = self.ask("hist")["histograms"]
         self.assertEqual({one["kind"] for one in histograms}, {"size_bytes", "copy_ns", "hold_ns"})
