@@ -22,6 +22,8 @@ constexpr std::uint64_t kListener = 0;
 constexpr std::uint64_t kTimer = 1;
 constexpr std::uint64_t kFirstClient = 2;
 constexpr int kAcceptedAtOnce = 8;
+// In Client::used: who never asked anything gives way first.
+constexpr std::uint64_t kAsked = std::uint64_t{1} << 63;
 
 void close_if(int fd) noexcept {
     if (fd >= 0) ::close(fd);
@@ -193,7 +195,7 @@ void ControlServer::serve(Client& client) noexcept {
     const long n = receive_packet(client.fd, request_);
     if (n == -EAGAIN) return;
     if (n <= 0) return drop(client);
-    client.used = turns_;
+    client.used = turns_ | kAsked;
     requests_.answer(client.peer, std::span(request_).first(static_cast<std::size_t>(n)), reply_);
     const auto bytes = std::span<const std::byte>(reply_.bytes).first(reply_.size);
     if (!send_packet(client.fd, bytes, reply_.with_stats ? segment_->fd() : -1) || reply_.last) drop(client);

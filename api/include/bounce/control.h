@@ -54,11 +54,11 @@ BOUNCE_API int bounce_control_destroy(bounce_control *control);
 BOUNCE_API int bounce_control_fd(const bounce_control *control);
 
 /* Answers what has come, at most one request of each of 16 clients, and publishes when it is time. 1: there is more to do
- * at once; 0: poll again. Never blocks on a client: who does not read is dropped, and beyond 64 clients the one that was
- * silent longest. A request takes at most some 10 us for each 1000 slots that it walks over, 16384 at most; `set` as long as
- * what it calls (a quota waits for a thread that grows or shrinks the pool). One thread at a time; which one does not matter,
- * and devices may be used, created and destroyed meanwhile. System calls: epoll_wait, accept4, recvmsg, sendmsg, getsockopt,
- * read, close, clock_gettime; mmap for the tags of a region that is new; those of what `set` calls. */
+ * at once; 0: poll again. Never blocks on a client: who does not read is dropped, and beyond 64 clients one that never asked,
+ * or else the one that was silent longest. A request looks at 16384 pages and slots at most and then says where to go on;
+ * `set` takes as long as what it calls (a quota waits for a thread that grows or shrinks the pool). One thread at a time; which
+ * one does not matter, and devices may be used, created and destroyed meanwhile. System calls: epoll_wait, accept4, recvmsg,
+ * sendmsg, getsockopt, read, close, clock_gettime; mmap for the tags of a region that is new; those of what `set` calls. */
 BOUNCE_API int bounce_control_process(bounce_control *control);
 
 /* Writes the stats segment now (bounce/stats.h). Not while another thread is in bounce_control_process(). */
