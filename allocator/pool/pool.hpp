@@ -93,6 +93,7 @@ struct PoolStats {
     std::uint64_t slots_of_kind[4];                // by SlotKind
     std::uint64_t allocs_of_kind[4];               // ever
     std::uint64_t quarantined, quarantined_bytes;  // slots, not among those above, and their bytes, not among the used
+    std::uint64_t kept_bytes;                      // of slots that contexts keep; not among the used
     std::uint32_t regions;
 };
 
@@ -114,6 +115,8 @@ struct RegionStatus {
 
 class Pool {
     struct Part;
+    friend class PoolAudit;   // pool_audit.hpp
+    friend class PoolTuning;  // pool_tuning.hpp
 
 public:
     static constexpr std::size_t kMaxRegions = RegionOrder::kMaxRegions;

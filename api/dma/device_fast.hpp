@@ -63,8 +63,8 @@ inline bool Device::copy_in(std::uint32_t mode, std::byte* slot, const void* buf
         (copies_in(direction) || (flags & BOUNCE_MAP_PRESERVE) != 0) && (flags & BOUNCE_MAP_SKIP_SYNC) == 0;
     const std::uint32_t mode = mode_.load(std::memory_order_relaxed);  // M1
     bool streamed = false;
-    if ((mode & kTimed) != 0) [[unlikely]]
-        streamed = map_timed(mode, slot, buf, bytes, copies, mapping.addr);
+    if ((mode & kNoted) != 0) [[unlikely]]
+        streamed = map_noted(mode, slot, buf, bytes, copies, mapping, direction);
     else if (copies)
         streamed = copy_in(mode, slot, buf, bytes);
     mapping.bytes = bytes;
@@ -100,8 +100,8 @@ inline bool Device::good_token(const bounce_mapping& mapping) const noexcept {
 
 [[gnu::always_inline]] inline bool Device::copy_back(const bounce_mapping& mapping, std::size_t written) noexcept {
     const std::uint32_t mode = mode_.load(std::memory_order_relaxed);  // M1
-    if ((mode & kTimed) != 0) [[unlikely]]
-        return copy_back_timed(mode, mapping, written);
+    if ((mode & kNoted) != 0) [[unlikely]]
+        return copy_back_noted(mode, mapping, written);
     bool copied = false;
     return copy_out(mapping, written, copied);
 }

@@ -59,7 +59,7 @@ bool PackedQueue::publish() noexcept {
     ring_.publish(held_at_, held_flags_);
     if (order_platform_) dma_full_barrier();
     const bool wanted = wants_kick(added);
-    kicks_wanted_ += wanted ? 1 : 0;
+    if (wanted) bump(counters_.kicks);
     return wanted;
 }
 

@@ -84,7 +84,8 @@ protected:
 
     /// A request that can be put in: its list is good, and there is room.
     struct Plan {
-        std::uint32_t writable = 0;
+        std::uint32_t writable = 0;  // bytes, as below
+        std::uint32_t readable = 0;
         bool in_place = true;
         TablePool::Table table;
     };
@@ -132,6 +133,8 @@ protected:
                               link,
                               plan.table.id};
         ++outstanding_;
+        counters_.added.store(added_, std::memory_order_relaxed);
+        bump(counters_.bytes_out, plan.readable);
         if (in_order_) {
             order_[newest_] = static_cast<std::uint16_t>(head);
             if (++newest_ == queue_size_) newest_ = 0;
@@ -176,7 +179,8 @@ protected:
             written = correct_length(reported, chain.writable);
         completion = bounce_completion{chain.cookie, 0, written, reported, 0};
         if (chain.segments != kInPlace) end_segments(chain, written, completion);  // by value: it stays in registers
-        ++completed_;
+        bump(counters_.completed);
+        bump(counters_.bytes_in, completion.written);
     }
     /// With UsedLength::kFail: is this more than can be?
     [[nodiscard]] bool too_long(std::uint32_t head, std::uint32_t reported) const noexcept {
@@ -222,8 +226,7 @@ protected:
     bool armed_ = false;     // by poll()
     std::uint64_t added_ = 0;
     std::uint64_t published_sequence_ = 0;  // chains below it were shown to the device
-    std::uint64_t completed_ = 0;
-    std::uint64_t kicks_wanted_ = 0;
+    RingCounters counters_;  // what others see of it, too
     SegmentPool segments_;
     TablePool tables_;
     CellArea cells_;
@@ -260,7 +263,6 @@ private:
     std::uint32_t since_call_ = 0;  // completions since poll() was called for one
     std::uint32_t idle_looks_ = 0;
     std::uint64_t aborted_ = 0;
-    std::uint64_t violations_ = 0;
     int broken_kind_ = 0;
     std::uint64_t broken_got_ = 0;
     std::uint64_t broken_expected_ = 0;

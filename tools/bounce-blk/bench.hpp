@@ -26,6 +26,7 @@ struct Round {
     double iops = 0;
     double seconds = 0;
     std::uint64_t operations = 0;
+    std::uint64_t completed = 0;  // as in LoopResult
     tools::Histogram latencies;
 };
 

@@ -69,6 +69,7 @@ Round run_threads(const Options& options, const tools::Ticks& ticks, const Case&
         round.iops += result.seconds > 0 ? static_cast<double>(result.operations) / result.seconds : 0;
         round.seconds = std::max(round.seconds, result.seconds);
         round.operations += result.operations;
+        round.completed += result.completed;
         round.latencies.merge(result.latencies);
     }
     return round;
@@ -133,7 +134,10 @@ Round run_round(const Context& context, const tools::Ticks& ticks, const Case& w
 
 void hold_bounced(Context& context, const tools::Ticks& ticks, const Case& what) {
     RingBench bench(context, what, true);
-    bench.run(context, ticks, what, 0.2);
+    const Round round = bench.run(context, ticks, what, 0.2);
+    // For who compares: all that went through the pool that is held.
+    context.report.json()["held_requests"] = round.completed;
+    context.report.json()["held_bytes"] = round.completed * what.block_bytes;
     finish(context, bench.session());
 }
 

@@ -46,6 +46,10 @@ void add_connection_options(CLI::App& app, Options& o) {
     value_option(app, "--wait", "poll|call",
                  "wait for the device by polling or by interrupts (default call, for bench poll)",
                  [&o](const auto& in) { o.wait = parse_wait(in); });
+    app.add_option(
+           "--control", o.control,
+           "where bouncectl can see and tune the pool: auto (where 'bouncectl list' looks), off, or a socket's path")
+        ->type_name("auto|off|PATH");
     value_option(app, "--timeout", "SECONDS", "how long the device may stay silent (default 5)",
                  [&o](const auto& in) { o.timeout_seconds = parse_seconds(in, 0.1, 3600); });
 }

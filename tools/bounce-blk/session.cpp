@@ -62,6 +62,7 @@ SessionConfig SessionConfig::make(const Options& options, std::uint64_t request_
     config.quiet = options.quiet;
     config.timeout_seconds = options.timeout_seconds;
     config.calls = options.wait != Wait::kPoll;
+    config.control = options.control;
 
     const std::uint64_t requests = std::uint64_t{options.queues} * queue_depth;  // at most 256 * 4096
     const std::uint64_t in_flight = requests * request_bytes;                    // at most 2^50
@@ -99,6 +100,7 @@ void Session::create_pool() {
     bounce_pool* pool = nullptr;
     check(bounce_pool_create(&options, &pool), "cannot make the pool");
     pool_.reset(pool);
+    control_ = std::make_unique<ControlThread>(pool, config_.control);
 }
 
 void Session::connect() {

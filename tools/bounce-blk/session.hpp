@@ -9,6 +9,7 @@
 #include <string>
 
 #include "bounce/bounce.h"
+#include "tools/bounce-blk/control_thread.hpp"
 #include "tools/bounce-blk/options.hpp"
 #include "tools/bounce-blk/virtio_blk.hpp"
 #include "tools/common/device.hpp"
@@ -36,6 +37,7 @@ struct SessionConfig {
     bool quiet = false;
     double timeout_seconds = 5;
     std::uint64_t refused_features = 0;
+    std::string control = "auto";  // ControlThread
 
     /// For this command line, with requests of so many bytes, so deep. Throws tools::Failure when that cannot be.
     static SessionConfig make(const Options& options, std::uint64_t request_bytes, std::uint32_t queue_depth);
@@ -60,6 +62,9 @@ public:
     [[nodiscard]] const DeviceConfig& device_config() const noexcept { return device_config_; }
     [[nodiscard]] const Limits& limits() const noexcept { return limits_; }
 
+    /// Where bouncectl connects; "" when there is no control.
+    [[nodiscard]] std::string control_path() const { return control_ ? control_->path() : std::string(); }
+
     /// Throws DeviceLost when the back-end is gone: for those who wait for something else than completions.
     void check_alive() const;
 
@@ -80,6 +85,7 @@ private:
     SessionConfig config_;
     tools::LibraryLog log_;  // before the pool, which calls it
     tools::PoolHandle pool_;
+    std::unique_ptr<ControlThread> control_;
     tools::FrontendHandle frontend_;
     bounce_frontend_info info_{};
     DeviceConfig device_config_;
