@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 // What a queue of either layout is made of: private memory, features, states. Requests are in virtqueue_add.cpp,
 // completions in virtqueue_end.cpp.
-#include "api/dma/callbacks.hpp"
 #include "api/virtio/virtqueue.hpp"
 
 #include <algorithm>
@@ -9,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "api/dma/callbacks.hpp"
 #include "api/dma/copy.hpp"
 #include "api/virtio/packed_queue.hpp"
 #include "api/virtio/split_queue.hpp"

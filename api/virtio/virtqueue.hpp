@@ -18,6 +18,7 @@
 #include <span>
 
 #include "api/dma/device_fast.hpp"
+#include "api/dma/telemetry.hpp"
 #include "api/virtio/cells.hpp"
 #include "api/virtio/queue_config.hpp"
 #include "api/virtio/segments.hpp"
