@@ -200,7 +200,7 @@ TEST(Features, HaveNames) {
     EXPECT_EQ(feature_name(60), "bit 60");
     EXPECT_EQ(feature_names(feature(kFlush) | feature(kReadOnly)),
               (std::vector<std::string>{"VIRTIO_BLK_F_RO", "VIRTIO_BLK_F_FLUSH"}));
-    EXPECT_EQ(protocol_feature_names(1U << 9), std::vector<std::string>{"CONFIG"});
+    EXPECT_EQ(tools::protocol_feature_names(1U << 9), std::vector<std::string>{"CONFIG"});
 }
 
 TEST(Request, ListHasSegmentsOfTheLimit) {

@@ -77,7 +77,7 @@ struct Host {
         of_pool.numa_policy = numa_policy;
         bounce_device_options of_device{};
         of_device.size = sizeof of_device;
-        const bounce_ring_options of_ring{sizeof of_ring, 64, BOUNCE_RING_INDIRECT | BOUNCE_RING_EVENT_IDX, 0, 0};
+        const bounce_ring_options of_ring{sizeof of_ring, 64, BOUNCE_RING_INDIRECT | BOUNCE_RING_EVENT_IDX, 0, 0, 0, 0};
         return bounce_pool_create(&of_pool, &pool) == 0 && bounce_device_create(pool, &of_device, &device) == 0 &&
                bounce_ring_create(device, &of_ring, &ring) == 0;
     }

@@ -91,7 +91,7 @@ TEST_F(Scatter, FlagsAreNotForScatterLists) {
     EXPECT_EQ(device_->map_sg(sg_, Direction::kToDevice, 0, tokens_.data()).code(), EINVAL);
     EXPECT_NE(std::string(last_error()).find("segment 1"), std::string::npos) << last_error();
     sg_[1].flags = 0;
-    sg_[1].reserved = 7;
+    sg_[1].offset = 7;
     EXPECT_EQ(device_->map_sg(sg_, Direction::kToDevice, 0, tokens_.data()).code(), EINVAL);
     EXPECT_EQ(device_->outstanding(), 0u);
 }
