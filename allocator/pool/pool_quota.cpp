@@ -72,11 +72,12 @@ void Pool::settle_size(ContextGroup& group, std::uint64_t paid, const Slot& slot
 // What threads of the group keep counts as used; so before it is told that it has too much, they give that up, once
 // until it has clearly less, and no more than its ceiling. False: they have nothing.
 bool Pool::give_up_kept(ContextGroup& group) noexcept {
-    if (group.tight_below.load(std::memory_order_relaxed) != 0 || contexts_.granted() == 0) return false;
+    if (group.tight_below.load(std::memory_order_relaxed) != 0) return false;
     const std::uint64_t used = group.credit.used();
     const std::uint64_t ceiling = group.credit.ceiling();
     const std::uint64_t less = std::min(used - used / 4, ceiling != 0 ? ceiling : used);
     group.tight_below.store(std::max<std::uint64_t>(less, 1), std::memory_order_relaxed);
+    if (contexts_.granted() == 0) return false;
     contexts_.visit_idle(
         nullptr, [this](Context& context) { empty(context); },
         [&](bool all_of_them) {

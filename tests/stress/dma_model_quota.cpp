@@ -43,10 +43,10 @@ void ModelRun::refused(std::size_t d, int got, std::uint64_t bytes) {
     }
     expect(got, ENOSPC);
     ++accounts_.full;
-    // While half of it is free, what fits into a few pages must fit.
-    const std::uint64_t promised = with_tails(floors()) + reserve_;
+    // While half of it is free, what fits into a few pages must fit. (Where something is promised, whole slabs count of
+    // which those beyond their floors have a slot: there is no such bound.)
     const std::uint64_t out = now.used_bytes + now.quarantined_bytes;
-    check(out + bytes + promised > active() / (promised == 0 ? 2 : 4) || bytes > 64u << 10, "the pool is not so full");
+    check(floors() + reserve_ != 0 || out + bytes > active() / 2 || bytes > 64u << 10, "the pool is not so full");
     const bool simple = limits_[d].min_align_mask == 0 && limits_[d].boundary == 0 && bytes <= 8192;
     check(!quota.sure || !simple || mine > quota.floor, "refused within the floor");
 }
