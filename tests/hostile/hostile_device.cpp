@@ -227,7 +227,7 @@ void HostileDevice::lie(const Action& action, const std::vector<std::size_t>& al
         case Step::kEvents: return set_events(action.b);
         case Step::kScribble: return scribble(action.b);
         case Step::kStorm:
-            for (std::uint32_t i = 0; i < 64; ++i) {
+            for (std::uint32_t i = 0; i < 20; ++i) {
                 set_events(action.b + i);
                 claim(id);
             }

@@ -109,13 +109,23 @@ int run(const Arguments& arguments) {
     Totals totals;
     const auto one = [&](const Script& script, const std::string& name) {
         if (!arguments.corpus.empty()) keep(script, arguments.corpus, name);
-        const Report report = play(script);
+        const auto seconds = [&] {
+            return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+        };
+        // A library with a planted bug may have done any harm by then: the process ends at once.
+        const auto expected = [&](const std::string& finding) {
+            if (!arguments.expect_finding) return;
+            std::printf("%s: %s\nfound after %.3f s and %llu scripts\n", name.c_str(), finding.c_str(), seconds(),
+                        static_cast<unsigned long long>(totals.scripts));
+            std::fflush(stdout);
+            std::_Exit(0);
+        };
+        const Report report = play(script, expected);
         totals.add(report);
         if (report.finding.empty()) return false;
-        const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
         const Script less = shortened(script);
         std::printf("%s: %s\nfound after %.3f s and %llu scripts; the shortest that finds something: %s\n%s",
-                    name.c_str(), report.finding.c_str(), seconds, static_cast<unsigned long long>(totals.scripts),
+                    name.c_str(), report.finding.c_str(), seconds(), static_cast<unsigned long long>(totals.scripts),
                     play(less).finding.c_str(), less.text().c_str());
         return true;
     };
@@ -132,7 +142,7 @@ int run(const Arguments& arguments) {
                 static_cast<unsigned long long>(totals.added), static_cast<unsigned long long>(totals.completed),
                 static_cast<unsigned long long>(totals.violations), static_cast<unsigned long long>(totals.recoveries),
                 found ? "something was found" : "nothing was found");
-    return found == arguments.expect_finding ? 0 : 1;
+    return found || arguments.expect_finding ? 1 : 0;
 }
 
 }  // namespace

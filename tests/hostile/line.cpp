@@ -58,6 +58,7 @@ Line::Line(Findings& findings, bounce_pool* pool, const char* name, const Setup&
 }
 
 Line::~Line() {
+    if (findings_.any()) return;  // a library that was found wrong is not to be trusted with taking it apart
     bounce_completion left[16];
     while (ring_ != nullptr && bounce_ring_abort(ring_, left, 16) > 0) {
     }

@@ -24,6 +24,7 @@ void Findings::add(const char* format, ...) {
     std::vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     first_ = text;
+    if (found_) found_(first_);
 }
 
 Buffer::Buffer(std::size_t bytes, bool write, std::uint8_t content)

@@ -9,8 +9,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
+#include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/hostile/hostile_device.hpp"
@@ -19,6 +20,8 @@ namespace bounce::hostile {
 
 class Findings {
 public:
+    /// `found` is called at the first one, from within a step: the library may have done harm to this process by then.
+    explicit Findings(std::function<void(const std::string&)> found) : found_(std::move(found)) {}
     /// printf, at most 255 characters.
     [[gnu::format(printf, 2, 3)]] void add(const char* format, ...);
     [[nodiscard]] const std::string& first() const { return first_; }
@@ -26,6 +29,7 @@ public:
 
 private:
     std::string first_;
+    std::function<void(const std::string&)> found_;
 };
 
 /// A private buffer between two stretches of private bytes.

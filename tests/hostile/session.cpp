@@ -4,6 +4,7 @@
 #include <iterator>
 #include <optional>
 #include <stdexcept>
+#include <utility>
 
 #include "tests/hostile/shared_word.hpp"
 
@@ -18,7 +19,8 @@ constexpr unsigned kBrokenSteps = 6;
 
 class Session {
 public:
-    explicit Session(const Setup& setup) : setup_(setup) {
+    Session(const Setup& setup, std::function<void(const std::string&)> found)
+        : setup_(setup), findings_(std::move(found)) {
         bounce_pool_options options{};
         options.size = sizeof options;
         options.name = "hostile";
@@ -34,7 +36,7 @@ public:
     ~Session() {
         attacked_.reset();
         honest_.reset();
-        bounce_pool_destroy(pool_);
+        if (!findings_.any()) bounce_pool_destroy(pool_);
     }
     Session(const Session&) = delete;
     Session& operator=(const Session&) = delete;
@@ -151,8 +153,8 @@ private:
 
 }  // namespace
 
-Report play(const Script& script) {
-    Session session(script.setup);
+Report play(const Script& script, std::function<void(const std::string&)> found) {
+    Session session(script.setup, std::move(found));
     return session.run(script.actions);
 }
 

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -64,6 +65,7 @@ private:
 };
 
 /// Throws std::runtime_error when the pool, a device or a ring cannot be made.
-Report play(const Script& script);
+/// `found`: as for Findings.
+Report play(const Script& script, std::function<void(const std::string&)> found = {});
 
 }  // namespace bounce::hostile
