@@ -121,6 +121,7 @@ void drive(bounce_pool* pool, const char* path, Liar& liar) {
     options.wanted_features = 1ULL << 34;
     options.queues = 2;
     options.queue_size = 4;
+    options.flags = BOUNCE_FRONTEND_CALLS;
     bounce_frontend* frontend = nullptr;
     if (!check(bounce_frontend_connect(pool, &options, &frontend), "connect")) return;
     unsigned char config[8] = {};
@@ -130,6 +131,17 @@ void drive(bounce_pool* pool, const char* path, Liar& liar) {
     bounce_ring* const ring = bounce_frontend_ring(frontend, 1);
     bounce_ring_add(ring, &sg, 1, 0, nullptr);
     bounce_frontend_submit(frontend, 1);
+    bounce_frontend_kick(frontend, 1);
+    bounce_frontend_wait(frontend, 1, 0);
+    bounce_region_options more{};
+    more.size = sizeof more;
+    more.bytes = 1U << 16;
+    more.base_gpa = 2ULL << 40;
+    if (bounce_pool_add_region(pool, &more) == 0) {
+        static_cast<void>(check(bounce_frontend_sync_regions(frontend), "sync_regions"));
+        bounce_pool_drain_region(pool, 1);
+        static_cast<void>(check(bounce_frontend_sync_regions(frontend), "sync_regions"));
+    }
     bounce_frontend_check(frontend);
     bounce_frontend_disconnect(frontend);
     bounce_completion completion{};

@@ -28,6 +28,9 @@ std::uint32_t flags_of(const Setup& setup) {
     return flags;
 }
 
+/// Of what is used in place; no buffer of a request is longer.
+constexpr std::size_t kInPlaceBytes = 1536;
+
 bounce_pool_stats stats_of(bounce_pool* pool) {
     bounce_pool_stats stats{};
     bounce_pool_get_stats(pool, &stats);
@@ -53,6 +56,9 @@ Line::Line(Findings& findings, bounce_pool* pool, const char* name, const Setup&
         bounce_device_destroy(handle_);
         need(made, "a ring");
     }
+    premapped_.resize(kInPlaceBytes, std::uint8_t{1});
+    need(bounce_buffer_alloc(handle_, kInPlaceBytes, 0, &shared_), "a buffer");
+    need(bounce_device_map(handle_, premapped_.data(), kInPlaceBytes, BOUNCE_TO_DEVICE, 0, &mapping_), "a mapping");
     oracle_ = std::make_unique<Oracle>(findings, pool, ring_, setup);
     connect();
 }
@@ -63,6 +69,8 @@ Line::~Line() {
     while (ring_ != nullptr && bounce_ring_abort(ring_, left, 16) > 0) {
     }
     bounce_ring_destroy(ring_);
+    if (mapping_.bytes != 0) bounce_device_unmap(handle_, &mapping_, 0);
+    if (shared_.ptr != nullptr) bounce_buffer_free(handle_, &shared_);
     bounce_device_destroy(handle_);
 }
 
@@ -78,9 +86,11 @@ bool Line::broken() const {
     return stats.broken != 0;
 }
 
-bool Line::add(std::vector<Buffer> buffers, std::size_t n_out) {
+bool Line::add(std::vector<Buffer> buffers, std::size_t n_out, InPlace first) {
     std::vector<bounce_sg> list;
     for (Buffer& one : buffers) list.push_back(one.sg());
+    if (n_out != 0 && first == InPlace::kBornShared) list[0] = {shared_.ptr, list[0].bytes, BOUNCE_SG_SHARED, 0};
+    if (n_out != 0 && first == InPlace::kMapped) list[0] = {&mapping_, list[0].bytes, BOUNCE_SG_MAPPED, 0};
     bounce_ring_stats before{};
     bounce_ring_get_stats(ring_, &before);
     const std::size_t n_in = list.size() - n_out;
@@ -107,6 +117,8 @@ void Line::publish() {
     const bool dead = broken();
     const int wanted = bounce_ring_publish(ring_);
     if (wanted != 0 && (wanted != 1 || dead || setup_.no_kicks)) findings_.add("publish returned %d", wanted);
+    std::uint32_t data = 0;
+    if (bounce_ring_get_notification_data(ring_, &data) != 0) findings_.add("a kick has no data");
     if (dead) return;
     device_->published();
     oracle_->published();
@@ -185,6 +197,10 @@ void Line::finish() {
     if (const int done = bounce_ring_destroy(ring_); done < 0)
         return findings_.add("destroy returned %d: %s", done, bounce_last_error());
     ring_ = nullptr;
+    if (const int done = bounce_device_unmap(handle_, &mapping_, 0); done < 0)
+        findings_.add("unmap returned %d: %s", done, bounce_last_error());
+    if (const int done = bounce_buffer_free(handle_, &shared_); done < 0)
+        findings_.add("freeing a buffer returned %d: %s", done, bounce_last_error());
     if (const int done = bounce_device_destroy(handle_); done < 0)
         return findings_.add("destroying the device returned %d: %s", done, bounce_last_error());
     handle_ = nullptr;

@@ -186,6 +186,10 @@ void Oracle::check_ring() {
                       setup_.queue_size);
 }
 
+// A hundred thousand words each time: what a fuzzer and sanitizers would add to each is of no use here.
+#ifdef __clang__
+[[clang::no_sanitize("address", "undefined", "coverage")]]
+#endif
 void Oracle::scan() {
     bounce_region_info region{};
     if (bounce_pool_region(pool_, 0, &region) != 0) return findings_.add("the pool has no region");

@@ -105,7 +105,7 @@ private:
             buffers.emplace_back(action.a >= 240 ? bytes % 100 + 1 : bytes, i >= n_out,
                                  harmless(static_cast<std::uint32_t>(action.b + i)));
         }
-        if (attacked_->add(std::move(buffers), n_out)) ++report_.added;
+        if (attacked_->add(std::move(buffers), n_out, static_cast<InPlace>(action.b / 8 % 5 % 3))) ++report_.added;
     }
 
     void collect(const Action& action, bool poll) {

@@ -25,6 +25,9 @@ struct Report {
     std::uint64_t recoveries = 0;
 };
 
+/// Is the first outgoing segment of a request, instead of its buffer, one that is used where it is?
+enum class InPlace : std::uint8_t { kNo, kBornShared, kMapped };
+
 /// A driver and its device.
 class Line {
 public:
@@ -34,7 +37,7 @@ public:
     Line& operator=(const Line&) = delete;
 
     /// Adds a request of such buffers; false when the ring or the pool is full, or the ring is broken.
-    bool add(std::vector<Buffer> buffers, std::size_t n_out);
+    bool add(std::vector<Buffer> buffers, std::size_t n_out, InPlace first = InPlace::kNo);
     void publish();
     int collect(std::size_t max, bool poll = false);
     /// As a driver whose device misbehaved: quarantine, abort, release, reset.
@@ -60,6 +63,9 @@ private:
     bounce_ring* ring_ = nullptr;
     std::unique_ptr<HostileDevice> device_;
     std::unique_ptr<Oracle> oracle_;
+    bounce_block shared_{};
+    std::vector<std::uint8_t> premapped_;
+    bounce_mapping mapping_{};
     std::uint8_t content_ = 0;
     std::vector<bounce_completion> completions_;
 };
