@@ -95,7 +95,8 @@ void Contexts::give_back(Context& context, std::uint64_t bytes) noexcept {
 }
 
 void Contexts::set_pool_bytes(std::uint64_t bytes) noexcept {
-    budget_.store(bytes / kShareOfPool, std::memory_order_relaxed);
+    const std::uint32_t part = this->part();
+    budget_.store(part != 0 ? bytes / part : 0, std::memory_order_relaxed);
 }
 
 }  // namespace bounce

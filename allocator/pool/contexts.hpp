@@ -133,6 +133,9 @@ public:
     /// 0: no context keeps anything.
     [[nodiscard]] std::uint64_t granted() const noexcept { return granted_.load(std::memory_order_relaxed); }
     void set_pool_bytes(std::uint64_t bytes) noexcept;
+    /// Of the pool, that they may keep together: one in so many bytes; 0: none. From the next set_pool_bytes() on.
+    void set_part(std::uint32_t part) noexcept { part_.store(part, std::memory_order_relaxed); }
+    [[nodiscard]] std::uint32_t part() const noexcept { return part_.load(std::memory_order_relaxed); }
 
 private:
     Contexts(PrivateMemory memory, bool usable) noexcept : memory_(std::move(memory)), usable_(usable) {}
@@ -146,6 +149,7 @@ private:
     std::atomic<std::uint32_t> open_{0};
     std::atomic<std::uint64_t> budget_{0};
     std::atomic<std::uint64_t> granted_{0};
+    std::atomic<std::uint32_t> part_{kShareOfPool};
 };
 
 template <class Visit, class Then>

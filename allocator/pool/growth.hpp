@@ -37,7 +37,16 @@ public:
     static constexpr std::uint64_t kRetryMilliseconds = 100;  // after a failure, until it is tried again in line
 
     /// The config's zeroes stand for what is said above.
-    explicit GrowthPolicy(const GrowthConfig& config) noexcept : config_(config) {}
+    explicit GrowthPolicy(const GrowthConfig& config) noexcept : config_(config), window_bytes_(config.limit_bytes) {}
+    /// Another limit, other watermarks, another delay.
+    void tune(const GrowthConfig& config) noexcept {
+        config_.limit_bytes = config.limit_bytes;
+        config_.low_watermark = config.low_watermark;
+        config_.high_watermark = config.high_watermark;
+        config_.shrink_delay_ms = config.shrink_delay_ms;
+    }
+    /// The first limit: so many GPAs are reserved.
+    [[nodiscard]] std::uint64_t window_bytes() const noexcept { return window_bytes_; }
 
     [[nodiscard]] const GrowthConfig& config() const noexcept { return config_; }
     [[nodiscard]] bool grows() const noexcept { return config_.limit_bytes != 0; }
@@ -60,6 +69,7 @@ public:
 
 private:
     GrowthConfig config_;
+    std::uint64_t window_bytes_;
     bool spare_before_ = false;
     std::uint64_t spare_since_ms_ = 0;
 };

@@ -93,6 +93,7 @@ struct PoolStats {
     std::uint64_t slots_of_kind[4];                // by SlotKind
     std::uint64_t allocs_of_kind[4];               // ever
     std::uint64_t quarantined, quarantined_bytes;  // slots, not among those above, and their bytes, not among the used
+    std::uint64_t kept_bytes;                      // of slots that contexts keep; not among the used
     std::uint32_t regions;
 };
 
@@ -114,6 +115,8 @@ struct RegionStatus {
 
 class Pool {
     struct Part;
+    friend class PoolAudit;   // pool_audit.hpp
+    friend class PoolTuning;  // pool_tuning.hpp
 
 public:
     static constexpr std::size_t kMaxRegions = RegionOrder::kMaxRegions;
@@ -234,6 +237,8 @@ public:
 
     /// Is this slot live, with this kind and generation, and has it `bytes`? Errors as begin_free().
     Result<void> check(const Slot& slot, SlotKind kind, std::uint64_t bytes = 0) const noexcept;
+    /// The same, inlined, for slots of slabs: true only when it is; false says nothing. In pool_fast.hpp.
+    [[nodiscard]] bool is_live(const Slot& slot, SlotKind kind, std::uint64_t bytes) const noexcept;
 
     /// The address for the device of [hva, hva + bytes) when that lies in one live slot of this kind; else EFAULT,
     /// EPERM for another kind, EXDEV when it is not in a region of the domain.

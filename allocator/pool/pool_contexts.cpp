@@ -298,6 +298,7 @@ PoolStats Pool::stats() const noexcept {
     stats.quarantined = held_total_.slots.load(kRelaxed);
     stats.quarantined_bytes = held_total_.bytes.load(kRelaxed);
     const std::uint64_t away = usage_.bytes() + restricted_usage_.bytes();
+    stats.kept_bytes = kept_bytes;
     const std::uint64_t unused = kept_bytes + stats.quarantined_bytes;
     stats.used_bytes = away > unused ? away - unused : 0;
     stats.used_bytes_hiwater = usage_.most_bytes() + restricted_usage_.most_bytes();

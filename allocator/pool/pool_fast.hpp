@@ -108,6 +108,19 @@ template <class Sink>
     return Begun::kYes;
 }
 
+[[gnu::always_inline]] inline bool Pool::is_live(const Slot& slot, SlotKind kind, std::uint64_t bytes) const noexcept {
+    const SlotHandle handle = slot.handle;
+    const View& view = view_of(handle);
+    // V1: acquire, pairs with the release in View::open().
+    const std::uint64_t end = view.end.load(std::memory_order_acquire);
+    const std::uint64_t position = slot.gpa - view.first_gpa;
+    SlotView::Place place;
+    return position < end && reinterpret_cast<std::uintptr_t>(slot.hva) - view.first_hva == position &&
+           bytes <= kSlotSizes[handle.size_class()].bytes && view.place_of(position, end, handle, place) &&
+           SlotView::holds(place) &&
+           view.states[place.state].load(std::memory_order_relaxed) == handle.state(static_cast<unsigned>(kind));
+}
+
 [[gnu::always_inline]] inline void Pool::finish(ContextGroup& group, Context* context, const KeptSlot& ended) noexcept {
     if (context == nullptr || !push(group, *context, ended)) [[unlikely]]
         finish_free_slow(group, context, {ended, 0, SlotKind::kStreaming});

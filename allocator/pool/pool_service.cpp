@@ -135,7 +135,7 @@ GrowthState Pool::growth_state(std::uint64_t wanted) const noexcept {
 
 /// What is left of the window for the GPAs of grown regions.
 std::uint64_t Pool::window_bytes() const noexcept {
-    return policy_.config().limit_bytes - std::min(window_used_, policy_.config().limit_bytes);
+    return policy_.window_bytes() - std::min(window_used_, policy_.window_bytes());
 }
 
 /// The largest region that growing could bring now; 0: it cannot grow.

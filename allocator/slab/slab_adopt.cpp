@@ -4,6 +4,9 @@
 //
 // Walking reads entries and shapes as they are at the moment. What is handed out stays where it is, so it is seen; what
 // comes or goes meanwhile may be seen or not.
+#include <algorithm>
+#include <bit>
+
 #include "allocator/slab/slab_core.hpp"
 #include "allocator/slab/slab_fast.hpp"
 
@@ -40,9 +43,11 @@ bool SlabCore::locate(std::uint64_t offset, FoundSlot& found, std::uint64_t& sta
     return true;
 }
 
-SlabCore::Extent SlabCore::next_extent(std::uint64_t offset) const noexcept {
+SlabCore::Extent SlabCore::next_extent(std::uint64_t offset, std::uint64_t until) const noexcept {
     auto page = static_cast<std::uint32_t>((offset + phase_ + kPageBytes - 1) / kPageBytes);
-    for (const std::uint32_t end = pages_.born_end(); page < end; ++page) {
+    const std::uint64_t last = (std::min(until, region_bytes_) + phase_ + kPageBytes - 1) / kPageBytes;
+    for (const auto end = static_cast<std::uint32_t>(std::min<std::uint64_t>(pages_.born_end(), last)); page < end;
+         ++page) {
         const Shape shape = tables_.shape(page);
         const std::uint64_t at = std::uint64_t{page} * kPageBytes - phase_;
         if (shape.is_slab()) return {at, shape.pages(), shape.size_class(), shape.slots()};
@@ -50,6 +55,28 @@ SlabCore::Extent SlabCore::next_extent(std::uint64_t offset) const noexcept {
         if (const std::uint32_t pages = tables_.run_pages(page); pages != 0) return {at, pages, kRunClass, 1};
     }
     return {};
+}
+
+std::uint32_t SlabCore::slots_out(const Extent& extent) const noexcept {
+    if (extent.size_class == kRunClass) return 1;
+    const std::uint64_t first =
+        tables_.bit(static_cast<std::uint32_t>((extent.offset + phase_) / kPageBytes), 0, extent.size_class);
+    std::uint32_t home = 0;
+    for (std::uint64_t bit = first; bit < first + extent.slots;) {
+        const auto inside = static_cast<unsigned>(bit % 64);
+        const std::uint64_t rest = first + extent.slots - bit;
+        const std::uint64_t mask = rest >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << rest) - 1;
+        home += static_cast<std::uint32_t>(
+            std::popcount(tables_.words[bit / 64].load(std::memory_order_relaxed) >> inside & mask));
+        bit += 64 - inside;
+    }
+    return extent.slots - home;
+}
+
+SlabCore::SlotLook SlabCore::look_at(const Extent& extent, std::uint32_t slot) const noexcept {
+    const auto head = static_cast<std::uint32_t>((extent.offset + phase_) / kPageBytes);
+    const bool out = extent.size_class == kRunClass || !at_home(head, slot, extent.size_class);
+    return {out, tables_.state(head, slot, extent.size_class).load(std::memory_order_relaxed)};
 }
 
 unsigned SlabCore::kind_of(const FoundSlot& found) const noexcept {

@@ -120,8 +120,15 @@ public:
         std::uint32_t size_class;  // kRunClass: a run
         std::uint32_t slots;
     };
-    /// The next one at or after an offset; `pages` is 0 when there is none. A snapshot.
-    [[nodiscard]] Extent next_extent(std::uint64_t offset) const noexcept;
+    /// The next one that begins at or after an offset and below `until`; `pages` is 0 when there is none. A snapshot.
+    [[nodiscard]] Extent next_extent(std::uint64_t offset, std::uint64_t until = ~std::uint64_t{0}) const noexcept;
+    /// How many slots of an extent are away from home, and what is seen of one of them.
+    [[nodiscard]] std::uint32_t slots_out(const Extent& extent) const noexcept;
+    struct SlotLook {
+        bool out;
+        std::uint8_t state;  // slot_ops.hpp
+    };
+    [[nodiscard]] SlotLook look_at(const Extent& extent, std::uint32_t slot) const noexcept;
     /// What the state of a slot says that it is: 0 for kind 1, or free.
     [[nodiscard]] unsigned kind_of(const FoundSlot& found) const noexcept;
     /// The token of a slot or run that is handed out, as far as the core knows it.

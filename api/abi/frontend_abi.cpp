@@ -1,33 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-// A forked child shares the socket with its parent but has no pool: every function asks first, and touches nothing
-// there.
-#include <optional>
-
-#include "api/abi/handles.hpp"
+#include "api/abi/frontend_handle.hpp"
 #include "api/abi/options.hpp"
-#include "api/vhost/frontend.hpp"
+#include "api/abi/policy_options.hpp"
+#include "bounce/policy.h"
 
 using namespace bounce;
 using namespace bounce::abi;
 using bounce::vhost::Frontend;
 using bounce::vhost::FrontendConfig;
 
-struct bounce_frontend {
-    std::unique_ptr<Frontend> frontend;
-    std::optional<bounce_device> device;
-    std::unique_ptr<std::optional<bounce_ring>[]> rings;
-};
-
 namespace {
 
 constexpr std::size_t kFirstVersion = offsetof(bounce_frontend_options, max_segment_bytes) + sizeof(std::uint64_t);
 constexpr std::uint32_t kFlags = BOUNCE_FRONTEND_CALLS | BOUNCE_FRONTEND_TRUSTED;
 
-Result<FrontendConfig> read_frontend_options(const bounce_frontend_options* given) noexcept {
+/// Fail closed: such a platform needs what is negotiated only where addresses are translated.
+Result<void> check_platform(const bounce_platform& platform, bool translated) noexcept {
+    if (!translated && (platform.flags & BOUNCE_PLATFORM_NEEDS_ACCESS_PLATFORM) != 0)
+        return fail(
+            ENOTSUP,
+            "the pool's platform needs VIRTIO_F_ACCESS_PLATFORM, which the front-end negotiates only with a policy "
+            "of IOVAs");
+    if ((platform.flags & BOUNCE_PLATFORM_OWN_MEMORY) != 0)
+        return fail(ENOTSUP, "the pool's platform shares other memory than that of the pool's descriptors");
+    return {};
+}
+
+Result<FrontendConfig> read_frontend_options(const bounce_frontend_options* given,
+                                             const bounce_platform& platform) noexcept {
     bounce_frontend_options options{};
     if (const auto read = read_options(given, kFirstVersion, "options", options); !read) return read.error();
     if (const auto good = known_flags(options.flags, kFlags, "options.flags"); !good) return good.error();
-    if (const auto good = must_be_zero(options.reserved, "options.reserved"); !good) return good.error();
     if (options.socket_path == nullptr) return null_argument("options.socket_path");
     FrontendConfig config;
     const auto name = read_name(options.name, config.name, "options.name");
@@ -41,32 +44,19 @@ Result<FrontendConfig> read_frontend_options(const bounce_frontend_options* give
     if (options.queue_size != 0) config.queue_size = options.queue_size;
     if (options.timeout_ms != 0) config.timeout_ms = options.timeout_ms;
     if (options.max_segment_bytes != 0) config.max_segment_bytes = options.max_segment_bytes;
+    const auto translated = read_frontend_policy(options.policy, platform.encoding);
+    if (!translated) return translated.error();
+    config.features.translated = *translated;
+    if (options.policy != nullptr) {
+        config.dma_mask = options.policy->dma_mask;
+        config.coherent_dma_mask = options.policy->coherent_dma_mask;
+    }
+    if (const auto good = check_platform(platform, *translated); !good) return good.error();
+    config.device_type = options.device_type;
     config.max_chain = options.max_chain;
     config.calls = (options.flags & BOUNCE_FRONTEND_CALLS) != 0;
     config.trusted = (options.flags & BOUNCE_FRONTEND_TRUSTED) != 0;
     return config;
-}
-
-Result<void> usable(const bounce_frontend* frontend) noexcept {
-    if (frontend == nullptr) return null_argument("frontend");
-    return in_owner(frontend->frontend->pool());
-}
-
-/// Fail closed: the front-end does not negotiate what such a platform needs.
-Result<void> check_platform(const bounce_platform& platform) noexcept {
-    if ((platform.flags & BOUNCE_PLATFORM_NEEDS_ACCESS_PLATFORM) != 0)
-        return fail(ENOTSUP,
-                    "the pool's platform needs VIRTIO_F_ACCESS_PLATFORM, which the front-end never negotiates");
-    if ((platform.flags & BOUNCE_PLATFORM_OWN_MEMORY) != 0)
-        return fail(ENOTSUP, "the pool's platform shares other memory than that of the pool's descriptors");
-    return {};
-}
-
-/// Calls `what` on the front-end behind a handle.
-template <class What>
-int on(bounce_frontend* frontend, What what) noexcept {
-    if (const auto good = usable(frontend); !good) return status(good);
-    return status(what(*frontend->frontend));
 }
 
 }  // namespace
@@ -76,8 +66,7 @@ int bounce_frontend_connect(bounce_pool* pool, const bounce_frontend_options* op
     *frontend = nullptr;
     if (pool == nullptr) return negative(null_argument("pool"));
     if (const auto owner = in_owner(*pool->pool); !owner) return status(owner);
-    if (const auto good = check_platform(pool->platform); !good) return status(good);
-    const auto config = read_frontend_options(options);
+    const auto config = read_frontend_options(options, pool->platform);
     if (!config) return negative(config.error());
     // Memory for the handles first: a connection that was made has nothing left to fail.
     std::unique_ptr<bounce_frontend> handle(new (std::nothrow) bounce_frontend);

@@ -44,6 +44,8 @@ struct bounce_pool {
     std::unique_ptr<bounce::Records> records;  // made for the first device that has them
     bounce::Debug* debugged = nullptr;         // a list
     std::atomic<std::uint32_t> n_debugged{0};
+
+    std::atomic<bool> controls{false};  // control_abi.cpp: it has a control
 };
 
 struct bounce_device {

@@ -38,6 +38,15 @@ Result<void> check_form(const bounce_policy& policy, std::uint32_t encoding) noe
                      address_kind(form_of(encoding)));
 }
 
+/// An answer that allows something which this pool has.
+Result<void> check_usable(const bounce_policy& policy, std::uint32_t encoding) noexcept {
+    if (policy.decision == BOUNCE_DECISION_REFUSE)
+        return fail_text(EPERM, "the policy refuses the device: %.*s", static_cast<int>(sizeof policy.reason - 1),
+                         policy.reason);
+    if (const auto good = check_answer(policy); !good) return good;
+    return check_form(policy, encoding);
+}
+
 /// What may bounce lies where slots lie.
 Result<void> check_align(const bounce_policy& policy, bool translates) noexcept {
     const bool bounces = !translates || policy.bounce > BOUNCE_LEVEL_NEVER;
@@ -57,11 +66,7 @@ Result<void> read_policy(const bounce_device_options& options, std::uint32_t enc
     const bounce_policy& policy = *options.policy;
     if (options.untranslate != nullptr && options.translate == nullptr)
         return fail(EINVAL, "options.untranslate is set without translate");
-    if (policy.decision == BOUNCE_DECISION_REFUSE)
-        return fail_text(EPERM, "the policy refuses the device: %.*s", static_cast<int>(sizeof policy.reason - 1),
-                         policy.reason);
-    if (const auto good = check_answer(policy); !good) return good;
-    if (const auto good = check_form(policy, encoding); !good) return good;
+    if (const auto good = check_usable(policy, encoding); !good) return good;
     if (const auto good = check_align(policy, options.translate != nullptr); !good) return good;
     config.dma_mask = std::min(config.dma_mask, policy.dma_mask);
     config.coherent_dma_mask = std::min(config.coherent_dma_mask, policy.coherent_dma_mask);
@@ -74,6 +79,18 @@ Result<void> read_policy(const bounce_device_options& options, std::uint32_t enc
                      .granule = (policy.needs & BOUNCE_NEED_GRANULE) != 0 ? policy.granule : 1,
                      .highest = config.dma_mask};
     return {};
+}
+
+Result<bool> read_frontend_policy(const bounce_policy* policy, std::uint32_t encoding) noexcept {
+    if (policy == nullptr) return false;
+    if (const auto good = check_usable(*policy, encoding); !good) return good.error();
+    switch (policy->decision) {
+        case BOUNCE_DECISION_BOUNCED_GPA: return false;
+        case BOUNCE_DECISION_BOUNCED_IOVA: return true;
+        default:
+            return fail_text(ENOTSUP, "the policy is %s, but a back-end process is shown the pool and nothing else",
+                             decision_name(policy->decision));
+    }
 }
 
 }  // namespace bounce::abi

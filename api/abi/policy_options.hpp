@@ -13,4 +13,8 @@ namespace bounce::abi {
 /// no sense.
 Result<void> read_policy(const bounce_device_options& options, std::uint32_t encoding, DeviceConfig& config) noexcept;
 
+/// Are the addresses of a front-end with this policy (NULL: no) translated? EPERM, ENOTSUP, EINVAL as above; ENOTSUP
+/// also for what a back-end process cannot be given.
+Result<bool> read_frontend_policy(const bounce_policy* policy, std::uint32_t encoding) noexcept;
+
 }  // namespace bounce::abi

@@ -154,6 +154,8 @@ int bounce_pool_destroy(bounce_pool* pool) {
     if (const auto owner = in_owner(*pool->pool); !owner) return status(owner);
     if (const std::uint32_t users = pool->pool->users(); users != 0)
         return negative(fail(EBUSY, "%llu devices of the pool exist, expected none", users));
+    if (pool->controls.load(std::memory_order_relaxed))
+        return negative(fail(EBUSY, "the pool has a control; bounce_control_destroy() ends it"));
     delete pool;
     return 0;
 }

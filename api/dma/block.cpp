@@ -72,6 +72,8 @@ Result<void> Device::take_block(SlotKind kind, const BlockRequest& request, boun
     block.handle = slot->handle.bits();
     block.kind = static_cast<std::uint8_t>(kind);
     block.state = kLiveBlock;
+    if (tags_.load(std::memory_order_relaxed))
+        tag_slot(slot->handle, slot->gpa, request.bytes, Direction::kBidirectional);
     if (records_ != nullptr) {
         if (auto recorded = record_block(*slot, block); !recorded) {
             static_cast<void>(pool_.free(*slot, kind, &group_));

@@ -68,6 +68,7 @@ void Callbacks::log(int level, const char* format, ...) noexcept {
 void Callbacks::violation(const char* device, int kind, std::uint32_t ring, std::uint64_t got, std::uint64_t expected,
                           const char* text) noexcept {
     violations_.fetch_add(1, std::memory_order_relaxed);
+    telemetry_.event(BOUNCE_EVENT_VIOLATION, device, got, expected, static_cast<std::uint64_t>(kind));
     if (violation_ == nullptr || !admit(reports_)) return;
     char line[kLineBytes];
     std::snprintf(line, sizeof line, "%s", text);

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "api/dma/rate_limit.hpp"
+#include "api/dma/telemetry.hpp"
 #include "bounce/bounce.h"
 
 namespace bounce {
@@ -30,6 +31,9 @@ public:
 
     [[nodiscard]] std::uint64_t violations() const noexcept;
 
+    /// What can be seen of the pool's devices. It is here because every device of a pool has these.
+    [[nodiscard]] Telemetry& telemetry() noexcept { return telemetry_; }
+
     /// Takes the time (nanoseconds, monotonic) from somewhere else; before first use.
     void set_clock(Clock clock) noexcept { clock_ = clock; }
 
@@ -51,6 +55,7 @@ private:
     Channel notes_;     // info and debug
     Channel reports_;   // violations
     std::atomic<std::uint64_t> violations_{0};
+    Telemetry telemetry_;
 };
 
 }  // namespace bounce

@@ -7,9 +7,11 @@
 #include "allocator/base/bits.hpp"
 #include "allocator/base/mutation.hpp"
 #include "allocator/slab/slot_ops.hpp"
+#include "api/dma/callbacks.hpp"
 #include "api/dma/debug.hpp"
 #include "api/dma/device_fast.hpp"
 #include "api/dma/records.hpp"
+#include "api/dma/sampler.hpp"
 
 namespace bounce {
 namespace {
@@ -38,6 +40,7 @@ Device::Device(Pool& pool, Callbacks& callbacks, const DeviceConfig& config) noe
     std::snprintf(name_, sizeof name_, "%s", config.name);
     init_policy(config);
     pool_.add_user();
+    number_ = callbacks_.telemetry().join(*this);
 }
 
 DeviceLimits Device::limits_of(const DeviceConfig& config) noexcept {
@@ -61,10 +64,16 @@ Result<std::unique_ptr<Device>> Device::create(Pool& pool, Callbacks& callbacks,
         device->direct_.reset(new (std::nothrow) DirectPath(config.direct));
         if (device->direct_ == nullptr) return fail(ENOMEM, "no memory for a device's translation");
     }
+    // Without memory for histograms there are none.
+    const Telemetry& telemetry = callbacks.telemetry();
+    if (telemetry.wants_tags() || telemetry.wanted_sample() != 0)
+        static_cast<void>(device->set_observed(telemetry.wants_tags(), telemetry.wanted_sample()));
     return device;
 }
 
 Device::~Device() {
+    callbacks_.telemetry().leave(*this);
+    delete sampler_.load(std::memory_order_relaxed);
     if (records_ != nullptr) records_->leave(enrolled_);
     // Nothing can fail that promises less. In a forked child there is nothing to give back.
     static_cast<void>(pool_.set_quota(group_, 0, 0));

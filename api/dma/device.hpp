@@ -29,6 +29,7 @@ struct bounce_record;  // bounce/records.h
 namespace bounce {
 
 class Callbacks;  // api/dma/callbacks.hpp: rate-limited log and violation reports of a pool
+class Sampler;    // api/dma/sampler.hpp
 class Debug;      // api/dma/debug.hpp
 class Records;    // api/dma/records.hpp
 struct DebugConfig;
@@ -214,7 +215,7 @@ public:
     Result<std::uint64_t> shared_address(const void* ptr, std::size_t bytes,
                                          SlotKind kind = SlotKind::kBuffer) const noexcept;
     /// That of [offset, offset + bytes) of a live mapping of this device, for a transfer in this direction. EINVAL,
-    /// EPERM, EALREADY, ESTALE.
+    /// EPERM, EALREADY, ESTALE. In device_fast.hpp.
     Result<std::uint64_t> mapped_address(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
                                          Direction direction) const noexcept;
 
@@ -234,6 +235,30 @@ public:
     [[nodiscard]] ReusePolicy reuse_policy() const noexcept;
     /// A trial or a probe is being made.
     [[nodiscard]] bool calibrating() const noexcept;
+    /// device_observed.cpp. Mappings are tagged (telemetry.hpp); one in `sample` is counted in histograms, a power of
+    /// two up to Sampler::kMostSample, 0: none. ENOMEM. Thread-safe, as all of these.
+    Result<void> set_observed(bool tags, std::uint32_t sample) noexcept;
+    [[nodiscard]] bool observed() const noexcept;
+    /// Empty until the first sample was asked for.
+    [[nodiscard]] const Sampler* sampler() const noexcept { return sampler_.load(std::memory_order_acquire); }  // O1
+    /// What the device may choose from, as in its config. A new choice begins at once.
+    struct Tuned {
+        CopyPolicy copy = CopyPolicy::kAuto;
+        ReusePolicy reuse = ReusePolicy::kAuto;
+        std::uint64_t window_bytes = 0;
+    };
+    Result<void> set_policy(const Tuned& tuned) noexcept;
+    [[nodiscard]] Tuned policy() noexcept;
+    /// In every token of the device.
+    [[nodiscard]] std::uint32_t id() const noexcept { return id_; }
+    /// In tags; 0: it has none.
+    [[nodiscard]] std::uint32_t number() const noexcept { return number_; }
+    [[nodiscard]] RegionMask domain() const noexcept { return group_.domain; }
+    [[nodiscard]] Pool::GroupCounts counts() const noexcept { return pool_.count(group_); }
+    /// For Telemetry, under its lock.
+    [[nodiscard]] Device* next_device() const noexcept { return next_device_; }
+    void set_next_device(Device* next) noexcept { next_device_ = next; }
+
     /// The highest address that streaming mappings may have.
     [[nodiscard]] std::uint64_t dma_mask() const noexcept { return dma_mask_; }
     [[nodiscard]] const DeviceLimits& limits() const noexcept { return limits_; }
@@ -331,6 +356,8 @@ private:
     Result<void> end_shared(bounce_mapping& mapping) noexcept;
     Result<void> check_mapped(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
                               Direction direction) const noexcept;
+    Result<std::uint64_t> mapped_address_slow(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
+                                              Direction direction) const noexcept;
     Result<void> check_shared_sync(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
                                    Direction direction) const noexcept;
     [[nodiscard]] Error not_mine(const bounce_mapping& mapping) const noexcept;
@@ -351,15 +378,28 @@ private:
                    std::uint64_t id) noexcept;
     void begin_timing() noexcept;
     void adopt_choice() noexcept;
+    /// calibration_ begins anew with what the config leaves open; by who has it.
+    void restart_calibration(const DeviceConfig& config) noexcept;
     /// The one place where a choice of slots reaches the pool.
     void apply_reuse(const Choice& choice) noexcept;
 
-    // What mode_ holds: how to copy, whether mappings are reported to calibration_, with their times, and the reuse
-    // policy in force.
+    // device_observed.cpp
+    bool map_noted(std::uint32_t mode, std::byte* slot, const void* buf, std::size_t bytes, bool copies,
+                   const bounce_mapping& mapping, Direction direction) noexcept;
+    bool copy_back_noted(std::uint32_t mode, const bounce_mapping& mapping, std::size_t written) noexcept;
+    void tag_slot(SlotHandle handle, Gpa gpa, std::uint64_t bytes, Direction direction) noexcept;
+    void take_calibration() noexcept;
+
+    // What mode_ holds: how to copy, whether mappings are reported to calibration_, with their times, the reuse policy
+    // in force, and whether mappings are tagged or sampled.
     static constexpr std::uint32_t kStreams = 1u << 0;
     static constexpr std::uint32_t kTimed = 1u << 1;
     static constexpr std::uint32_t kClock = 1u << 2;
     static constexpr unsigned kReuseShift = 3;
+    static constexpr std::uint32_t kReuseMask = 3;
+    static constexpr std::uint32_t kObserved = 1u << 5;
+    // Mappings and their ends go by device_observed.cpp.
+    static constexpr std::uint32_t kNoted = kTimed | kObserved;
     // In until_timing_: the options leave no choice.
     static constexpr std::uint64_t kNever = ~std::uint64_t{0};
 
@@ -392,6 +432,13 @@ private:
     std::atomic<bool> busy_{false};
     Choice applied_;
     Calibration calibration_;
+    Tuned tuned_;  // as calibration_
+    std::atomic<bool> tags_{false};
+    std::atomic<std::uint32_t> sample_{0};
+    // O1: stored with release when it is complete, loaded with acquire; the device's.
+    std::atomic<Sampler*> sampler_{nullptr};
+    std::uint32_t number_ = 0;
+    Device* next_device_ = nullptr;
 };
 
 }  // namespace bounce

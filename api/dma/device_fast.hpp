@@ -63,8 +63,8 @@ inline bool Device::copy_in(std::uint32_t mode, std::byte* slot, const void* buf
         (copies_in(direction) || (flags & BOUNCE_MAP_PRESERVE) != 0) && (flags & BOUNCE_MAP_SKIP_SYNC) == 0;
     const std::uint32_t mode = mode_.load(std::memory_order_relaxed);  // M1
     bool streamed = false;
-    if ((mode & kTimed) != 0) [[unlikely]]
-        streamed = map_timed(mode, slot, buf, bytes, copies, mapping.addr);
+    if ((mode & kNoted) != 0) [[unlikely]]
+        streamed = map_noted(mode, slot, buf, bytes, copies, mapping, direction);
     else if (copies)
         streamed = copy_in(mode, slot, buf, bytes);
     mapping.bytes = bytes;
@@ -100,8 +100,8 @@ inline bool Device::good_token(const bounce_mapping& mapping) const noexcept {
 
 [[gnu::always_inline]] inline bool Device::copy_back(const bounce_mapping& mapping, std::size_t written) noexcept {
     const std::uint32_t mode = mode_.load(std::memory_order_relaxed);  // M1
-    if ((mode & kTimed) != 0) [[unlikely]]
-        return copy_back_timed(mode, mapping, written);
+    if ((mode & kNoted) != 0) [[unlikely]]
+        return copy_back_noted(mode, mapping, written);
     bool copied = false;
     return copy_out(mapping, written, copied);
 }
@@ -123,6 +123,18 @@ inline bool Device::good_token(const bounce_mapping& mapping) const noexcept {
     const bool renewed = copy_back(mapping, written);
     pool_.finish(group_, context, ended);
     return renewed ? lost(mapping) : Result<void>();
+}
+
+[[gnu::always_inline]] inline Result<std::uint64_t> Device::mapped_address(const bounce_mapping& mapping,
+                                                                           std::size_t offset, std::size_t bytes,
+                                                                           Direction direction) const noexcept {
+    const auto mapped = Direction{mapping.direction};
+    if (good_token(mapping) && bytes != 0 && fits(offset, bytes, mapping.bytes) &&
+        (mapped == direction || mapped == Direction::kBidirectional) &&
+        pool_.is_live(slot_of(mapping), SlotKind::kStreaming, mapping.bytes) &&
+        !pool_.region(SlotHandle(mapping.handle).region()).renewed_under_copy(mapping.epoch)) [[likely]]
+        return mapping.addr + offset;
+    return mapped_address_slow(mapping, offset, bytes, direction);
 }
 
 }  // namespace bounce

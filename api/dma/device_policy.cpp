@@ -74,10 +74,15 @@ std::uint64_t shared_bytes(const Pool& pool) noexcept {
 }
 
 void Device::init_policy(const DeviceConfig& config) noexcept {
+    tuned_ = {config.copy, config.reuse, config.reuse_window_bytes};
+    restart_calibration(config);
+}
+
+void Device::restart_calibration(const DeviceConfig& config) noexcept {
     const Arms arms(config, shared_bytes(pool_));
     calibration_ = Calibration(arms.all());
-    if (arms.all().size() > 1) until_timing_.store(calibration_.pause(), std::memory_order_relaxed);  // M2
     adopt_choice();
+    until_timing_.store(arms.all().size() > 1 ? calibration_.pause() : kNever, std::memory_order_relaxed);  // M2
 }
 
 void Device::note_maps(std::uint64_t mappings) noexcept {
@@ -134,7 +139,7 @@ void Device::adopt_choice() noexcept {
     const bool timing = calibration_.timing();
     const std::uint32_t before = mode_.load(std::memory_order_relaxed);  // M1
     const std::uint32_t mode = (choice.copy == CopyPolicy::kNonTemporal ? kStreams : 0) | (timing ? kTimed : 0) |
-                               (calibration_.wants_clock() ? kClock : 0) |
+                               (calibration_.wants_clock() ? kClock : 0) | (observed() ? kObserved : 0) |
                                static_cast<std::uint32_t>(choice.reuse) << kReuseShift;
     if (before == mode && applied_ == choice) return;
     if ((before & kTimed) != 0 && !timing) until_timing_.store(calibration_.pause(), std::memory_order_relaxed);  // M2
@@ -153,7 +158,7 @@ CopyPolicy Device::copy_policy() const noexcept {
 }
 
 ReusePolicy Device::reuse_policy() const noexcept {
-    return static_cast<ReusePolicy>(mode_.load(std::memory_order_relaxed) >> kReuseShift);  // M1
+    return static_cast<ReusePolicy>(mode_.load(std::memory_order_relaxed) >> kReuseShift & kReuseMask);  // M1
 }
 
 bool Device::calibrating() const noexcept {

@@ -96,19 +96,15 @@ Result<void> Device::check_mapped(const bounce_mapping& mapping, std::size_t off
 }
 
 /// What is asked of a sync is what is asked here: live, of this device, inside it, and not against its direction.
-Result<std::uint64_t> Device::mapped_address(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
-                                             Direction direction) const noexcept {
-    if (bytes == 0 || !fits(offset, bytes, mapping.bytes)) [[unlikely]]
+Result<std::uint64_t> Device::mapped_address_slow(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
+                                                  Direction direction) const noexcept {
+    if (bytes == 0 || !fits(offset, bytes, mapping.bytes))
         return fail(EINVAL, "a segment of %llu bytes at offset %llu of a mapping of %llu bytes", bytes, offset,
                     mapping.bytes);
     if (Direction{mapping.direction} != Direction::kBidirectional && Direction{mapping.direction} != direction)
-        [[unlikely]]
         return fail(EPERM, "a segment for direction %llu in a mapping with direction %llu",
                     static_cast<std::uint64_t>(direction), mapping.direction);
-    const auto good = good_token(mapping) ? check_sync(mapping, offset, bytes, direction)
-                                          : check_mapped(mapping, offset, bytes, direction);
-    if (!good) [[unlikely]]
-        return good.error();
+    if (const auto good = check_mapped(mapping, offset, bytes, direction); !good) return good.error();
     return mapping.addr + offset;
 }
 

@@ -75,6 +75,7 @@ Result<Wish> Device::wish_for(std::uint64_t padding, std::uint64_t bytes, std::u
 }
 
 Error Device::no_slot(Error error, std::uint32_t flags) noexcept {
+    if (error.code() == ENOSPC) callbacks_.telemetry().note_full(id_);
     if (error.code() == ENOSPC && (flags & BOUNCE_MAP_NO_WARN) == 0 && callbacks_.logs())
         callbacks_.log(BOUNCE_LOG_WARNING, "%s: %s", name_, last_error());
     return error;

@@ -10,12 +10,12 @@
 #include <cstring>
 
 #include "allocator/base/mutation.hpp"
+#include "api/vhost/descriptors.hpp"
+
 namespace bounce::vhost {
 namespace {
 
 constexpr std::size_t kMaxFds = kMaxTableRegions;
-// As many as the kernel passes with one message (SCM_MAX_FD): all that come are seen, and closed.
-constexpr std::size_t kMaxReceivedFds = 253;
 constexpr short kGone = POLLHUP | POLLERR | POLLNVAL | POLLRDHUP;
 
 /// Waits until the socket can do `events` or is gone: what it is ready for, or 0 when the deadline has passed.
@@ -26,23 +26,6 @@ short wait_for(int fd, short events, Deadline deadline) noexcept {
         if (ready > 0) return entry.revents;
         if (ready == 0 || errno != EINTR) return 0;
     }
-}
-
-/// Closes every descriptor that came with a message; how many there were.
-std::uint64_t drop_descriptors(msghdr& message) noexcept {
-    std::uint64_t dropped = (message.msg_flags & MSG_CTRUNC) != 0 ? 1 : 0;
-    for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr; part = CMSG_NXTHDR(&message, part)) {
-        if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
-        const std::size_t n = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (std::size_t i = 0; i < n; ++i) {
-            int fd = -1;
-            std::memcpy(&fd, CMSG_DATA(part) + i * sizeof fd, sizeof fd);
-            if (BOUNCE_MUTATED(kReplyDescriptors)) continue;
-            ::close(fd);
-            ++dropped;
-        }
-    }
-    return dropped;
 }
 
 bool connection_lost(int code) noexcept {

@@ -18,6 +18,14 @@ constexpr std::uint64_t kOurTransportBits =
     kIndirectDesc | kEventIdx | kVersion1 | kRingPacked | kInOrder | kOrderPlatform | kNotificationData | kRingReset;
 constexpr std::uint64_t kAcceptable = ~kTransportBits | kOurTransportBits;
 
+std::uint64_t acceptable(const FeaturePolicy& policy) noexcept {
+    return kAcceptable | (policy.translated ? kAccessPlatform : 0);
+}
+
+std::uint64_t required_of(const FeaturePolicy& policy) noexcept {
+    return policy.required | kVersion1 | (policy.translated ? kAccessPlatform : 0);
+}
+
 const char* name_of(unsigned bit) {
     switch (bit) {
         case 24: return "NOTIFY_ON_EMPTY";
@@ -58,15 +66,15 @@ FeatureNames::FeatureNames(std::uint64_t bits) noexcept : text{} {
 }
 
 Result<void> check_policy(const FeaturePolicy& policy) noexcept {
-    const std::uint64_t required = policy.required | kVersion1;
+    const std::uint64_t required = required_of(policy);
     if (const std::uint64_t both = required & policy.refused; both != 0)
         return fail_text(EINVAL, "features both required and refused: %s%s", FeatureNames(both).text,
                          (both & kVersion1) != 0 ? "; VERSION_1 always is required" : "");
-    if ((required & kAccessPlatform) != 0)
+    if ((required & kAccessPlatform) != 0 && !policy.translated)
         return fail_text(ENOTSUP,
-                         "ACCESS_PLATFORM (bit 33) is required, but translated addresses for a vhost-user back-end are "
-                         "not supported: it sees the pool only, at the addresses of the memory table");
-    if (const std::uint64_t unknown = required & ~kAcceptable; unknown != 0)
+                         "ACCESS_PLATFORM (bit 33) is required, which makes addresses IOVAs, but no policy says that "
+                         "they are: the back-end would see the pool at the addresses of the memory table");
+    if (const std::uint64_t unknown = required & ~acceptable(policy); unknown != 0)
         return fail_text(ENOTSUP, "required features that the library does not have: %s", FeatureNames(unknown).text);
     return {};
 }
@@ -74,12 +82,12 @@ Result<void> check_policy(const FeaturePolicy& policy) noexcept {
 Result<std::uint64_t> accept_features(std::uint64_t offered, const FeaturePolicy& policy,
                                       std::uint64_t previous) noexcept {
     if (auto possible = check_policy(policy); !possible) return possible.error();
-    const std::uint64_t required = policy.required | kVersion1;
+    const std::uint64_t required = required_of(policy);
     if (const std::uint64_t missing = required & ~offered; missing != 0)
         return fail_text(ENOTSUP, "the back-end does not offer required features: %s (it offers 0x%llx)",
                          FeatureNames(missing).text, static_cast<unsigned long long>(offered));
     const std::uint64_t asked = required | policy.wanted | kEventIdx | kIndirectDesc;
-    const std::uint64_t accepted = offered & asked & kAcceptable & ~policy.refused;
+    const std::uint64_t accepted = offered & asked & acceptable(policy) & ~policy.refused;
     if (const std::uint64_t lost = previous & ~accepted; lost != 0)
         return fail_text(ENOTSUP,
                          "the back-end does not offer features that its predecessor had: %s (it offers 0x%llx)",

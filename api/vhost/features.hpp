@@ -2,8 +2,8 @@
 // May this back-end be used, and with which features? One function decides, at connecting and again at each reconnect.
 //
 // What address goes into the ring is part of the answer. A vhost-user peer sees the pool only, and addresses are those
-// of the memory table: GPAs. ACCESS_PLATFORM (bit 33) would make them IOVAs that we translate for the peer; there is no
-// translation yet, so the bit is never accepted.
+// of the memory table: GPAs. With ACCESS_PLATFORM (bit 33) they are IOVAs that we translate for the peer (iotlb.hpp):
+// the bit is required where the caller's policy says so, and never accepted elsewhere.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +16,7 @@ struct FeaturePolicy {
     std::uint64_t required = 0;  // VERSION_1 always is
     std::uint64_t wanted = 0;    // EVENT_IDX and INDIRECT_DESC always are
     std::uint64_t refused = 0;
+    bool translated = false;  // addresses are IOVAs: ACCESS_PLATFORM is required
 };
 
 /// Can this be asked for at all? EINVAL for contradictions, ENOTSUP for what the library cannot do.

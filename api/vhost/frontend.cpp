@@ -38,7 +38,7 @@ Frontend::Frontend(Pool& pool, Callbacks& callbacks, const FrontendConfig& confi
     : pool_(pool),
       callbacks_(callbacks),
       config_(with_own_strings(config, path_, name_)),
-      session_(callbacks, name_, config.timeout_ms) {}
+      session_(callbacks, name_, config.timeout_ms, config.queue_unit()) {}
 
 Result<std::unique_ptr<Frontend>> Frontend::connect(Pool& pool, Callbacks& callbacks,
                                                     const FrontendConfig& config) noexcept {
@@ -58,6 +58,8 @@ Result<void> Frontend::start() noexcept {
     DeviceConfig device;
     device.name = name_;
     device.max_segment_bytes = config_.max_segment_bytes;
+    device.dma_mask = config_.dma_mask;
+    device.coherent_dma_mask = config_.coherent_dma_mask;
     auto made = Device::create(pool_, callbacks_, device);
     if (!made) return made.error();
     device_ = std::move(*made);
@@ -113,9 +115,11 @@ Result<void> Frontend::run_queues() noexcept {
         // A polling driver gives a call descriptor too: its ring stays disarmed, and back-ends know that best.
         if (auto done = session_.start_queue(i, queue.ring().layout(), queue.call_fd(), queue.kick_fd()); !done)
             return done;
+        if (auto done = serve_misses(); !done) return done;  // of the ring itself
     }
     for (std::uint32_t i = 0; i < queue_count_; ++i) {
         if (auto done = session_.enable_queue(i); !done) return done;
+        if (auto done = serve_misses(); !done) return done;
     }
     terms_ = session_.terms();
     state_.store(State::kConnected, std::memory_order_relaxed);
@@ -178,6 +182,7 @@ Result<void> Frontend::reconnect() noexcept {
 
 Result<void> Frontend::restart() noexcept {
     shown_regions_ = 0;
+    iotlb_.clear();
     if (auto done = session_.open(path_); !done) return done;
     if (auto done = negotiate(terms_.accepted); !done) return done;
     for (std::uint32_t i = 0; i < queue_count_; ++i) {

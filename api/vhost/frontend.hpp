@@ -20,6 +20,7 @@
 #include "api/vhost/queue.hpp"
 #include "api/vhost/session.hpp"
 #include "bounce/bounce.h"
+#include "bounce/iotlb.h"
 
 namespace bounce::vhost {
 
@@ -34,6 +35,13 @@ struct FrontendConfig {
     bool calls = false;
     bool trusted = false;
     std::uint64_t max_segment_bytes = ~std::uint64_t{0};
+    std::uint64_t dma_mask = ~std::uint64_t{0};
+    std::uint64_t coherent_dma_mask = ~std::uint64_t{0};
+    std::uint32_t device_type = 0;  // virtio device ID, 0: does not matter
+
+    static constexpr std::uint32_t kNetwork = 1;
+    /// What the back-end counts as one queue. Source: DPDK and QEMU; the specification does not say it.
+    [[nodiscard]] std::uint32_t queue_unit() const noexcept { return device_type == kNetwork ? 2 : 1; }
 };
 
 class Frontend {
@@ -54,6 +62,13 @@ public:
     Result<void> sync_regions() noexcept;
     Result<void> read_config(std::uint32_t offset, void* out, std::size_t bytes) noexcept;
     Result<void> write_config(std::uint32_t offset, const void* in, std::size_t bytes) noexcept;
+
+    /// Of a front-end whose addresses are translated; ENOTSUP of any other. As in bounce/iotlb.h.
+    Result<std::uint32_t> process() noexcept;
+    Result<int> requests_fd() const noexcept;
+    Result<void> map_iova(std::uint64_t address, std::uint64_t bytes, IotlbAccess access) noexcept;
+    Result<void> unmap_iova(std::uint64_t address, std::uint64_t bytes) noexcept;
+    Result<bounce_iotlb_info> iotlb_info() const noexcept;
 
     Result<void> submit(std::uint32_t queue) noexcept;
     Result<void> kick(std::uint32_t queue) noexcept;
@@ -86,6 +101,12 @@ private:
     void hang_up() noexcept;
     void abort_all() noexcept;
     Error abandon(Error error) noexcept;
+    Result<void> need_translation() const noexcept;
+    Result<void> translate_regions(RegionMask regions) noexcept;
+    Result<void> stop_translating(RegionMask regions) noexcept;
+    Result<std::uint32_t> serve_requests() noexcept;
+    Result<void> serve_misses() noexcept;
+    Result<bool> answer(const BackendMessage& message) noexcept;
     Result<void> check_config_range(std::uint32_t offset, const void* data, std::size_t bytes) const noexcept;
 
     [[nodiscard]] State state() const noexcept;
@@ -106,6 +127,8 @@ private:
     std::uint64_t own_blocks_ = 0;  // of the device, held by the rings
     RegionMask shown_regions_ = 0;
     std::uint32_t reconnects_ = 0;
+    Iotlb iotlb_;  // what the back-end may be told
+    bounce_iotlb_info iotlb_counts_{};
     bool lent_ = false;
     bool tainted_ = false;
     bool retired_ = false;  // what is tainted was given up

@@ -64,6 +64,7 @@ Result<void> Frontend::show_regions(RegionMask regions) noexcept {
             tainted_ = true;
             if (auto done = session_.add_memory(pool_.region(RegionId{i})); !done) return done;
             shown_regions_ |= RegionMask{1} << i;
+            if (auto done = translate_regions(RegionMask{1} << i); !done) return done;
         }
         return {};
     }
@@ -74,8 +75,9 @@ Result<void> Frontend::show_regions(RegionMask regions) noexcept {
     }
     tainted_ = true;
     if (auto done = session_.set_memory(std::span(table, count)); !done) return done;
+    const RegionMask fresh = regions & ~shown_regions_;
     shown_regions_ = regions;
-    return {};
+    return translate_regions(fresh);
 }
 
 /// Takes regions away that nothing of ours is in any more. A back-end that keeps its mapping all the same keeps memory
@@ -83,6 +85,7 @@ Result<void> Frontend::show_regions(RegionMask regions) noexcept {
 Result<void> Frontend::hide_regions(RegionMask regions) noexcept {
     for (; regions != 0; regions &= regions - 1) {
         const auto i = static_cast<std::uint32_t>(std::countr_zero(regions));
+        if (auto done = stop_translating(RegionMask{1} << i); !done) return done;
         if (auto done = session_.remove_memory(pool_.region(RegionId{i})); !done) return done;
         shown_regions_ &= ~(RegionMask{1} << i);
     }

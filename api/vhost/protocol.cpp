@@ -19,6 +19,8 @@ const char* request_name(Request request) noexcept {
         case Request::kSetProtocolFeatures: return "SET_PROTOCOL_FEATURES";
         case Request::kGetQueueNum: return "GET_QUEUE_NUM";
         case Request::kSetVringEnable: return "SET_VRING_ENABLE";
+        case Request::kSetBackendReqFd: return "SET_BACKEND_REQ_FD";
+        case Request::kIotlbMsg: return "IOTLB_MSG";
         case Request::kGetConfig: return "GET_CONFIG";
         case Request::kSetConfig: return "SET_CONFIG";
         case Request::kGetMaxMemSlots: return "GET_MAX_MEM_SLOTS";

@@ -24,6 +24,8 @@ enum class Request : std::uint32_t {
     kSetProtocolFeatures = 16,
     kGetQueueNum = 17,
     kSetVringEnable = 18,
+    kSetBackendReqFd = 21,
+    kIotlbMsg = 22,
     kGetConfig = 24,
     kSetConfig = 25,
     kGetMaxMemSlots = 36,
@@ -45,6 +47,12 @@ struct Header {
     std::uint32_t bytes;  // of the payload
 };
 static_assert(sizeof(Header) == 12);
+
+/// What a back-end asks of a front-end, on a channel of its own.
+enum class BackendRequest : std::uint32_t {
+    kIotlb = 1,
+    kConfigChange = 2,
+};
 
 struct VringState {
     std::uint32_t index;
@@ -99,6 +107,19 @@ inline constexpr std::size_t kConfigHeaderBytes = 12;
 static_assert(offsetof(ConfigSpace, data) == kConfigHeaderBytes);
 static_assert(sizeof(ConfigSpace) == 268);
 
+enum class IotlbType : std::uint8_t { kMiss = 1, kUpdate = 2, kInvalidate = 3, kAccessFail = 4 };
+
+/// Both ways. The struct is the kernel's vhost_iotlb_msg, padding included.
+struct IotlbMessage {
+    std::uint64_t iova;
+    std::uint64_t bytes;  // a miss: not said
+    std::uint64_t user_address;
+    std::uint8_t access;  // IotlbAccess
+    std::uint8_t type;    // IotlbType
+    std::uint8_t padding[6];
+};
+static_assert(sizeof(IotlbMessage) == 32);
+
 /// The longest payload that we send or accept.
 inline constexpr std::size_t kMaxPayloadBytes = sizeof(ConfigSpace);
 static_assert(sizeof(MemoryTable) <= kMaxPayloadBytes);
@@ -126,8 +147,10 @@ inline constexpr std::uint64_t kProtocolFeatures = feature(30);
 // Protocol features.
 inline constexpr std::uint64_t kMultiQueue = feature(0);
 inline constexpr std::uint64_t kReplyAck = feature(3);
+inline constexpr std::uint64_t kBackendRequests = feature(5);
 inline constexpr std::uint64_t kConfig = feature(9);
 inline constexpr std::uint64_t kConfigureMemSlots = feature(15);
+/// BACKEND_REQ too where addresses are translated.
 inline constexpr std::uint64_t kKnownProtocolFeatures = kMultiQueue | kReplyAck | kConfig | kConfigureMemSlots;
 
 }  // namespace bounce::vhost

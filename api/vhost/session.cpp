@@ -13,9 +13,17 @@ namespace {
 
 constexpr std::uint32_t kNoRing = std::numeric_limits<std::uint32_t>::max();
 
-MemoryRegion describe(const Region& region) noexcept {
-    // The user address is the GPA: a number that means nothing in this process.
-    return {region.address().value, region.bytes(), region.address().value, region.fd_offset()};
+/// The user address is the GPA: a number that means nothing in this process. What devices call the memory is what is
+/// in rings: without a translation the same number.
+MemoryRegion describe(const Region& region, bool translated) noexcept {
+    const std::uint64_t gpa = translated ? region.base().value : region.address().value;
+    return {gpa, region.bytes(), gpa, region.fd_offset()};
+}
+
+Error no_translation(const char* missing) noexcept {
+    return fail_text(ENOTSUP,
+                     "the policy says that addresses are IOVAs, but the back-end cannot ask for translations (no %s)",
+                     missing);
 }
 
 }  // namespace
@@ -80,13 +88,40 @@ Result<void> Session::negotiate(const FeaturePolicy& policy, std::uint64_t previ
     terms_.rings_start_disabled = extended;
 
     if (extended) {
-        auto protocol = get(Request::kGetProtocolFeatures);
-        if (!protocol) return protocol.error();
-        // REPLY_ACK holds from the next message on, so it is noted after this one.
-        const std::uint64_t ours = *protocol & kKnownProtocolFeatures;
-        if (auto done = set(Request::kSetProtocolFeatures, ours); !done) return done;
-        terms_.protocol = ours;
+        if (auto agreed = agree_on_protocol(); !agreed) return agreed;
+    } else if (terms_.translated()) {
+        return no_translation("VHOST_USER_F_PROTOCOL_FEATURES");
     }
+    if (auto asked = ask_limits(); !asked) return asked;
+    return set(Request::kSetFeatures, terms_.accepted | (extended ? kProtocolFeatures : 0));
+}
+
+Result<void> Session::agree_on_protocol() noexcept {
+    auto protocol = get(Request::kGetProtocolFeatures);
+    if (!protocol) return protocol.error();
+    std::uint64_t ours = *protocol & kKnownProtocolFeatures;
+    if (terms_.translated()) {
+        // Without an answer nobody knows when a translation is gone.
+        if ((*protocol & kBackendRequests) == 0) return no_translation("VHOST_USER_PROTOCOL_F_BACKEND_REQ");
+        if ((*protocol & kReplyAck) == 0) return no_translation("VHOST_USER_PROTOCOL_F_REPLY_ACK");
+        ours |= kBackendRequests;
+    }
+    // REPLY_ACK holds from the next message on, so it is noted after this one.
+    if (auto done = set(Request::kSetProtocolFeatures, ours); !done) return done;
+    terms_.protocol = ours;
+    return terms_.translated() ? give_backend_channel() : Result<void>();
+}
+
+Result<void> Session::give_backend_channel() noexcept {
+    auto theirs = requests_.open();
+    if (!theirs) return theirs.error();
+    const int fd = theirs->get();
+    return set_bytes(Request::kSetBackendReqFd, {}, std::span(&fd, 1));
+}
+
+/// How many queues and regions the back-end takes.
+Result<void> Session::ask_limits() noexcept {
+    terms_.max_queues = queue_unit_;
     if ((terms_.protocol & kMultiQueue) != 0) {
         auto queues = get(Request::kGetQueueNum);
         if (!queues) return queues.error();
@@ -94,7 +129,8 @@ Result<void> Session::negotiate(const FeaturePolicy& policy, std::uint64_t previ
             (void)fail(EPROTO, "GET_QUEUE_NUM: the back-end has 0 queues, expected at least 1");
             return violated(kNoRing, 0, 1);
         }
-        terms_.max_queues = static_cast<std::uint32_t>(std::min<std::uint64_t>(*queues, kMaxQueues));
+        const std::uint64_t most = kMaxQueues / queue_unit_;
+        terms_.max_queues = static_cast<std::uint32_t>(std::min(*queues, most)) * queue_unit_;
     }
     if ((terms_.protocol & kConfigureMemSlots) != 0) {
         auto slots = get(Request::kGetMaxMemSlots);
@@ -106,7 +142,7 @@ Result<void> Session::negotiate(const FeaturePolicy& policy, std::uint64_t previ
         terms_.max_memory_slots =
             static_cast<std::uint32_t>(std::min<std::uint64_t>(*slots, std::numeric_limits<std::uint32_t>::max()));
     }
-    return set(Request::kSetFeatures, terms_.accepted | (extended ? kProtocolFeatures : 0));
+    return {};
 }
 
 Result<void> Session::set_memory(std::span<const Region* const> regions) noexcept {
@@ -117,7 +153,7 @@ Result<void> Session::set_memory(std::span<const Region* const> regions) noexcep
                     kMaxTableRegions);
     for (const Region* region : regions) {
         fds[table.regions] = region->fd();
-        table.region[table.regions++] = describe(*region);
+        table.region[table.regions++] = describe(*region, terms_.translated());
     }
     const auto bytes = std::as_bytes(std::span(&table, 1))
                            .first(offsetof(MemoryTable, region) + regions.size() * sizeof(MemoryRegion));
@@ -126,11 +162,11 @@ Result<void> Session::set_memory(std::span<const Region* const> regions) noexcep
 
 Result<void> Session::add_memory(const Region& region) noexcept {
     const int fd = region.fd();
-    return set(Request::kAddMemReg, SingleRegion{0, describe(region)}, std::span(&fd, 1));
+    return set(Request::kAddMemReg, SingleRegion{0, describe(region, terms_.translated())}, std::span(&fd, 1));
 }
 
 Result<void> Session::remove_memory(const Region& region) noexcept {
-    return set(Request::kRemMemReg, SingleRegion{0, describe(region)});
+    return set(Request::kRemMemReg, SingleRegion{0, describe(region, terms_.translated())});
 }
 
 Result<void> Session::start_queue(std::uint32_t index, const bounce_ring_layout& layout, int call, int kick) noexcept {
@@ -169,6 +205,41 @@ Result<void> Session::stop_queue(std::uint32_t index, Deadline deadline) noexcep
         return violated(index, answer.number, 0xffff);
     }
     return {};
+}
+
+Result<void> Session::update_iotlb(const Translation& range) noexcept {
+    return set(Request::kIotlbMsg, IotlbMessage{range.iova,
+                                                range.bytes,
+                                                range.user_address,
+                                                static_cast<std::uint8_t>(range.access),
+                                                static_cast<std::uint8_t>(IotlbType::kUpdate),
+                                                {}});
+}
+
+Result<void> Session::invalidate_iotlb(std::uint64_t iova, std::uint64_t bytes) noexcept {
+    return set(Request::kIotlbMsg,
+               IotlbMessage{iova, bytes, 0, 0, static_cast<std::uint8_t>(IotlbType::kInvalidate), {}});
+}
+
+/// A back-end that asks nonsense is not to be trusted with the rest.
+Error Session::request_failed(Error error) noexcept {
+    if (error.code() == EPROTO) {
+        const BackendChannel::Wrong wrong = requests_.fault();
+        return violated(kNoRing, wrong.got, wrong.expected);
+    }
+    return error;
+}
+
+Result<bool> Session::receive_request(BackendMessage& message) noexcept {
+    auto there = requests_.receive(message);
+    if (!there) return request_failed(there.error());
+    return there;
+}
+
+Result<void> Session::answer_request(const BackendMessage& message, bool done) noexcept {
+    auto sent = requests_.reply(message, done ? 0 : 1);
+    if (!sent) return request_failed(sent.error());
+    return sent;
 }
 
 Result<void> Session::read_config(std::uint32_t offset, std::span<std::byte> out) noexcept {

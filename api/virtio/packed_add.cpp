@@ -58,6 +58,8 @@ Result<void> PackedQueue::add(std::span<const bounce_sg> sg, std::size_t n_out, 
         ring_.desc(avail_.at()).flags.store(first);  // relaxed: P1 comes after it
     }
     avail_ = at;
+    // The line after the next will be written soon, and the device was the last to write it.
+    ring_.prefetch(at.at() + 8U < queue_size_ ? at.at() + 8U : 0);
     unpublished_ += used;
     n_free_ -= used;
     free_head_ = chains_[id].link;

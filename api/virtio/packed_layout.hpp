@@ -70,6 +70,14 @@ public:
     /// Both, as vhost-user, event suppression and notification data have it.
     [[nodiscard]] std::uint16_t encoded() const noexcept { return static_cast<std::uint16_t>(at_ | (wrap_ & 0x8000)); }
 
+    /// From what encoded() says.
+    static PackedPosition decoded(std::uint16_t place) noexcept {
+        PackedPosition position;
+        position.at_ = place & 0x7fff;
+        position.wrap_ = (place & 0x8000) != 0 ? 0xffff : 0;
+        return position;
+    }
+
     void step(std::uint32_t queue_size) noexcept { move(1, queue_size); }
     void move(std::uint32_t n, std::uint32_t queue_size) noexcept {
         std::uint32_t next = at_ + n;

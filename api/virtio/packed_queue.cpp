@@ -62,7 +62,7 @@ bool PackedQueue::publish() noexcept {
     if (BOUNCE_MUTATED(kEventHint) && ring_.device_event().flags() == 3)
         static_cast<void>(violate(BOUNCE_VIOLATION_USED_INDEX, 3, 2));
     const bool wanted = wants_kick(added);
-    kicks_wanted_ += wanted ? 1 : 0;
+    if (wanted) bump(counters_.kicks);
     return wanted;
 }
 

@@ -33,6 +33,8 @@ public:
     /// index must be below the queue size: it is the driver's own.
     PackedDesc& desc(std::uint32_t index) noexcept { return desc_[index]; }
 
+    void prefetch(std::uint32_t index) noexcept { __builtin_prefetch(&desc_[index], 1); }
+
     /// P1: releases the descriptors to D1, and stands before P3 in the single order.
     void publish(std::uint32_t index, std::uint16_t flags) noexcept {
         desc_[index].flags.store(flags, std::memory_order_seq_cst);

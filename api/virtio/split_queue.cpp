@@ -50,7 +50,7 @@ bool SplitQueue::publish() noexcept {
     // What the device says of kicks is a hint: any value costs a kick too many or too few, nothing else.
     const bool wanted = event_idx_ ? passed_event(ring_.avail_event(), avail_index_, before)
                                    : (ring_.used_flags() & kUsedNoNotify) == 0;
-    kicks_wanted_ += wanted ? 1 : 0;
+    if (wanted) bump(counters_.kicks);
     return wanted;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 // What a queue of either layout is made of: private memory, features, states. Requests are in virtqueue_add.cpp,
 // completions in virtqueue_end.cpp.
+#include "api/dma/callbacks.hpp"
 #include "api/virtio/virtqueue.hpp"
 
 #include <algorithm>
@@ -60,6 +61,10 @@ Virtqueue::Virtqueue(Device& device, const QueueConfig& config) noexcept
       config_(config) {
     if (config_.poll_after == 0) config_.poll_after = kPollAfter;
     if (config_.poll_idle == 0) config_.poll_idle = kPollIdle;
+    counters_.device = device.id();
+    counters_.index = config.index;
+    counters_.size = config.queue_size;
+    device.callbacks().telemetry().add_ring(counters_);
 }
 
 Result<void> Virtqueue::check_chain(const QueueConfig& config) noexcept {
@@ -85,6 +90,7 @@ Result<void> Virtqueue::init_memory(std::size_t ring_bytes) noexcept {
 }
 
 Virtqueue::~Virtqueue() {
+    device_.callbacks().telemetry().drop_ring(counters_);
     if (block_.ptr != nullptr) {
         fence();
         for (std::uint32_t head = 0; head < queue_size_; ++head) {
@@ -171,10 +177,10 @@ Result<std::size_t> Virtqueue::poll(std::span<bounce_completion> completions, bo
 bounce_ring_stats Virtqueue::stats() const noexcept {
     bounce_ring_stats stats{};
     stats.added = added_;
-    stats.completed = completed_;
     stats.aborted = aborted_;
-    stats.kicks_wanted = kicks_wanted_;
-    stats.violations = violations_;
+    stats.completed = counters_.completed.load(std::memory_order_relaxed) - aborted_;
+    stats.kicks_wanted = counters_.kicks.load(std::memory_order_relaxed);
+    stats.violations = counters_.violations.load(std::memory_order_relaxed);
     stats.outstanding = outstanding_;
     stats.free_descriptors = n_free_;
     stats.broken = state_ == State::kBroken ? 1 : 0;

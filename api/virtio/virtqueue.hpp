@@ -18,7 +18,7 @@
 #include <span>
 
 #include "allocator/base/mutation.hpp"
-#include "api/dma/device.hpp"
+#include "api/dma/device_fast.hpp"
 #include "api/virtio/cells.hpp"
 #include "api/virtio/queue_config.hpp"
 #include "api/virtio/segments.hpp"
@@ -85,7 +85,8 @@ protected:
 
     /// A request that can be put in: its list is good, and there is room.
     struct Plan {
-        std::uint32_t writable = 0;
+        std::uint32_t writable = 0;  // bytes, as below
+        std::uint32_t readable = 0;
         bool in_place = true;
         TablePool::Table table;
     };
@@ -133,6 +134,8 @@ protected:
                               link,
                               plan.table.id};
         ++outstanding_;
+        counters_.added.store(added_, std::memory_order_relaxed);
+        bump(counters_.bytes_out, plan.readable);
         if (in_order_) {
             order_[newest_] = static_cast<std::uint16_t>(head);
             if (++newest_ == queue_size_) newest_ = 0;
@@ -177,8 +180,9 @@ protected:
         if (reported > chain.writable || used_length_ == UsedLength::kIgnore) [[unlikely]]
             written = correct_length(reported, chain.writable);
         completion = bounce_completion{chain.cookie, 0, written, reported, 0};
-        if (chain.segments != kInPlace) end_segments(chain, written, completion);
-        ++completed_;
+        if (chain.segments != kInPlace) end_segments(chain, written, completion);  // by value: it stays in registers
+        bump(counters_.completed);
+        bump(counters_.bytes_in, completion.written);
     }
     /// With UsedLength::kFail: is this more than can be?
     [[nodiscard]] bool too_long(std::uint32_t head, std::uint32_t reported) const noexcept {
@@ -224,8 +228,7 @@ protected:
     bool armed_ = false;     // by poll()
     std::uint64_t added_ = 0;
     std::uint64_t published_sequence_ = 0;  // chains below it were shown to the device
-    std::uint64_t completed_ = 0;
-    std::uint64_t kicks_wanted_ = 0;
+    RingCounters counters_;  // what others see of it, too
     SegmentPool segments_;
     TablePool tables_;
     CellArea cells_;
@@ -244,7 +247,7 @@ private:
                              bounce_mapping& token) noexcept;
     void undo(const SegmentWriter& tokens, std::uint32_t n) noexcept;
     [[nodiscard]] std::uint32_t correct_length(std::uint32_t reported, std::uint32_t writable) noexcept;
-    void end_segments(const Chain& chain, std::uint32_t written, bounce_completion& completion) noexcept;
+    void end_segments(Chain chain, std::uint32_t written, bounce_completion& completion) noexcept;
     void discard(std::uint32_t first_block, std::uint32_t n) noexcept;
     void discard(const Chain& chain) noexcept {
         if (chain.segments != kInPlace) discard(chain.segments, chain.count());
@@ -262,7 +265,6 @@ private:
     std::uint32_t since_call_ = 0;  // completions since poll() was called for one
     std::uint32_t idle_looks_ = 0;
     std::uint64_t aborted_ = 0;
-    std::uint64_t violations_ = 0;
     int broken_kind_ = 0;
     std::uint64_t broken_got_ = 0;
     std::uint64_t broken_expected_ = 0;

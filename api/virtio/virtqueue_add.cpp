@@ -72,6 +72,7 @@ Result<void> Virtqueue::check_list(std::span<const bounce_sg> sg, std::size_t n_
                     kMaxChainBytes);
     }
     plan.writable = static_cast<std::uint32_t>(writable);
+    plan.readable = static_cast<std::uint32_t>(total - writable);
     plan.in_place = in_place;
     return {};
 }

@@ -28,7 +28,7 @@ Error Virtqueue::violate(int kind, std::uint64_t got, std::uint64_t expected) no
     broken_kind_ = kind;
     broken_got_ = got;
     broken_expected_ = expected;
-    ++violations_;
+    bump(counters_.violations);
     device_.callbacks().violation(device_.name(), kind, config_.index, got, expected, text_of(kind));
     return broken_error();
 }
@@ -37,13 +37,13 @@ Error Virtqueue::violate(int kind, std::uint64_t got, std::uint64_t expected) no
 std::uint32_t Virtqueue::correct_length(std::uint32_t reported, std::uint32_t writable) noexcept {
     if (used_length_ == UsedLength::kIgnore) return writable;
     if (BOUNCE_MUTATED(kLengthClamp)) return reported;
-    ++violations_;
+    bump(counters_.violations);
     device_.callbacks().violation(device_.name(), BOUNCE_VIOLATION_USED_LENGTH, config_.index, reported, writable,
                                   "more bytes reported than the device could write; clamped");
     return writable;
 }
 
-void Virtqueue::end_segments(const Chain& chain, std::uint32_t written, bounce_completion& completion) noexcept {
+void Virtqueue::end_segments(Chain chain, std::uint32_t written, bounce_completion& completion) noexcept {
     std::uint32_t left = written;
     SegmentReader tokens(segments_, chain.segments);
     for (std::uint32_t i = 0; i < chain.count(); ++i) {
@@ -108,6 +108,7 @@ std::size_t Virtqueue::abort(std::span<bounce_completion> completions) noexcept 
         discard(chain);
         completions[n] = bounce_completion{chain.cookie, -ECONNRESET, 0, 0, 0};
         ++aborted_;
+        bump(counters_.completed);
     }
     return n;
 }

@@ -45,18 +45,6 @@ inline void touch(std::byte* slot, std::uint64_t bytes, Direction direction) {
     keep(sum);
 }
 
-/// The median of the chunks during which both threads ran. Where one was preempted the other waits for some
-/// milliseconds: such chunks are many times longer than the shorter ones.
-inline double pace(const std::vector<Span>& spans, double operations) {
-    constexpr double kPreempted = 8;
-    std::vector<double> times;
-    for (const Span& span : spans) times.push_back(ns_between(span.begin, span.end) / operations);
-    std::sort(times.begin(), times.end());
-    const double limit = kPreempted * times[times.size() / 10];
-    while (times.back() > limit) times.pop_back();
-    return times[times.size() / 2];
-}
-
 template <DmaSubject D>
 double time_other_core(D& subject, std::byte* buffers, double seconds, std::uint64_t bytes, Direction direction) {
     constexpr unsigned kOps = 64;

@@ -3,6 +3,7 @@
 // of some hundred operations are timed, the slowest 5 % are dropped, and the rest is averaged.
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
 #include "bench/measure/clock.hpp"
@@ -57,6 +58,18 @@ inline std::vector<Span> beside(const std::vector<Span>& mine, const std::vector
         if (together) kept.push_back(span);
     }
     return kept;
+}
+
+/// The median of the chunks during which both threads ran. Where one was preempted the other waits for some
+/// milliseconds: such chunks are many times longer than the shorter ones.
+inline double pace(const std::vector<Span>& spans, double operations) {
+    constexpr double kPreempted = 8;
+    std::vector<double> times;
+    for (const Span& span : spans) times.push_back(ns_between(span.begin, span.end) / operations);
+    std::sort(times.begin(), times.end());
+    const double limit = kPreempted * times[times.size() / 10];
+    while (times.back() > limit) times.pop_back();
+    return times[times.size() / 2];
 }
 
 }  // namespace bench

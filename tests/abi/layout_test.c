@@ -3,6 +3,7 @@
  * file compiles is the test; that it is C11 and links is another. */
 #include <bounce/bounce.h>
 #include <bounce/debug.h>
+#include <bounce/iotlb.h>
 #include <bounce/quarantine.h>
 #include <bounce/records.h>
 #include <bounce/save.h>
@@ -189,7 +190,7 @@ AT(bounce_ring_stats, violations, 32);
 AT(bounce_ring_stats, outstanding, 40);
 AT(bounce_ring_stats, broken, 48);
 
-IS(bounce_frontend_options, 80);
+IS(bounce_frontend_options, 88);
 AT(bounce_frontend_options, socket_path, 8);
 AT(bounce_frontend_options, name, 16);
 AT(bounce_frontend_options, required_features, 24);
@@ -200,7 +201,12 @@ AT(bounce_frontend_options, queue_size, 52);
 AT(bounce_frontend_options, max_chain, 56);
 AT(bounce_frontend_options, timeout_ms, 60);
 AT(bounce_frontend_options, flags, 64);
+AT(bounce_frontend_options, device_type, 68);
 AT(bounce_frontend_options, max_segment_bytes, 72);
+AT(bounce_frontend_options, policy, 80);
+
+IS(bounce_iotlb_info, 48);
+AT(bounce_iotlb_info, denied_address, 40);
 
 IS(bounce_frontend_info, 48);
 AT(bounce_frontend_info, queues, 24);

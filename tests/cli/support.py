@@ -6,6 +6,8 @@ import hashlib
 import json
 import os
 import pathlib
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -89,27 +91,32 @@ class Device:
 
 
 class CliTest(unittest.TestCase):
-    """A temporary folder, and bounce-blk in it."""
+    """A temporary folder, and a tool in it."""
+
+    program = BOUNCE_BLK
 
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="bounce-cli-"))
         self.addCleanup(shutil.rmtree, self.folder)
 
-    def run_blk(self, *arguments, status=0, seconds=60, text=True, **options):
+    def run_tool(self, *arguments, status=0, seconds=60, text=True, **options):
         """Runs it to its end and checks the exit status."""
-        done = subprocess.run([BOUNCE_BLK, *map(str, arguments)], cwd=self.folder, capture_output=True, text=text,
+        done = subprocess.run([self.program, *map(str, arguments)], cwd=self.folder, capture_output=True, text=text,
                               timeout=seconds, check=False, **options)
         self.assertEqual(done.returncode, status, f"{arguments}\nstdout: {done.stdout}\nstderr: {done.stderr}")
         for word in ("terminate called", "Sanitizer", "runtime error"):
             self.assertNotIn(word, str(done.stderr))
         return done
 
-    def start_blk(self, *arguments, **options):
+    def start_tool(self, *arguments, **options):
         """Starts it; whoever calls waits for its end."""
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, "text": True, **options}
-        process = subprocess.Popen([BOUNCE_BLK, *map(str, arguments)], cwd=self.folder, **options)
+        process = subprocess.Popen([self.program, *map(str, arguments)], cwd=self.folder, **options)
         self.addCleanup(stop, process)
         return process
+
+    run_blk = run_tool
+    start_blk = start_tool
 
     def read_json(self, name):
         """The JSON file once it is complete, else None."""
@@ -117,6 +124,37 @@ class CliTest(unittest.TestCase):
             return json.loads((self.folder / name).read_text())
         except (FileNotFoundError, json.JSONDecodeError):
             return None
+
+
+class GoldenTest(CliTest):
+    """Texts that are compared word for word (golden/). BOUNCE_UPDATE_GOLDEN=1 writes them anew."""
+
+    maxDiff = None
+
+    def check_golden(self, name, actual):
+        path = GOLDEN / name
+        if os.environ.get("BOUNCE_UPDATE_GOLDEN"):
+            path.write_text(actual)
+        self.assertEqual(path.read_text(), actual, f"{name} differs; BOUNCE_UPDATE_GOLDEN=1 writes it anew")
+
+    def check_help(self, name, tool, commands):
+        text = self.run_tool("--help").stdout
+        for command in commands:
+            text += f"\n==== {command} ====\n" + self.run_tool(command, "--help").stdout
+            self.assertIn(f"{tool} {command}", text)
+        for line in text.splitlines():
+            self.assertLessEqual(len(line), 132, line)
+        self.check_golden(name, text)
+
+    def check_wrong(self, name, tool, wrong):
+        """wrong: exit status and arguments of each."""
+        text = ""
+        for status, arguments in wrong:
+            done = self.run_tool(*shlex.split(arguments), status=status, stdin=subprocess.DEVNULL)
+            self.assertEqual(done.stdout, "", arguments)
+            errors = re.sub(r"(this machine's) [\d.]+ \w+", r"\1 MEMORY", done.stderr)
+            text += f"$ {tool} {arguments}\n{errors}exit status {status}\n\n"
+        self.check_golden(name, text)
 
 
 class DeviceTest(CliTest):
@@ -177,7 +215,7 @@ class DeviceTest(CliTest):
             return "bounce-blk" in maps.read()
 
     def blk(self, command, *arguments, **options):
-        return self.run_blk(command, "--socket", self.socket, *arguments, **options)
+        return self.run_tool(command, "--socket", self.socket, *arguments, **options)
 
 
 def main():

@@ -1,11 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """Help texts and the sentences for a wrong command line, word for word (golden/). BOUNCE_UPDATE_GOLDEN=1 writes them anew."""
-import os
-import re
-import shlex
 import subprocess
-import unittest
 
 import support
 
@@ -72,39 +68,16 @@ WRONG = [
 ]
 
 
-class UsageTest(support.CliTest):
-    maxDiff = None
-
-    def check_golden(self, name, actual):
-        path = support.GOLDEN / name
-        if os.environ.get("BOUNCE_UPDATE_GOLDEN"):
-            path.write_text(actual)
-        self.assertEqual(path.read_text(), actual, f"{name} differs; BOUNCE_UPDATE_GOLDEN=1 writes it anew")
-
+class UsageTest(support.GoldenTest):
     def test_help(self):
-        text = self.run_blk("--help").stdout
-        for command in COMMANDS:
-            text += f"\n==== {command} ====\n" + self.run_blk(command, "--help").stdout
-            self.assertIn(f"bounce-blk {command}", text)
-        self.check_golden("help.txt", text)
-
-    def test_help_lines_fit_a_terminal(self):
-        for command in COMMANDS:
-            for line in self.run_blk(command, "--help").stdout.splitlines():
-                self.assertLessEqual(len(line), 132, line)
+        self.check_help("help.txt", "bounce-blk", COMMANDS)
 
     def test_version(self):
         self.assertRegex(self.run_blk("--version").stdout, r"^bounce-blk \d+\.\d+\.\d+\n$")
 
     def test_wrong(self):
         (self.folder / "seven").write_bytes(b"7 bytes")
-        text = ""
-        for status, arguments in WRONG:
-            done = self.run_blk(*shlex.split(arguments), status=status, stdin=subprocess.DEVNULL)
-            self.assertEqual(done.stdout, "", arguments)
-            errors = re.sub(r"(this machine's) [\d.]+ \w+", r"\1 MEMORY", done.stderr)
-            text += f"$ bounce-blk {arguments}\n{errors}exit status {status}\n\n"
-        self.check_golden("wrong.txt", text)
+        self.check_wrong("wrong.txt", "bounce-blk", WRONG)
 
     def test_socket_path_too_long(self):
         done = self.run_blk("info", "--socket", "x" * 200, status=2)

@@ -51,6 +51,7 @@ THIRD_PARTY = [
     (r"(rte|ck)_[a-z_]+\.h$|mimalloc\.h$", ["bench/peers"]),
     (r"CLI/|nlohmann/", ["tools", "tests", "bench"]),
     (r"openssl/", ["tools"]),
+    (r"pcap(\.h|/)", ["tools/bounce-net"]),
 ]
 # Of the above: in one file only, among those below a folder.
 ONE_FILE = [(r"sys/sdt\.h", ""), (r"(tbb|oneapi)/", "allocator/components/tbb/")]

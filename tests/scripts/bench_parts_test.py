@@ -22,6 +22,7 @@ import bench_report  # noqa: E402
 import bench_rows  # noqa: E402
 import bench_table  # noqa: E402
 import report  # noqa: E402
+import testpmd  # noqa: E402
 from processes import Failure  # noqa: E402
 
 FIELDS = ["case", "size", "threads", "subject", "ns", "p50", "p99", "p9999", "value", "unit", "note"]
@@ -75,10 +76,23 @@ class RowsTest(unittest.TestCase):
         row = bench_rows.public(one_row("fail/bounce/64/1/first"))
         self.assertEqual(list(row), FIELDS)
         self.assertEqual(row["note"], "first: how")
-        io_row, = bench_rows.null_co_rows([{"op": "read", "qd": 32, "iops_bounced": 1000000, "iops_born_shared": 2000000,
-                                            "iops_bare": 3000000, "ratio": 0.5}])
-        self.assertEqual(list(bench_rows.public(io_row)), FIELDS)
-        self.assertEqual((io_row["ns"], io_row["value"], io_row["subject"]), (1000, 0.5, "bounce"))
+
+    def test_io_has_a_row_for_each_subject(self):
+        rows = bench_rows.null_co_rows([{"op": "read", "qd": 32, "iops_bounced": 1000000, "iops_born_shared": 2000000,
+                                         "iops_bare": 4000000, "ratio": 0.5}])
+        self.assertEqual(list(bench_rows.public(rows[0])), FIELDS)
+        self.assertEqual([(row["ns"], row["value"], row["subject"], row["variant"]) for row in rows],
+                         [(1000, 1000000, "bounce", "read_qd32"), (500, 2000000, "born_shared", "read_qd32"),
+                          (250, 4000000, "bare", "read_qd32")])
+        rows = bench_rows.testpmd_rows([{"variant": "split", "size": 60, "bounced": 10, "born_shared": 20, "bare": 0,
+                                         "net_virtio_user": 40}])
+        self.assertEqual([(row["subject"], row["value"]) for row in rows],
+                         [("bounce", 10), ("born_shared", 20), ("bare", 0), ("net_virtio_user", 40)])
+        self.assertIsNone(rows[2]["ns"])
+
+    def test_what_testpmd_says_of_its_rate(self):
+        text = "testpmd> show port stats 0\n  Rx-pps:      1234567          Rx-bps:    7\n  Rx-pps: 89   Rx-bps: 0\n"
+        self.assertEqual(testpmd.rates(text), [1234567, 89])
 
 
 class TableTest(unittest.TestCase):

@@ -9,29 +9,16 @@
 #include <string>
 #include <vector>
 
-#include "tools/bounce-blk/bare_wire.hpp"
 #include "tools/bounce-blk/bench_ring.hpp"
 #include "tools/bounce-blk/session.hpp"
+#include "tools/common/bare_memory.hpp"
+#include "tools/common/bare_ring.hpp"
+#include "tools/common/bare_wire.hpp"
 
 namespace bounce::blk {
 
-/// Shared memory of its own, not of a pool.
-class BareMemory {
-public:
-    BareMemory(std::uint64_t bytes, bool hugepages);
-    ~BareMemory();
-    BareMemory(const BareMemory&) = delete;
-    BareMemory& operator=(const BareMemory&) = delete;
-
-    [[nodiscard]] std::byte* data() const noexcept { return data_; }
-    [[nodiscard]] std::uint64_t size() const noexcept { return bytes_; }
-    [[nodiscard]] int fd() const noexcept { return fd_.get(); }
-
-private:
-    tools::Descriptor fd_;
-    std::uint64_t bytes_;
-    std::byte* data_ = nullptr;
-};
+using tools::BareConnection;
+using tools::BareMemory;
 
 /// One queue. Same interface as RingSubject.
 class BareSubject {
@@ -43,28 +30,18 @@ public:
                 std::byte* memory, std::uint64_t gpa, bool polls);
 
     bool add(std::uint32_t slot, std::uint64_t sector) noexcept;
-    void publish();
+    void publish() { ring_.publish(); }
     std::uint32_t collect(std::vector<std::uint32_t>& slots);
-    void idle();
-    [[nodiscard]] bool polls() const noexcept { return polls_; }
+    void idle() { ring_.idle(); }
+    [[nodiscard]] bool polls() const noexcept { return ring_.polls(); }
 
 private:
     struct Layout;
-    void fill_slot(const Layout& layout, std::uint32_t slot, std::uint64_t gpa, const LoadConfig& load) noexcept;
-    [[nodiscard]] std::uint16_t used_index() const noexcept;
+    void fill_slot(const Layout& layout, std::uint32_t slot, std::byte* memory, std::uint64_t gpa,
+                   const LoadConfig& load) noexcept;
 
-    BareConnection& connection_;
-    std::uint32_t queue_;
-    bool polls_;
-    bool event_idx_;
-    std::uint16_t mask_;
+    tools::BareRing ring_;
     std::uint16_t depth_;
-    std::uint16_t avail_index_ = 0;
-    std::uint16_t published_ = 0;
-    std::uint16_t used_seen_ = 0;
-    std::byte* desc_;
-    std::byte* avail_;
-    std::byte* used_;
     std::byte* slots_;  // header and status of each, 128 bytes apart
 };
 

@@ -3,11 +3,10 @@
 #include "tools/bounce-blk/bench.hpp"
 
 #include <algorithm>
-#include <cmath>
 
 #include "tools/bounce-blk/copies.hpp"
 #include "tools/common/failure.hpp"
-#include "tools/common/machine.hpp"
+#include "tools/common/rounds.hpp"
 #include "tools/common/units.hpp"
 
 namespace bounce::blk {
@@ -16,23 +15,12 @@ namespace {
 using tools::Failure;
 using tools::text;
 
-constexpr double kRoundSeconds = 0.1;  // the cores of a virtual machine move on their host within seconds
-constexpr double kMinRounds = 3;
-constexpr double kMaxRounds = 1000;
-
-/// Several subjects take turns in short rounds, so that a machine that is slow for a while is slow for all of them.
-std::size_t count_rounds(const Options& options) {
-    if (options.subjects.size() == 1) return 1;
-    return static_cast<std::size_t>(
-        std::clamp(std::round(options.bench_seconds / kRoundSeconds), kMinRounds, kMaxRounds));
-}
-
 std::vector<Result> run_case(const Context& context, const tools::Ticks& ticks, const Case& what,
                              tools::Progress& progress, std::uint64_t& rounds_done) {
     const Options& options = context.options;
     std::vector<Result> results;
     for (const Subject subject : options.subjects) results.push_back({subject, {}});
-    const std::size_t rounds = count_rounds(options);
+    const std::size_t rounds = tools::count_rounds(options.bench_seconds, options.subjects.size());
     const double seconds = options.bench_seconds / static_cast<double>(rounds);
     for (std::size_t round = 0; round < rounds; ++round) {
         for (std::size_t i = 0; i < results.size(); ++i) {
@@ -68,18 +56,6 @@ void check_queue_size(const Options& options, std::uint32_t deepest) {
                        " it needs a --queue-size of at least ", needed, ", not ", *options.queue_size));
 }
 
-void describe_machine(Context& context, const tools::Machine& machine, const std::array<double, 3>& load) {
-    tools::Json& json = context.report.json();
-    json["load_average"] = load;
-    json["cores"] = machine.cores;
-    json["cpu"] = machine.cpu;
-    json["kernel"] = machine.kernel;
-    json["wait"] = context.options.wait == Wait::kCall ? "call" : "poll";
-    context.report.line(text(machine.cores, " cores, ", machine.cpu, ", Linux ", machine.kernel, "; load average ",
-                             tools::format_fixed(load[0], 2), " ", tools::format_fixed(load[1], 2), " ",
-                             tools::format_fixed(load[2], 2)));
-}
-
 }  // namespace
 
 int run_bench(Context& context) {
@@ -88,14 +64,14 @@ int run_bench(Context& context) {
     const std::uint32_t deepest = *std::max_element(options.queue_depths.begin(), options.queue_depths.end());
     check_queue_size(options, deepest);
     const std::uint64_t blocks = probe_blocks(context, block_bytes, deepest);
-    describe_machine(context, tools::machine_facts(), tools::load_average());
+    tools::describe_machine(context.report, options.wait == Wait::kCall);
     tools::Json& json = context.report.json();
     json["results"] = tools::Json::array();
     if (options.subjects.size() > 1) json["comparisons"] = tools::Json::array();
 
     const tools::Ticks ticks;
-    const std::uint64_t total_rounds =
-        options.ops.size() * options.queue_depths.size() * options.subjects.size() * count_rounds(options);
+    const std::uint64_t total_rounds = options.ops.size() * options.queue_depths.size() * options.subjects.size() *
+                                       tools::count_rounds(options.bench_seconds, options.subjects.size());
     tools::Progress progress("bench", total_rounds, progress_wanted(options), tools::Progress::Unit::kRounds);
     std::uint64_t rounds_done = 0;
     Case what;

@@ -26,6 +26,7 @@ struct Round {
     double iops = 0;
     double seconds = 0;
     std::uint64_t operations = 0;
+    std::uint64_t completed = 0;  // as in LoopResult
     tools::Histogram latencies;
 };
 
@@ -34,16 +35,6 @@ struct Result {
     Subject subject = Subject::kBounced;
     std::vector<Round> rounds;
 };
-
-struct Spread {
-    double median = 0;
-    double min = 0;
-    double max = 0;
-};
-
-/// Of the ratios of rounds that were next to each other.
-Spread ratio(const Result& numerator, const Result& denominator);
-double median(std::vector<double> values);
 
 /// Connects, warms up, measures, disconnects.
 Round run_round(const Context& context, const tools::Ticks& ticks, const Case& what, Subject subject, double seconds);

@@ -30,6 +30,7 @@ struct LoopConfig {
 
 struct LoopResult {
     std::uint64_t operations = 0;
+    std::uint64_t completed = 0;  // with those before and after what was measured
     double seconds = 0;
     tools::Histogram latencies;  // in ticks
 };
@@ -95,6 +96,7 @@ public:
                 idle_slots_.push_back(done_[i]);
             }
             result.operations += count;
+            completed_ += count;
             if (now >= boundary || tools::stop_requested()) {
                 if (measured_from != 0 || tools::stop_requested()) {
                     result.seconds = ticks_.nanoseconds(static_cast<double>(now - measured_from)) / 1e9;
@@ -109,6 +111,7 @@ public:
             if (count > 0) last_progress_ = now;
         }
         drain();
+        result.completed = completed_;
         tools::throw_if_stopped();
         return result;
     }
@@ -147,6 +150,7 @@ private:
         while (idle_slots_.size() < config_.depth) {
             const std::uint32_t count = subject_.collect(done_);
             for (std::uint32_t i = 0; i < count; ++i) idle_slots_.push_back(done_[i]);
+            completed_ += count;
             if (count > 0) {
                 last_progress_ = ticks_.now();
             } else {
@@ -163,6 +167,7 @@ private:
     std::vector<std::uint32_t> done_;
     std::vector<std::uint32_t> idle_slots_;
     std::uint64_t last_progress_ = 0;
+    std::uint64_t completed_ = 0;
     std::uint32_t empty_polls_ = 0;
 };
 

@@ -2,9 +2,9 @@
 // The figures of the bench, as text and as JSON.
 #include <algorithm>
 #include <array>
-#include <cstdio>
 
 #include "tools/bounce-blk/bench.hpp"
+#include "tools/common/rounds.hpp"
 #include "tools/common/units.hpp"
 
 namespace bounce::blk {
@@ -13,6 +13,10 @@ namespace {
 using tools::format_fixed;
 using tools::format_nanoseconds;
 using tools::Json;
+using tools::pad_left;
+using tools::pad_right;
+using tools::Spread;
+using tools::spread_json;
 using tools::text;
 
 constexpr std::array kShares = {0.5, 0.99, 0.999};
@@ -35,19 +39,11 @@ Figures figures_of(const tools::Ticks& ticks, const Case& what, const Result& re
         figures.seconds += round.seconds;
         figures.operations += round.operations;
     }
-    figures.iops = median(iops);
+    figures.iops = tools::median(iops);
     figures.mib_per_s = figures.iops * static_cast<double>(what.block_bytes) / (1024.0 * 1024.0);
     for (std::size_t i = 0; i < kShares.size(); ++i)
         figures.nanoseconds[i] = ticks.nanoseconds(all.percentile(kShares[i]));
     return figures;
-}
-
-Json spread_json(const Spread& spread) {
-    Json json;
-    json["median"] = spread.median;
-    json["min"] = spread.min;
-    json["max"] = spread.max;
-    return json;
 }
 
 Json case_json(const Case& what) {
@@ -59,14 +55,10 @@ Json case_json(const Case& what) {
     return json;
 }
 
-std::string pad_left(std::string value, std::size_t width) {
-    if (value.size() < width) value.insert(0, width - value.size(), ' ');
-    return value;
-}
-
-std::string pad_right(std::string value, std::size_t width) {
-    value.resize(std::max(value.size(), width), ' ');
-    return value;
+std::vector<double> iops_of(const Result& result) {
+    std::vector<double> iops;
+    for (const Round& round : result.rounds) iops.push_back(round.iops);
+    return iops;
 }
 
 const Result* find(const std::vector<Result>& results, Subject subject) {
@@ -79,14 +71,10 @@ void report_ratios(Context& context, const Case& what, const std::vector<Result>
     const Result* born = find(results, Subject::kBornShared);
     const Result* bare = find(results, Subject::kBare);
     if (bounced == nullptr || born == nullptr || bare == nullptr) return;
-    const Spread first = ratio(*bounced, *born);
-    const Spread second = ratio(*born, *bare);
-    const auto print = [&](const char* name, const Spread& spread) {
-        context.report.line(text("  ", pad_right(name, 22), format_fixed(spread.median, 3), "  (rounds ",
-                                 format_fixed(spread.min, 3), " to ", format_fixed(spread.max, 3), ")"));
-    };
-    print("bounced/born_shared", first);
-    print("born_shared/bare", second);
+    const Spread first = tools::ratio(iops_of(*bounced), iops_of(*born));
+    const Spread second = tools::ratio(iops_of(*born), iops_of(*bare));
+    context.report.line(tools::spread_line("bounced/born_shared", first));
+    context.report.line(tools::spread_line("born_shared/bare", second));
     Json ratios = case_json(what);
     ratios["bounced_to_born_shared"] = spread_json(first);
     ratios["born_shared_to_bare"] = spread_json(second);
@@ -94,23 +82,6 @@ void report_ratios(Context& context, const Case& what, const std::vector<Result>
 }
 
 }  // namespace
-
-double median(std::vector<double> values) {
-    if (values.empty()) return 0;
-    std::sort(values.begin(), values.end());
-    const std::size_t middle = values.size() / 2;
-    return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
-}
-
-Spread ratio(const Result& numerator, const Result& denominator) {
-    std::vector<double> ratios;
-    for (std::size_t i = 0; i < std::min(numerator.rounds.size(), denominator.rounds.size()); ++i) {
-        if (denominator.rounds[i].iops > 0) ratios.push_back(numerator.rounds[i].iops / denominator.rounds[i].iops);
-    }
-    if (ratios.empty()) return {};
-    return {median(ratios), *std::min_element(ratios.begin(), ratios.end()),
-            *std::max_element(ratios.begin(), ratios.end())};
-}
 
 void report_case(Context& context, const tools::Ticks& ticks, const Case& what, const std::vector<Result>& results) {
     const std::size_t rounds = results.front().rounds.size();

@@ -69,6 +69,7 @@ Round run_threads(const Options& options, const tools::Ticks& ticks, const Case&
         round.iops += result.seconds > 0 ? static_cast<double>(result.operations) / result.seconds : 0;
         round.seconds = std::max(round.seconds, result.seconds);
         round.operations += result.operations;
+        round.completed += result.completed;
         round.latencies.merge(result.latencies);
     }
     return round;
@@ -111,7 +112,7 @@ Round run_bare(const Context& context, const tools::Ticks& ticks, const Case& wh
     const SessionConfig config = session_of(options, what);
     const LoadConfig load = load_of(options, what);
     const std::uint64_t step = BareSubject::bytes_needed(config.queue_size, load);
-    const BareMemory memory(step * what.queues, config.hugepages);
+    const BareMemory memory("bounce-blk-bare", step * what.queues, config.hugepages);
     BareConnection connection(config.socket, config.timeout_seconds, feature(kEventIdx) & ~config.refused_features,
                               what.queues);
     connection.share_memory(memory.fd(), memory.data(), memory.size(), config.base_gpa);
@@ -133,7 +134,10 @@ Round run_round(const Context& context, const tools::Ticks& ticks, const Case& w
 
 void hold_bounced(Context& context, const tools::Ticks& ticks, const Case& what) {
     RingBench bench(context, what, true);
-    bench.run(context, ticks, what, 0.2);
+    const Round round = bench.run(context, ticks, what, 0.2);
+    // For who compares: all that went through the pool that is held.
+    context.report.json()["held_requests"] = round.completed;
+    context.report.json()["held_bytes"] = round.completed * what.block_bytes;
     finish(context, bench.session());
 }
 

@@ -78,6 +78,8 @@ void print_hold(const Context& context, const Json& hold) {
              << ", HVA 0x" << region["hva"].get<std::uint64_t>();
         context.report.line(line.str());
     }
+    if (const std::string control = hold["control"]; !control.empty())
+        context.report.line(text("  control       ", control));
     context.report.line(text("  canary        ", context.canary.hex()));
 }
 
@@ -100,6 +102,7 @@ void finish(Context& context, const Session& session) {
     const auto peer = back_end_pid(session.config().socket);
     hold["back_end_pid"] = peer ? Json(*peer) : Json();
     hold["regions"] = describe_pool(session);
+    hold["control"] = session.control_path();
     print_hold(context, hold);
     json["hold"] = std::move(hold);
     context.report.write_json();  // now: who looks needs it while there is something to see

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 // What options mean together, and how their values are called.
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
 
 #include "tools/bounce-blk/options.hpp"
 #include "tools/bounce-blk/virtio_blk.hpp"
+#include "tools/common/device.hpp"
 #include "tools/common/failure.hpp"
 #include "tools/common/files.hpp"
 
@@ -30,10 +30,7 @@ void check_json_file(const Options& o) {
 }  // namespace
 
 void check_options(Options& o) {
-    if (o.socket.empty() || o.socket.size() >= sizeof(sockaddr_un{}.sun_path)) {
-        throw UsageError(text("--socket: expected a path of 1 to ", sizeof(sockaddr_un{}.sun_path) - 1, " bytes, got ",
-                              o.socket.size()));
-    }
+    tools::check_socket_option(o.socket);
     if ((o.command == Command::kRead || o.command == Command::kWrite) && o.file.empty())
         o.file.assign(1, '-');  // not = "-": gcc 12 warns of an overlap that there is not (its bug 105329)
     const bool stdout_is_data = (o.command == Command::kRead || o.command == Command::kCopyOut) && o.file == "-";

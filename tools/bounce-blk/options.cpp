@@ -3,7 +3,6 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <bit>
 #include <iostream>
 #include <string>
 #include <string_view>
@@ -36,29 +35,21 @@ void add_connection_options(CLI::App& app, Options& o) {
                  [&o](const auto& in) { o.queues = static_cast<std::uint32_t>(parse_number(in, 1, 256)); });
     value_option(app, "--queue-size", "N",
                  "descriptors of a queue, a power of two from 4 to 32768 (default: what --qd needs, at least 128)",
-                 [&o](const auto& in) {
-                     const std::uint64_t size = parse_number(in, 4, 32768);
-                     if (!std::has_single_bit(size)) throw UsageError(text("'", in, "' is not a power of two"));
-                     o.queue_size = static_cast<std::uint32_t>(size);
-                 });
+                 [&o](const auto& in) { o.queue_size = tools::parse_power_of_two(in, 4, 32768); });
     value_option(app, "--pool-size", "SIZE",
                  "shared memory, all that the device sees (default 64M, or more when --qd and --bs need it)",
-                 [&o](const auto& in) {
-                     const std::uint64_t bytes = parse_size(in);
-                     if (bytes < 65536 || bytes % 4096 != 0)
-                         throw UsageError("expected a multiple of 4K, at least 64K");
-                     o.pool_bytes = bytes;
-                 });
+                 [&o](const auto& in) { o.pool_bytes = tools::parse_pool_size(in); });
     value_option(app, "--base-gpa", "ADDR", "guest-physical address of the pool (default 0x100000000)",
-                 [&o](const auto& in) {
-                     o.base_gpa = parse_size(in);
-                     if (o.base_gpa % 4096 != 0) throw UsageError(text("'", in, "' is not a multiple of 4096"));
-                 });
+                 [&o](const auto& in) { o.base_gpa = tools::parse_page_address(in); });
     app.add_flag("--hugepages", o.hugepages,
                  "2 MiB pages for the pool where there are any (only for a back-end you trust)");
     value_option(app, "--wait", "poll|call",
                  "wait for the device by polling or by interrupts (default call, for bench poll)",
                  [&o](const auto& in) { o.wait = parse_wait(in); });
+    app.add_option(
+           "--control", o.control,
+           "where bouncectl can see and tune the pool: auto (where 'bouncectl list' looks), off, or a socket's path")
+        ->type_name("auto|off|PATH");
     value_option(app, "--timeout", "SECONDS", "how long the device may stay silent (default 5)",
                  [&o](const auto& in) { o.timeout_seconds = parse_seconds(in, 0.1, 3600); });
 }

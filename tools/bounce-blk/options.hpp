@@ -41,6 +41,7 @@ struct Options {
     bool quiet = false;
     bool no_progress = false;
     std::string canary;
+    std::string control = "auto";
 
     // What to transfer.
     std::string file;  // FILE, --in or --out; "-" is stdin or stdout; empty for verify without FILE

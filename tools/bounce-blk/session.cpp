@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "tools/bounce-blk/session.hpp"
 
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <bit>
 #include <cerrno>
-#include <cstdio>
 #include <limits>
 
 #include "tools/common/failure.hpp"
@@ -19,50 +15,12 @@ namespace bounce::blk {
 namespace {
 
 using tools::Failure;
+using tools::flag_if;
 using tools::format_bytes;
+using tools::stoppable;
 using tools::text;
 
 constexpr std::uint64_t kMiB = std::uint64_t{1} << 20;
-
-void log_line(void* user, int level, const char* line) {
-    const bool quiet = *static_cast<const bool*>(user);
-    if (level == BOUNCE_LOG_ERROR || (level == BOUNCE_LOG_WARNING && !quiet)) {
-        std::fprintf(stderr, "bounce-blk: libbounce: %s\n", line);
-    }
-}
-
-bool is_lost(int code) noexcept {
-    return code == -ECONNRESET || code == -ETIMEDOUT || code == -EPROTO || code == -EPIPE;
-}
-
-/// Reasons for which waiting for the back-end to come back makes sense.
-bool may_come_back(int code) noexcept {
-    return is_lost(code) || code == -ENOENT || code == -ECONNREFUSED || code == -EAGAIN || code == -EINTR;
-}
-
-/// The socket, looked at before the library does: the usual mistakes, in the words of the one who made them.
-void check_socket(const std::string& path) {
-    struct stat status {};
-    if (::stat(path.c_str(), &status) != 0) {
-        if (errno == ENOENT) {
-            throw Failure(
-                text("cannot connect to '", path, "': there is no such socket; is the device's back-end running?"));
-        }
-        throw Failure(text("cannot connect to '", path, "': ", tools::errno_text(errno)));
-    }
-    if (!S_ISSOCK(status.st_mode)) throw Failure(text("cannot connect to '", path, "': it is not a socket"));
-}
-
-/// The code of a call that may have waited. When it failed after a stop was asked for, that is what is to be said.
-int stoppable(int code) {
-    if (code < 0) tools::throw_if_stopped();
-    return code;
-}
-
-/// The flag, or none.
-constexpr std::uint32_t flag_if(bool set, std::uint32_t flag) {
-    return set ? flag : 0;
-}
 
 std::uint64_t round_up(std::uint64_t value, std::uint64_t to) {
     return (value + to - 1) / to * to;
@@ -82,14 +40,6 @@ std::uint64_t default_pool_bytes(std::uint64_t in_flight_bytes, std::uint64_t re
 }
 
 }  // namespace
-
-int check(int code, const char* what) {
-    if (code >= 0) return code;
-    const char* sentence = bounce_last_error();
-    const std::string message = text(what, ": ", *sentence != '\0' ? sentence : bounce_error_text(code));
-    if (is_lost(code)) throw DeviceLost(message);
-    throw Failure(message);
-}
 
 void fail_add(const Session& session, int code, std::uint64_t bytes) {
     const std::string sentence = bounce_last_error();
@@ -112,6 +62,7 @@ SessionConfig SessionConfig::make(const Options& options, std::uint64_t request_
     config.quiet = options.quiet;
     config.timeout_seconds = options.timeout_seconds;
     config.calls = options.wait != Wait::kPoll;
+    config.control = options.control;
 
     const std::uint64_t requests = std::uint64_t{options.queues} * queue_depth;  // at most 256 * 4096
     const std::uint64_t in_flight = requests * request_bytes;                    // at most 2^50
@@ -130,8 +81,8 @@ SessionConfig SessionConfig::make(const Options& options, std::uint64_t request_
     return config;
 }
 
-Session::Session(const SessionConfig& config) : config_(config) {
-    check_socket(config_.socket);
+Session::Session(const SessionConfig& config) : config_(config), log_{"bounce-blk", config.quiet} {
+    tools::check_socket(config_.socket);
     create_pool();
     connect();
 }
@@ -145,11 +96,11 @@ void Session::create_pool() {
     options.region.base_gpa = config_.base_gpa;
     options.region.flags =
         flag_if(config_.hugepages, BOUNCE_REGION_HUGEPAGES) | flag_if(config_.prefault, BOUNCE_REGION_PREFAULT);
-    options.log = log_line;
-    options.log_user = &config_.quiet;
+    log_.attach(options);
     bounce_pool* pool = nullptr;
     check(bounce_pool_create(&options, &pool), "cannot make the pool");
     pool_.reset(pool);
+    control_ = std::make_unique<ControlThread>(pool, config_.control);
 }
 
 void Session::connect() {
@@ -196,7 +147,7 @@ void Session::disconnect() {
 bool Session::reconnect(std::string& why) {
     const Limits before = limits_;
     const int code = stoppable(bounce_frontend_reconnect(frontend_.get()));
-    if (code < 0 && !may_come_back(code)) throw Failure(text("cannot reconnect: ", bounce_last_error()));
+    if (code < 0 && !tools::may_come_back(code)) throw Failure(text("cannot reconnect: ", bounce_last_error()));
     if (code < 0) {
         why = bounce_last_error();
         return false;

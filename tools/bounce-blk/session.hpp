@@ -6,23 +6,18 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
-#include <stdexcept>
 #include <string>
 
 #include "bounce/bounce.h"
+#include "tools/bounce-blk/control_thread.hpp"
 #include "tools/bounce-blk/options.hpp"
 #include "tools/bounce-blk/virtio_blk.hpp"
+#include "tools/common/device.hpp"
 
 namespace bounce::blk {
 
-/// The back-end is gone, silent, or broke the protocol: the connection is of no use any more, another one might be.
-class DeviceLost : public std::runtime_error {
-public:
-    using std::runtime_error::runtime_error;
-};
-
-/// Throws DeviceLost or tools::Failure when code is an error, with the library's sentence. Returns the code.
-int check(int code, const char* what);
+using tools::check;
+using tools::DeviceLost;
 
 class Session;
 
@@ -42,6 +37,7 @@ struct SessionConfig {
     bool quiet = false;
     double timeout_seconds = 5;
     std::uint64_t refused_features = 0;
+    std::string control = "auto";  // ControlThread
 
     /// For this command line, with requests of so many bytes, so deep. Throws tools::Failure when that cannot be.
     static SessionConfig make(const Options& options, std::uint64_t request_bytes, std::uint32_t queue_depth);
@@ -66,6 +62,9 @@ public:
     [[nodiscard]] const DeviceConfig& device_config() const noexcept { return device_config_; }
     [[nodiscard]] const Limits& limits() const noexcept { return limits_; }
 
+    /// Where bouncectl connects; "" when there is no control.
+    [[nodiscard]] std::string control_path() const { return control_ ? control_->path() : std::string(); }
+
     /// Throws DeviceLost when the back-end is gone: for those who wait for something else than completions.
     void check_alive() const;
 
@@ -79,20 +78,15 @@ public:
     [[nodiscard]] std::string violations() const;
 
 private:
-    struct PoolDeleter {
-        void operator()(bounce_pool* pool) const noexcept { bounce_pool_destroy(pool); }
-    };
-    struct FrontendDeleter {
-        void operator()(bounce_frontend* frontend) const noexcept { bounce_frontend_close(frontend); }
-    };
-
     void create_pool();
     void connect();
     void read_config();
 
     SessionConfig config_;
-    std::unique_ptr<bounce_pool, PoolDeleter> pool_;
-    std::unique_ptr<bounce_frontend, FrontendDeleter> frontend_;
+    tools::LibraryLog log_;  // before the pool, which calls it
+    tools::PoolHandle pool_;
+    std::unique_ptr<ControlThread> control_;
+    tools::FrontendHandle frontend_;
     bounce_frontend_info info_{};
     DeviceConfig device_config_;
     Limits limits_;

@@ -9,101 +9,40 @@
 namespace bounce::blk {
 namespace {
 
+using tools::BitName;
 using tools::load_le;
 using tools::text;
 
-struct Name {
-    unsigned bit;
-    const char* name;
-};
-
-// virtio 1.2, sections 5.2.3 and 6; the two vhost bits from QEMU's docs/interop/vhost-user.rst.
+// virtio 1.2, section 5.2.3.
 constexpr std::array kFeatureNames = {
-    Name{0, "VIRTIO_BLK_F_BARRIER"},
-    Name{1, "VIRTIO_BLK_F_SIZE_MAX"},
-    Name{2, "VIRTIO_BLK_F_SEG_MAX"},
-    Name{4, "VIRTIO_BLK_F_GEOMETRY"},
-    Name{5, "VIRTIO_BLK_F_RO"},
-    Name{6, "VIRTIO_BLK_F_BLK_SIZE"},
-    Name{7, "VIRTIO_BLK_F_SCSI"},
-    Name{9, "VIRTIO_BLK_F_FLUSH"},
-    Name{10, "VIRTIO_BLK_F_TOPOLOGY"},
-    Name{11, "VIRTIO_BLK_F_CONFIG_WCE"},
-    Name{12, "VIRTIO_BLK_F_MQ"},
-    Name{13, "VIRTIO_BLK_F_DISCARD"},
-    Name{14, "VIRTIO_BLK_F_WRITE_ZEROES"},
-    Name{15, "VIRTIO_BLK_F_LIFETIME"},
-    Name{16, "VIRTIO_BLK_F_SECURE_ERASE"},
-    Name{17, "VIRTIO_BLK_F_ZONED"},
-    Name{24, "VIRTIO_F_NOTIFY_ON_EMPTY"},
-    Name{26, "VHOST_F_LOG_ALL"},
-    Name{27, "VIRTIO_F_ANY_LAYOUT"},
-    Name{28, "VIRTIO_F_INDIRECT_DESC"},
-    Name{29, "VIRTIO_F_EVENT_IDX"},
-    Name{30, "VHOST_USER_F_PROTOCOL_FEATURES"},
-    Name{32, "VIRTIO_F_VERSION_1"},
-    Name{33, "VIRTIO_F_ACCESS_PLATFORM"},
-    Name{34, "VIRTIO_F_RING_PACKED"},
-    Name{35, "VIRTIO_F_IN_ORDER"},
-    Name{36, "VIRTIO_F_ORDER_PLATFORM"},
-    Name{37, "VIRTIO_F_SR_IOV"},
-    Name{38, "VIRTIO_F_NOTIFICATION_DATA"},
-    Name{39, "VIRTIO_F_NOTIF_CONFIG_DATA"},
-    Name{40, "VIRTIO_F_RING_RESET"},
+    BitName{0, "VIRTIO_BLK_F_BARRIER"},
+    BitName{1, "VIRTIO_BLK_F_SIZE_MAX"},
+    BitName{2, "VIRTIO_BLK_F_SEG_MAX"},
+    BitName{4, "VIRTIO_BLK_F_GEOMETRY"},
+    BitName{5, "VIRTIO_BLK_F_RO"},
+    BitName{6, "VIRTIO_BLK_F_BLK_SIZE"},
+    BitName{7, "VIRTIO_BLK_F_SCSI"},
+    BitName{9, "VIRTIO_BLK_F_FLUSH"},
+    BitName{10, "VIRTIO_BLK_F_TOPOLOGY"},
+    BitName{11, "VIRTIO_BLK_F_CONFIG_WCE"},
+    BitName{12, "VIRTIO_BLK_F_MQ"},
+    BitName{13, "VIRTIO_BLK_F_DISCARD"},
+    BitName{14, "VIRTIO_BLK_F_WRITE_ZEROES"},
+    BitName{15, "VIRTIO_BLK_F_LIFETIME"},
+    BitName{16, "VIRTIO_BLK_F_SECURE_ERASE"},
+    BitName{17, "VIRTIO_BLK_F_ZONED"},
 };
-
-// QEMU docs/interop/vhost-user.rst, "Protocol features".
-constexpr std::array kProtocolNames = {
-    Name{0, "MQ"},
-    Name{1, "LOG_SHMFD"},
-    Name{2, "RARP"},
-    Name{3, "REPLY_ACK"},
-    Name{4, "MTU"},
-    Name{5, "BACKEND_REQ"},
-    Name{6, "CROSS_ENDIAN"},
-    Name{7, "CRYPTO_SESSION"},
-    Name{8, "PAGEFAULT"},
-    Name{9, "CONFIG"},
-    Name{10, "BACKEND_SEND_FD"},
-    Name{11, "HOST_NOTIFIER"},
-    Name{12, "INFLIGHT_SHMFD"},
-    Name{13, "RESET_DEVICE"},
-    Name{14, "INBAND_NOTIFICATIONS"},
-    Name{15, "CONFIGURE_MEM_SLOTS"},
-    Name{16, "STATUS"},
-    Name{17, "XEN_MMAP"},
-    Name{18, "SHARED_OBJECT"},
-    Name{19, "DEVICE_STATE"},
-};
-
-std::string name_of(std::span<const Name> names, unsigned bit) {
-    for (const Name& entry : names) {
-        if (entry.bit == bit) return entry.name;
-    }
-    return text("bit ", bit);
-}
-
-std::vector<std::string> names_of(std::span<const Name> names, std::uint64_t features) {
-    std::vector<std::string> list;
-    for (unsigned bit = 0; bit < 64; ++bit) {
-        if ((features >> bit & 1) != 0) list.push_back(name_of(names, bit));
-    }
-    return list;
-}
 
 }  // namespace
 
-std::string feature_name(unsigned bit) {
-    return name_of(kFeatureNames, bit);
+std::span<const tools::BitName> feature_table() noexcept {
+    return kFeatureNames;
 }
-std::string protocol_feature_name(unsigned bit) {
-    return name_of(kProtocolNames, bit);
+std::string feature_name(unsigned bit) {
+    return tools::feature_name(kFeatureNames, bit);
 }
 std::vector<std::string> feature_names(std::uint64_t features) {
-    return names_of(kFeatureNames, features);
-}
-std::vector<std::string> protocol_feature_names(std::uint64_t features) {
-    return names_of(kProtocolNames, features);
+    return tools::feature_names(kFeatureNames, features);
 }
 
 // Offsets: virtio 1.2, section 5.2.4, struct virtio_blk_config.

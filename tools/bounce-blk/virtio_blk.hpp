@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "tools/common/virtio_names.hpp"
+
 namespace bounce::blk {
 
 inline constexpr std::uint64_t kSectorBytes = 512;
@@ -43,12 +45,12 @@ inline constexpr std::uint64_t kWantedFeatures = feature(kSizeMax) | feature(kSe
                                                  feature(kTopology) | feature(kConfigWce) | feature(kMultiQueue) |
                                                  feature(kDiscard) | feature(kWriteZeroes);
 
+/// The names of this device's feature bits.
+std::span<const tools::BitName> feature_table() noexcept;
 /// "VIRTIO_BLK_F_FLUSH"; "bit 60" for one without a name.
 std::string feature_name(unsigned bit);
-std::string protocol_feature_name(unsigned bit);
 /// The names of all bits that are set.
 std::vector<std::string> feature_names(std::uint64_t features);
-std::vector<std::string> protocol_feature_names(std::uint64_t features);
 
 enum RequestType : std::uint32_t { kTypeIn = 0, kTypeOut = 1, kTypeFlush = 4 };
 inline constexpr std::size_t kHeaderBytes = 16;

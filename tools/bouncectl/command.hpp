@@ -13,6 +13,20 @@ using Run = std::function<int()>;
 /// Adds the command; `run` is set when it is the one on the command line.
 using AddCommand = void (*)(CLI::App& app, Run& run);
 
+void add_list(CLI::App& app, Run& run);
+void add_show(CLI::App& app, Run& run);
+void add_top(CLI::App& app, Run& run);
+void add_map(CLI::App& app, Run& run);
+void add_who(CLI::App& app, Run& run);
+void add_hist(CLI::App& app, Run& run);
+void add_get(CLI::App& app, Run& run);
+void add_set(CLI::App& app, Run& run);
+void add_watch(CLI::App& app, Run& run);
+void add_check(CLI::App& app, Run& run);
+void add_events(CLI::App& app, Run& run);
+void add_snapshot(CLI::App& app, Run& run);
+void add_metrics(CLI::App& app, Run& run);
+void add_doctor(CLI::App& app, Run& run);
 void add_policy(CLI::App& app, Run& run);
 
 }  // namespace bounce::ctl

@@ -21,7 +21,12 @@ struct Command {
     AddCommand add;
 };
 
-constexpr Command kCommands[] = {{"policy", add_policy}};
+constexpr Command kCommands[] = {
+    {"list", add_list},       {"show", add_show},     {"top", add_top},       {"map", add_map},
+    {"who", add_who},         {"hist", add_hist},     {"get", add_get},       {"set", add_set},
+    {"watch", add_watch},     {"check", add_check},   {"events", add_events}, {"snapshot", add_snapshot},
+    {"metrics", add_metrics}, {"doctor", add_doctor}, {"policy", add_policy},
+};
 
 int fail(const std::string& sentence, int status) {
     std::fprintf(stderr, "bouncectl: %s\n", sentence.c_str());
@@ -41,11 +46,13 @@ std::string without_command(int argc, char** argv) {
 }
 
 int run(int argc, char** argv) {
-    CLI::App app("Asks Bounce questions.", "bouncectl");
+    CLI::App app("Sees and tunes the pools of live processes, and asks Bounce questions.", "bouncectl");
     app.footer(
         "'bouncectl COMMAND --help' has the options of a command.\n"
-        "Exit status: 0 done (a refusal is an answer, too), 1 failed, 2 wrong command line.\n\n"
-        "Example:\n  bouncectl policy --platform s390-pv --transport ccw --features version_1,access_platform");
+        "Exit status: 0 done (a refusal of policy is an answer, too), 1 failed, 2 wrong command line, 3 no such "
+        "target.\n\n"
+        "Example:\n  bouncectl list\n  bouncectl top\n  bouncectl policy --platform s390-pv --transport ccw --features "
+        "version_1,access_platform");
     app.get_formatter()->column_width(28);
     app.get_formatter()->label("SUBCOMMAND", "COMMAND");
     app.get_formatter()->label("Subcommands", "Commands");
@@ -73,6 +80,8 @@ int main(int argc, char** argv) {
         return run(argc, argv);
     } catch (const tools::UsageError& error) {
         return refuse(error.what());
+    } catch (const tools::NoTarget& error) {
+        return fail(error.what(), tools::kExitNoTarget);
     } catch (const std::exception& error) {
         return fail(error.what(), tools::kExitFailure);
     }

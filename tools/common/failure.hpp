@@ -11,6 +11,7 @@ namespace bounce::tools {
 inline constexpr int kExitOk = 0;
 inline constexpr int kExitFailure = 1;
 inline constexpr int kExitUsage = 2;
+inline constexpr int kExitNoTarget = 3;
 
 /// Something went wrong while working: exit status 1.
 class Failure : public std::runtime_error {
@@ -20,6 +21,12 @@ public:
 
 /// The command line is wrong in itself: exit status 2.
 class UsageError : public std::runtime_error {
+public:
+    using std::runtime_error::runtime_error;
+};
+
+/// What the command is about is not there, or not any more: exit status 3.
+class NoTarget : public std::runtime_error {
 public:
     using std::runtime_error::runtime_error;
 };

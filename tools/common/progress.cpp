@@ -47,7 +47,8 @@ void Progress::update(std::uint64_t done) {
 }
 
 std::string Progress::amount(std::uint64_t done, double seconds) const {
-    if (unit_ == Unit::kRounds) return text(done, total_ ? text(" of ", *total_) : "", " rounds");
+    if (unit_ != Unit::kBytes)
+        return text(done, total_ ? text(" of ", *total_) : "", unit_ == Unit::kRounds ? " rounds" : " packets");
     return text(format_bytes(done), total_ ? text(" of ", format_bytes(*total_)) : "", "  ",
                 format_fixed(mib_per_second(done, seconds), 0), " MiB/s");
 }

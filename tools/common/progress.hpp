@@ -11,7 +11,7 @@ namespace bounce::tools {
 
 class Progress {
 public:
-    enum class Unit { kBytes, kRounds };
+    enum class Unit { kBytes, kRounds, kPackets };
 
     /// total: nullopt when the end is not known (a pipe).
     Progress(std::string label, std::optional<std::uint64_t> total, bool wanted, Unit unit = Unit::kBytes);

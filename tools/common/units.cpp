@@ -2,6 +2,7 @@
 #include "tools/common/units.hpp"
 
 #include <array>
+#include <bit>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
@@ -63,6 +64,24 @@ std::uint64_t parse_number(std::string_view input, std::uint64_t low, std::uint6
         throw UsageError(text("'", input, "' is not a whole number from ", low, " to ", high));
     }
     return value;
+}
+
+std::uint32_t parse_power_of_two(std::string_view input, std::uint32_t low, std::uint32_t high) {
+    const std::uint64_t value = parse_number(input, low, high);
+    if (!std::has_single_bit(value)) throw UsageError(text("'", input, "' is not a power of two"));
+    return static_cast<std::uint32_t>(value);
+}
+
+std::uint64_t parse_pool_size(std::string_view input) {
+    const std::uint64_t bytes = parse_size(input);
+    if (bytes < 65536 || bytes % 4096 != 0) throw UsageError("expected a multiple of 4K, at least 64K");
+    return bytes;
+}
+
+std::uint64_t parse_page_address(std::string_view input) {
+    const std::uint64_t address = parse_size(input);
+    if (address % 4096 != 0) throw UsageError(text("'", input, "' is not a multiple of 4096"));
+    return address;
 }
 
 double parse_seconds(std::string_view input, double low, double high) {

@@ -14,6 +14,15 @@ std::uint64_t parse_size(std::string_view text);
 /// A whole number within [low, high]. Throws UsageError with a sentence that names the bounds.
 std::uint64_t parse_number(std::string_view text, std::uint64_t low, std::uint64_t high);
 
+/// A power of two within [low, high].
+std::uint32_t parse_power_of_two(std::string_view text, std::uint32_t low, std::uint32_t high);
+
+/// Of a pool: a multiple of 4K, at least 64K.
+std::uint64_t parse_pool_size(std::string_view text);
+
+/// A multiple of 4096.
+std::uint64_t parse_page_address(std::string_view text);
+
 /// Seconds, with a decimal point or without, within [low, high].
 double parse_seconds(std::string_view text, double low, double high);
 

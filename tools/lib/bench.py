@@ -17,10 +17,13 @@ import bench_table
 import null_co
 import processes
 import report
+import testpmd
 from jsonfile import read_json, write_json
 from processes import Failure, Interrupted
 
 NULL_CO = "null_co"
+NULL_CO_FILLED = "null_co_filled"
+TESTPMD = "testpmd"
 # Program -> the subject that may be missing, and the package that brings it.
 PROGRAMS = {
     "bounce_bench": None,
@@ -32,10 +35,11 @@ PROGRAMS = {
     "tbb_fixed_pool_bench": ("tbb_fixed_pool", "libtbb-dev"),
     "growth_bench": None,
     "ring_bench": None,
+    "virtqueue_bench": None,
 }
 # What is run together, one program after the other, again and again: figures of a group are compared with each other.
 GROUPS = (("pair",), ("batch32", "bulk32"), ("churn10k",), ("one_thread", "two_threads"), ("handoff",),
-          ("map_to_device", "map_from_device"), ("other_core",), ("full99",), ("fail",), ("ring",))
+          ("map_to_device", "map_from_device"), ("other_core",), ("full99",), ("fail",), ("ring",), ("ring_split", "ring_packed"))
 ONCE = ("utilisation", "metadata", "growth", "create")  # not of time, or a median by itself
 PEER_CASES = ("pair", "batch32", "bulk32", "churn10k", "one_thread", "two_threads", "handoff", "full99", "fail", "create")
 
@@ -68,14 +72,34 @@ class Bench:
         order = {case: n for n, case in enumerate(case for group in (*GROUPS, ONCE) for case in group)}
         self.rows.sort(key=lambda row: order.get(row["case"], len(order)))
         bench_table.show(self.out, self.rows)
+        seconds = 0.5 if self.options.quick else 5
+        blk = os.path.join(self.options.build, "tools/bounce-blk/bounce-blk")
         if self.wanted.search(NULL_CO):
             self.out.heading("I/O: 4 KiB on qemu-storage-daemon's null-co, polling, one queue")
-            blk = os.path.join(self.options.build, "tools/bounce-blk/bounce-blk")
-            results = null_co.measure(self.stack, self.folder, blk, 0.5 if self.options.quick else 5)
+            results = null_co.measure(self.stack, self.folder, blk, seconds)
             null_co.show(self.out, results)
             self.rows += bench_rows.null_co_rows(results)
+        if self.wanted.search(NULL_CO_FILLED):
+            self.out.heading("I/O: reads of 4 KiB from a null-co that writes every byte, polling, one queue")
+            results = null_co.measure(self.stack, self.folder, blk, seconds, ("read",), fills=True)
+            null_co.show(self.out, results)
+            self.rows += bench_rows.null_co_rows(results, NULL_CO_FILLED)
+        if self.wanted.search(TESTPMD):
+            self.run_testpmd(seconds)
         if not self.rows:
             raise Failure(f"no benchmark matches '{self.options.filter}'")
+
+    def run_testpmd(self, seconds):
+        """Packets through a device that sends them back."""
+        if not testpmd.available():
+            self.rows += [bench_rows.skipped_row(f"testpmd/{subject}/{size}/1/{variant}", testpmd.MISSING)
+                          for subject in (bench_rows.BASE, testpmd.PEER) for size in testpmd.SIZES for variant in testpmd.VARIANTS]
+            return
+        net = os.path.join(self.options.build, "tools/bounce-net/bounce-net")
+        results = testpmd.measure(self.stack, self.folder, net, seconds / 2, 2 if self.options.quick else 5)
+        rows = bench_rows.testpmd_rows(results)
+        bench_table.show(self.out, rows)
+        self.rows += rows
 
     def facts(self):
         """What a reader of the figures has to know."""

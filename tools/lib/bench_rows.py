@@ -5,7 +5,7 @@ import statistics
 from processes import Failure
 
 SUBJECTS = ("bounce", "bounce_unchecked", "bounce_abi", "lifo", "window", "fifo", "nontemporal", "auto", "rte_mempool", "ck_ring",
-            "jemalloc", "mimalloc", "tbb_fixed_pool", "swiotlb_model", "memcpy_hot", "memcpy_cold")
+            "jemalloc", "mimalloc", "tbb_fixed_pool", "swiotlb_model", "memcpy_hot", "memcpy_cold", "born_shared", "bare", "net_virtio_user")
 BASE = "bounce"
 NUMBERS = ("ns", "p50", "p99", "p9999", "value")
 KEY = ("case", "size", "threads", "variant")
@@ -114,11 +114,22 @@ def public(row):
     return {**{field: row[field] for field in fields}, "note": prefix + row["note"]}
 
 
-def null_co_rows(results):
-    """The I/O comparison in the same form."""
-    note = "median of the rounds' ratios; bounce-blk bench on qemu-storage-daemon's null-co, 4 KiB, polling"
-    return [{"case": "null_co", "subject": BASE, "size": 4096, "threads": 1, "variant": f"{row['op']}_qd{row['qd']}",
-             "ns": 1e9 / row["iops_bounced"], "p50": None, "p99": None, "p9999": None, "value": row["ratio"],
-             "unit": "IOPS of bounced / IOPS of born shared",
-             "note": f"{row['iops_bounced']} IOPS bounced, {row['iops_born_shared']} born shared, {row['iops_bare']} bare loop; {note}"}
-            for row in results]
+def io_row(case, subject, size, variant, rate, unit, note):
+    """One of I/O: so many a second."""
+    return {"case": case, "subject": subject, "size": size, "threads": 1, "variant": variant, "ns": 1e9 / rate if rate else None,
+            "p50": None, "p99": None, "p9999": None, "value": rate, "unit": unit, "note": note}
+
+
+def null_co_rows(results, case="null_co"):
+    """The I/O comparison in the same form: three subjects."""
+    note = "average of rounds next to each other; bounce-blk bench on qemu-storage-daemon's null-co, 4 KiB, polling"
+    return [io_row(case, subject, 4096, f"{row['op']}_qd{row['qd']}", row[f"iops_{name}"], "I/Os a second", note)
+            for row in results for subject, name in ((BASE, "bounced"), ("born_shared", "born_shared"), ("bare", "bare"))]
+
+
+def testpmd_rows(results):
+    """Packets through a device that sends them back."""
+    note = "median of rounds; frames sent back by dpdk-testpmd (io), 128 under way, one queue pair, polling"
+    return [io_row("testpmd", subject, row["size"], row["variant"], row[name], "packets a second", note)
+            for row in results for subject, name in ((BASE, "bounced"), ("born_shared", "born_shared"), ("bare", "bare"),
+                                                     ("net_virtio_user", "net_virtio_user"))]

@@ -10,9 +10,15 @@ FIELDS = {
     "two_threads": (("ns", "time"), ("value", None)),
     "handoff": (("ns", "time"), ("value", None)),
     "other_core": (("ns", "time"), ("value", None)),
+    "ring_split": (("ns", "time"), ("value", None)),
+    "ring_packed": (("ns", "time"), ("value", None)),
     "null_co": (("ns", "time of an I/O"), ("value", None)),
+    "null_co_filled": (("ns", "time of an I/O"), ("value", None)),
+    "testpmd": (("ns", "time of a packet"), ("value", None)),
 }
-NO_RATIO = {("handoff", "value"), ("other_core", "value"), ("two_threads", "value"), ("full99", "value"), ("create", "value")}
+NO_RATIO = {("handoff", "value"), ("other_core", "value"), ("ring_split", "value"), ("ring_packed", "value"),
+            ("two_threads", "value"), ("full99", "value"), ("create", "value"), ("null_co", "value"),
+            ("null_co_filled", "value"), ("testpmd", "value")}
 LEGEND = ("In parentheses: bounce / this subject; under 1, bounce needs less (utilisation: over 1, bounce holds more). "
           "Times are medians of alternating runs; how each was taken is in the notes of --json.")
 

@@ -13,18 +13,20 @@ SUBJECTS = ("bounced", "born_shared", "bare")
 GOOD_RATIO = 0.90
 
 
-def measure(stack, folder, bounce_blk, seconds):
-    """4 KiB, polling, one queue, three ways each. Returns a row for each op and queue depth."""
+def measure(stack, folder, bounce_blk, seconds, ops=OPS, fills=False):
+    """4 KiB, polling, one queue, three ways each. Returns a row for each op and queue depth. fills: the device writes every
+    byte that is read from it."""
     device, socket = processes.storage_daemon(
-        stack, folder, "null", ["driver=null-co,node-name=d0,size=1073741824,read-zeroes=off"], 1)
+        stack, folder, "filled" if fills else "null",
+        [f"driver=null-co,node-name=d0,size=1073741824,read-zeroes={'on' if fills else 'off'}"], 1)
     output = os.path.join(folder, "bench.json")
     client = processes.start(stack, [
-        bounce_blk, "bench", "--socket", socket, "--op", ",".join(OPS), "--qd", ",".join(map(str, DEPTHS)), "--bs", "4K",
+        bounce_blk, "bench", "--socket", socket, "--op", ",".join(ops), "--qd", ",".join(map(str, DEPTHS)), "--bs", "4K",
         "--wait", "poll", "--compare", "--destroy", "--seconds", str(seconds), "--quiet", "--json", output],
         os.path.join(folder, "bench.log"))
     processes.finish(client, "bounce-blk bench", 60 + 30 * seconds)
     processes.stop(device)
-    return ratios(read_json(output)["results"])
+    return ratios(read_json(output)["results"], ops)
 
 
 def typical(rounds):
@@ -44,11 +46,11 @@ def typical(rounds):
     return [statistics.geometric_mean(figure) for figure in figures]
 
 
-def ratios(results):
+def ratios(results, ops=OPS):
     """One row for each op and queue depth out of bounce-blk's results."""
     rounds = {(r["op"], r["qd"], r["subject"]): r["round_iops"] for r in results}
     rows = []
-    for op in OPS:
+    for op in ops:
         for qd in DEPTHS:
             bounced, born, bare = typical(list(zip(*(rounds[(op, qd, subject)] for subject in SUBJECTS))))
             rows.append({"qd": qd, "op": op, "iops_bounced": round(bounced), "iops_born_shared": round(born),

@@ -57,12 +57,12 @@ def make_folder(stack):
     return path
 
 
-def start(stack, command, log_path):
+def start(stack, command, log_path, stdin=subprocess.DEVNULL, environment=None):
     """Starts a process in a session of its own, with its output in a file."""
     with shielded(), open(log_path, "ab") as log:
         try:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                       start_new_session=True, preexec_fn=in_child)
+            process = subprocess.Popen(command, stdin=stdin, stdout=log, stderr=log,
+                                       start_new_session=True, preexec_fn=in_child, env=environment)
         except OSError as error:
             raise Failure(f"cannot start {command[0]}: {error.strerror}") from None
         stack.callback(stop, process)

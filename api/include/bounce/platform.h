@@ -85,9 +85,9 @@ enum bounce_encoding {
 };
 
 enum {
-    /* A device is driven only when VIRTIO_F_ACCESS_PLATFORM was negotiated with it. As the front-end never does that,
-     * bounce_frontend_connect() refuses a pool of such a platform (-ENOTSUP). A host that lets its devices do without
-     * the bit, on bounced GPAs, clears the flag. */
+    /* A device is driven only when VIRTIO_F_ACCESS_PLATFORM was negotiated with it. The front-end does that only with a
+     * policy of IOVAs (bounce/iotlb.h); without one bounce_frontend_connect() refuses a pool of such a platform (-ENOTSUP).
+     * A host that lets its devices do without the bit, on bounced GPAs, clears the flag. */
     BOUNCE_PLATFORM_NEEDS_ACCESS_PLATFORM = 1u << 0,
     /* What is shared is other memory than that behind the region's descriptor: a back-end process cannot be lent it. */
     BOUNCE_PLATFORM_OWN_MEMORY = 1u << 1

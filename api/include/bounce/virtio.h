@@ -163,17 +163,22 @@ typedef struct bounce_frontend_options {
     uint64_t required_features; /* virtio feature bits without which there is no connection; VERSION_1 always is */
     uint64_t wanted_features;   /* accepted when offered; EVENT_IDX and INDIRECT_DESC are asked for by themselves */
     uint64_t refused_features;  /* never accepted, also not the two above */
-    /* ACCESS_PLATFORM (bit 33) is never accepted yet: a peer sees the pool only, and addresses are GPAs, those of the
-     * memory table. Of bits 24 to 49 (rings and transport) only VERSION_1, EVENT_IDX and INDIRECT_DESC are, and, where they
-     * are wanted or required, RING_PACKED (34), IN_ORDER (35), ORDER_PLATFORM (36), NOTIFICATION_DATA (38: a kick is an
-     * eventfd, which carries nothing all the same) and RING_RESET (40). */
+    /* ACCESS_PLATFORM (bit 33) is accepted when `policy` says that addresses are IOVAs, and required then. Of bits 24 to 49
+     * (rings and transport) only VERSION_1, EVENT_IDX and INDIRECT_DESC are, and, where they are wanted or required,
+     * RING_PACKED (34), IN_ORDER (35), ORDER_PLATFORM (36), NOTIFICATION_DATA (38: a kick is an eventfd, which carries
+     * nothing all the same) and RING_RESET (40). */
     uint32_t queues;            /* number of queues to start; 0 = 1 */
     uint32_t queue_size;        /* power of two (any number where RING_PACKED is negotiated); 0 = 128 */
     uint32_t max_chain;         /* as in bounce_ring_options */
     uint32_t timeout_ms;        /* for each answer of the back-end, and for connecting; 0 = 5000, UINT32_MAX: no limit */
     uint32_t flags;             /* BOUNCE_FRONTEND_* */
-    uint32_t reserved;
+    uint32_t device_type;       /* virtio device ID; 0 = it does not matter. 1, network: the back-end counts pairs of
+                                 * queues; `queues` and max_queues are single ones all the same */
     uint64_t max_segment_bytes; /* as in bounce_device_options */
+    /* An answer of bounce_policy_decide(), read at once; NULL = addresses are GPAs. BOUNCED_IOVA: ACCESS_PLATFORM is
+     * required, and the back-end asks for translations (bounce/iotlb.h). BOUNCED_GPA: as NULL. -EPERM: it refuses;
+     * -ENOTSUP: another answer, for a process is not shown private memory. */
+    const struct bounce_policy *policy;
 } bounce_frontend_options;
 
 /* Connects, negotiates, lends the regions of the pool (and nothing else) to the back-end and starts the queues. A pool is

@@ -18,6 +18,12 @@
 namespace bounce::e2e {
 namespace {
 
+bool exists(const std::string& path) {
+    return ::access(path.c_str(), F_OK) == 0;
+}
+
+}  // namespace
+
 std::string find_program(const char* name) {
     const char* path = std::getenv("PATH");
     std::istringstream folders(path != nullptr ? path : "/usr/bin");
@@ -28,13 +34,7 @@ std::string find_program(const char* name) {
     return {};
 }
 
-bool exists(const std::string& path) {
-    return ::access(path.c_str(), F_OK) == 0;
-}
-
-}  // namespace
-
-pid_t spawn(const std::vector<std::string>& argv, const std::string& output) {
+pid_t spawn(const std::vector<std::string>& argv, const std::string& output, const std::string& input) {
     std::vector<char*> raw;
     raw.reserve(argv.size() + 1);
     for (const std::string& argument : argv) raw.push_back(const_cast<char*>(argument.c_str()));
@@ -46,9 +46,9 @@ pid_t spawn(const std::vector<std::string>& argv, const std::string& output) {
     // The child, up to exec: system calls only.
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (::getppid() != parent) ::_exit(126);
-    const int null = ::open("/dev/null", O_RDONLY);
+    const int in = ::open(input.c_str(), O_RDWR);  // a FIFO that stays open, too
     const int log = ::open(output.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
-    if (null < 0 || log < 0 || ::dup2(null, 0) < 0 || ::dup2(log, 1) < 0 || ::dup2(log, 2) < 0) ::_exit(126);
+    if (in < 0 || log < 0 || ::dup2(in, 0) < 0 || ::dup2(log, 1) < 0 || ::dup2(log, 2) < 0) ::_exit(126);
     ::execv(raw[0], raw.data());
     ::_exit(127);
 }

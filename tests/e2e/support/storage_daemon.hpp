@@ -45,6 +45,9 @@ private:
 };
 
 /// Runs `argv` as a child that dies with this thread; its output goes to the file `output`.
-pid_t spawn(const std::vector<std::string>& argv, const std::string& output);
+pid_t spawn(const std::vector<std::string>& argv, const std::string& output, const std::string& input = "/dev/null");
+
+/// The program of that name in $PATH; empty when there is none.
+std::string find_program(const char* name);
 
 }  // namespace bounce::e2e

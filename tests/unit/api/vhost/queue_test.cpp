@@ -130,7 +130,7 @@ TEST_F(QueueTest, WaitEndsWithACall) {
         std::size_t n = 0;
         while (n == 0) {
             // A lost wake-up costs a second: more than a few end in the time limit of the test. (None is lost but where
-            // an emulator reorders a store and a later load: split_litmus_test.cpp looks for that.)
+            // an emulator reorders a store and a later load: ring_litmus_test.cpp looks for that.)
             ASSERT_TRUE(frontend_->wait(0, Deadline::kNever)) << last_error();
             n = collect();
         }

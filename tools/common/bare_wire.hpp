@@ -10,7 +10,7 @@
 
 #include "tools/common/descriptor.hpp"
 
-namespace bounce::blk {
+namespace bounce::tools {
 
 struct BareQueueAddresses {
     std::byte* desc = nullptr;
@@ -39,8 +39,8 @@ public:
 
 private:
     struct Queue {
-        tools::Descriptor kick;
-        tools::Descriptor call;
+        Descriptor kick;
+        Descriptor call;
     };
 
     void connect(const std::string& path, double timeout_seconds);
@@ -50,9 +50,9 @@ private:
     void receive(std::uint32_t request, std::span<std::byte> payload) const;
     [[nodiscard]] std::uint64_t ask_u64(std::uint32_t request) const;
 
-    tools::Descriptor socket_;
+    Descriptor socket_;
     std::uint64_t features_ = 0;
     std::vector<Queue> queues_;
 };
 
-}  // namespace bounce::blk
+}  // namespace bounce::tools

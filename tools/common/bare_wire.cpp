@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-#include "tools/bounce-blk/bare_wire.hpp"
+#include "tools/common/bare_wire.hpp"
 
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -12,16 +12,12 @@
 #include <cmath>
 #include <cstring>
 
-#include "tools/bounce-blk/session.hpp"
+#include "tools/common/device.hpp"
 #include "tools/common/failure.hpp"
 #include "tools/common/signals.hpp"
 
-namespace bounce::blk {
+namespace bounce::tools {
 namespace {
-
-using tools::errno_text;
-using tools::Failure;
-using tools::text;
 
 enum Message : std::uint32_t {
     kGetFeatures = 1,
@@ -108,12 +104,12 @@ BareConnection::~BareConnection() {
 }
 
 void BareConnection::connect(const std::string& path, double timeout_seconds) {
-    socket_ = tools::Descriptor(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    socket_ = Descriptor(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     std::memcpy(address.sun_path, path.data(), std::min(path.size(), sizeof address.sun_path - 1));
     if (!socket_ || ::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-        tools::throw_if_stopped();
+        throw_if_stopped();
         throw Failure(text("cannot connect to '", path, "': ", errno_text(errno)));
     }
     timeval timeout{};
@@ -164,7 +160,7 @@ void BareConnection::receive(std::uint32_t request, std::span<std::byte> payload
     Header header{};
     std::memcpy(&header, buffer.data(), sizeof header);
     if (got != static_cast<ssize_t>(expected) || header.request != request || header.size != payload.size()) {
-        tools::throw_if_stopped();
+        throw_if_stopped();
         throw DeviceLost(text("no proper answer from the back-end to request ", request));
     }
     std::memcpy(payload.data(), buffer.data() + sizeof header, payload.size());
@@ -189,8 +185,8 @@ void BareConnection::start_queue(std::uint32_t index, std::uint32_t size, const 
     const VringAddress address{
         index, 0, address_of(addresses.desc), address_of(addresses.used), address_of(addresses.avail), 0};
     send(kSetVringAddr, bytes_of(address));
-    queue.call = tools::Descriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    queue.kick = tools::Descriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    queue.call = Descriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    queue.kick = Descriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (!queue.call || !queue.kick) throw Failure(text("cannot make an eventfd: ", errno_text(errno)));
     send_u64(kSetVringCall, index, queue.call.get());
     send_u64(kSetVringKick, index, queue.kick.get());
@@ -204,4 +200,4 @@ void BareConnection::check_alive() const {
     }
 }
 
-}  // namespace bounce::blk
+}  // namespace bounce::tools

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+# bash completion for bouncectl: commands, options, and names of tunables of the pool that there is.
+_bouncectl() {
+    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]}
+    local commands="list show top map who hist get set watch check events snapshot metrics doctor policy"
+    local target="--socket --pid --name"
+    COMPREPLY=()
+    case $before in
+        --socket | --snapshot | --save | --load | --serve)
+            compopt -o default
+            return
+            ;;
+        --pid | --name | --gpa | --older | --device | --most | --every | --rounds) return ;;
+        --sort)
+            COMPREPLY=($(compgen -W "rate used name" -- "$word"))
+            return
+            ;;
+    esac
+    if ((COMP_CWORD == 1)); then
+        COMPREPLY=($(compgen -W "$commands --help --version" -- "$word"))
+        return
+    fi
+    case $command in
+        list) COMPREPLY=($(compgen -W "$target -j -p --help" -- "$word")) ;;
+        show) COMPREPLY=($(compgen -W "pool node class device ring tunables --tree --snapshot $target -j -p --help" -- "$word")) ;;
+        top) COMPREPLY=($(compgen -W "-o --sort --every --rounds $target -j -p --help" -- "$word")) ;;
+        watch) COMPREPLY=($(compgen -W "--every --rounds $target --help" -- "$word")) ;;
+        who) COMPREPLY=($(compgen -W "--gpa --older --device --most --snapshot $target -j -p --help" -- "$word")) ;;
+        map | hist | check) COMPREPLY=($(compgen -W "--snapshot $target -j -p --help" -- "$word")) ;;
+        events) COMPREPLY=($(compgen -W "-f --snapshot $target -j -p --help" -- "$word")) ;;
+        metrics) COMPREPLY=($(compgen -W "--serve --snapshot $target --help" -- "$word")) ;;
+        snapshot)
+            compopt -o default
+            COMPREPLY=($(compgen -W "$target --help" -- "$word"))
+            ;;
+        get | set)
+            local names
+            names=$(bouncectl get 2>/dev/null)
+            [[ $command == get ]] && names=$(sed 's/=.*//' <<<"$names")
+            COMPREPLY=($(compgen -W "$names --save --load --dry-run $target -j -p --help" -- "$word"))
+            ;;
+        policy)
+            COMPREPLY=($(compgen -W "--platform --transport --features --iommu --trusted --untrusted --dma-bits --coherent-bits --memory-bits --align --without-access-platform --bounce --address --table -j -p --help" -- "$word"))
+            ;;
+    esac
+}
+complete -F _bouncectl bouncectl
