@@ -61,12 +61,15 @@ public:
         const std::vector<int> descriptors((what & 0x40) != 0 ? std::size_t{1} + (what & 3) : 0, peer.fd());
         // No answer: of another request, version, kind or size, cut off, with descriptors; or of another place. (One
         // that is too long is noticed at the next request.)
-        std::uint32_t flags = 0;
-        if (reply.size() >= 8) std::memcpy(&flags, reply.data() + 4, sizeof flags);
         const std::size_t same = message.request == kGetConfig ? 20 : message.request == kGetVringBase ? 16 : 12;
-        if (cut || !descriptors.empty() || std::memcmp(reply.data(), right.data(), 4) != 0 || (flags & 7) != 5 ||
-            std::memcmp(reply.data() + 8, right.data() + 8, same - 8) != 0)
-            lied_ = true;
+        const auto is_answer = [&] {
+            if (reply.size() < right.size() || !descriptors.empty()) return false;
+            std::uint32_t flags = 0;
+            std::memcpy(&flags, reply.data() + 4, sizeof flags);
+            return std::memcmp(reply.data(), right.data(), 4) == 0 && (flags & 7) == 5 &&
+                   std::memcmp(reply.data() + 8, right.data() + 8, same - 8) == 0;
+        };
+        if (!is_answer()) lied_ = true;
         if (!reply.empty()) peer.raw(reply.data(), reply.size(), descriptors);
         if (cut) peer.close();
     }
