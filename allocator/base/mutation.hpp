@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-// The protections that the conformance suite must notice when one is missing. Its mutation check compiles the library a
-// second time with BOUNCE_MUTATIONS defined and then, in that copy only, the environment says which one is left out. In
+// The protections that the conformance suite, or the hostile device, must notice when one is missing. The mutation check
+// compiles the library a second time with BOUNCE_MUTATIONS defined and then, in that copy only, the environment says which one is left out. In
 // every other build BOUNCE_MUTATED is the constant false, and nothing of this exists.
 #pragma once
 
@@ -23,6 +23,22 @@ enum class Mutation : std::uint8_t {
     kQuota,
     kQuarantine,
     kAddressEncoding,
+    // Of rings and of the front-end, noticed by tests/hostile and tests/fuzz.
+    kPrivateShadow,
+    kUsedIdWidth,
+    kUsedIdShown,
+    kUsedOnce,
+    kUsedIndex,
+    kLengthShares,
+    kBrokenSticks,
+    kTableRemembered,
+    kWrapCounter,
+    kEventHint,
+    kCellDirection,
+    kCellLength,
+    kReplySize,
+    kReplyDescriptors,
+    kConfigAnswer,
 };
 /// The one that is left out; defined by the test program (tests/conformance).
 Mutation current_mutation() noexcept;

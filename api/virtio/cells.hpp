@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "allocator/base/mutation.hpp"
 #include "api/dma/copy.hpp"
 #include "api/dma/device.hpp"
 #include "bounce/bounce.h"
@@ -51,7 +52,10 @@ public:
         token.slot = static_cast<std::byte*>(area_.ptr) + at;
         token.direction = static_cast<std::uint8_t>(direction);
         token.state = kInCell;
-        if (direction == Direction::kToDevice) copy_to_slot(static_cast<std::byte*>(token.slot), sg.base, sg.bytes);
+        if (direction == Direction::kToDevice || BOUNCE_MUTATED(kCellDirection)) {
+            copy_to_slot(static_cast<std::byte*>(token.slot), sg.base,
+                         BOUNCE_MUTATED(kCellLength) ? kCellBytes : sg.bytes);
+        }
         return true;
     }
     [[nodiscard]] bool used() const noexcept { return blocks_ != 0; }

@@ -9,6 +9,7 @@
 #include <type_traits>
 
 #include "allocator/base/bits.hpp"
+#include "allocator/base/mutation.hpp"
 #include "api/virtio/le.hpp"
 #include "api/virtio/queue_config.hpp"
 #include "api/virtio/ring_memory.hpp"
@@ -82,7 +83,7 @@ public:
         std::uint32_t next = at_ + n;
         if (next >= queue_size) {
             next -= queue_size;
-            wrap_ = static_cast<std::uint16_t>(~wrap_);
+            if (!BOUNCE_MUTATED(kWrapCounter)) wrap_ = static_cast<std::uint16_t>(~wrap_);
         }
         at_ = static_cast<std::uint16_t>(next);
     }

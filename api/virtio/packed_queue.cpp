@@ -5,6 +5,7 @@
 
 #include <cerrno>
 
+#include "allocator/base/mutation.hpp"
 #include "api/virtio/dma_barrier.hpp"
 
 namespace bounce {
@@ -58,6 +59,8 @@ bool PackedQueue::publish() noexcept {
     }
     ring_.publish(held_at_, held_flags_);
     if (order_platform_) dma_full_barrier();
+    if (BOUNCE_MUTATED(kEventHint) && ring_.device_event().flags() == 3)
+        static_cast<void>(violate(BOUNCE_VIOLATION_USED_INDEX, 3, 2));
     const bool wanted = wants_kick(added);
     if (wanted) bump(counters_.kicks);
     return wanted;

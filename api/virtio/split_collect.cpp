@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 // Taking completions out of a split virtqueue. Whatever the device wrote is read once, and checked against private
 // state.
+#include "allocator/base/mutation.hpp"
 #include "api/virtio/dma_barrier.hpp"
 #include "api/virtio/split_queue.hpp"
 
@@ -17,7 +18,7 @@ Result<std::size_t> SplitQueue::collect(std::span<bounce_completion> completions
         if (order_platform_) dma_read_barrier();
         ready = static_cast<std::uint16_t>(index - last_used_);
         const std::uint32_t shown = outstanding_ - static_cast<std::uint16_t>(avail_index_ - published_) - confirmed_;
-        if (ready > shown && !unchecked_) [[unlikely]]
+        if (ready > shown && !unchecked_ && !BOUNCE_MUTATED(kUsedIndex)) [[unlikely]]
             return violate(BOUNCE_VIOLATION_USED_INDEX, ready, shown);
         seen_used_ = index;
     }
@@ -42,7 +43,8 @@ Result<std::size_t> SplitQueue::collect(std::span<bounce_completion> completions
 
 bool SplitQueue::next_used(std::uint16_t& ready, std::uint32_t& head, std::uint32_t& len) noexcept {
     SplitUsedElem& element = ring_.used(last_used_);
-    const std::uint32_t id = element.id.load();
+    std::uint32_t id = element.id.load();
+    if (BOUNCE_MUTATED(kUsedIdWidth)) id &= 0xffff;
     len = element.len.load();
     // All 32 bits are compared before the mask narrows them; the mask is for speculation past the branch.
     head = id & index_mask_;
@@ -74,8 +76,16 @@ bool SplitQueue::next_used(std::uint16_t& ready, std::uint32_t& head, std::uint3
 
 void SplitQueue::free_descriptors(std::uint32_t head, const Chain& chain) noexcept {
     n_free_ += chain.descriptors();
+    std::uint16_t last = chain.link;
+    if (BOUNCE_MUTATED(kTableRemembered) && (ring_.desc(head).len_flags_next.load() >> 32 & kDescIndirect) == 0)
+        n_free_ += chain.count() - chain.descriptors();
+    if (BOUNCE_MUTATED(kPrivateShadow)) {
+        last = static_cast<std::uint16_t>(head);
+        for (std::uint32_t i = 1; i < chain.descriptors(); ++i)
+            last = static_cast<std::uint16_t>(ring_.desc(last).len_flags_next.load() >> 48 & index_mask_);
+    }
     if (in_order_) return;
-    next_[chain.link] = free_head_;
+    next_[last] = free_head_;
     free_head_ = static_cast<std::uint16_t>(head);
 }
 

@@ -17,6 +17,7 @@
 #include <new>
 #include <span>
 
+#include "allocator/base/mutation.hpp"
 #include "api/dma/device_fast.hpp"
 #include "api/dma/telemetry.hpp"
 #include "api/virtio/cells.hpp"
@@ -144,7 +145,8 @@ protected:
 
     /// Was the device given this chain, and has it not been completed?
     [[nodiscard]] bool is_shown(std::uint32_t head) const noexcept {
-        return chains_[head].live() && chains_[head].sequence < published_sequence_;
+        return (chains_[head].live() || BOUNCE_MUTATED(kUsedOnce)) &&
+               (chains_[head].sequence < published_sequence_ || BOUNCE_MUTATED(kUsedIdShown));
     }
     /// In order, one used element stands for all requests up to its own. How many those are, of the chain at `head`.
     [[nodiscard]] std::uint64_t batch_of(std::uint32_t head) const noexcept {

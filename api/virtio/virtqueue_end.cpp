@@ -24,7 +24,7 @@ const char* text_of(int kind) noexcept {
 
 Error Virtqueue::violate(int kind, std::uint64_t got, std::uint64_t expected) noexcept {
     if (renewed()) return stale();  // not the device's fault
-    state_ = State::kBroken;
+    if (!BOUNCE_MUTATED(kBrokenSticks)) state_ = State::kBroken;
     broken_kind_ = kind;
     broken_got_ = got;
     broken_expected_ = expected;
@@ -51,7 +51,7 @@ void Virtqueue::end_segments(Chain chain, std::uint32_t written, bounce_completi
         std::uint64_t share = 0;
         if (i >= chain.n_out) {
             share = std::min<std::uint64_t>(left, token.bytes);
-            left -= static_cast<std::uint32_t>(share);
+            if (!BOUNCE_MUTATED(kLengthShares)) left -= static_cast<std::uint32_t>(share);
         }
         if (is_shared_segment(token)) continue;
         if (CellArea::holds(token)) {

@@ -29,6 +29,21 @@ constexpr const char* kNames[] = {
     "quota",
     "quarantine",
     "address_encoding",
+    "private_shadow",
+    "used_id_width",
+    "used_id_shown",
+    "used_once",
+    "used_index",
+    "length_shares",
+    "broken_sticks",
+    "table_remembered",
+    "wrap_counter",
+    "event_hint",
+    "cell_direction",
+    "cell_length",
+    "reply_size",
+    "reply_descriptors",
+    "config_answer",
 };
 
 Mutation read() noexcept {
