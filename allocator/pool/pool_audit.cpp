@@ -53,8 +53,8 @@ PoolAudit::SlotState PoolAudit::slot(RegionId id, const Extent& extent, std::uin
     const std::uint64_t offset = extent.offset + slot * state.bytes;
     state.gpa = part.region.address() + offset;
     const std::uint64_t begin = part.region.address().value % kChunkBytes;
-    state.place = state_index((begin + offset + begin + part.region.bytes()) >>
-                              kSlotSizes[extent.size_class & 127].state_shift);
+    state.place =
+        state_index((begin + offset + begin + part.region.bytes()) >> kSlotSizes[extent.size_class & 127].state_shift);
     const SlabCore::SlotLook look = part.core.look_at(extent, slot);
     state.out = look.out;
     state.kind = static_cast<std::uint8_t>(state_kind(look.state));
