@@ -75,7 +75,9 @@ class DemoRunTest(unittest.TestCase):
                          [("read", 1), ("read", 32), ("write", 1), ("write", 32)])
         for row in result["null_co"]:
             expected = row["iops_bounced"] / row["iops_born_shared"]
-            self.assertAlmostEqual(row["ratio"], expected, delta=0.01 * expected)
+            # Both are rounded to whole requests, of which a machine with much else to do has few.
+            rounding = 1 / min(row["iops_bounced"], row["iops_born_shared"])
+            self.assertAlmostEqual(row["ratio"], expected, delta=(0.01 + rounding) * expected)
         self.assertGreater(result["private_canaries"], 0)
         self.assert_nothing_left()
 
