@@ -14,7 +14,14 @@ namespace {
 
 using namespace test;
 
+#ifndef __has_feature
+#define __has_feature(feature) 0
+#endif
+#if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
+constexpr std::uint32_t kRequests = 5000;  // that take as long as a hundred times as many
+#else
 constexpr std::uint32_t kRequests = test::kEmulated ? 20000 : 100000;
+#endif
 
 /// What an eventfd is between processes. A wait that lasts a minute has lost its wake-up.
 class Doorbell {
