@@ -6,6 +6,7 @@
 
 #include <cstring>
 #include <memory>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -79,10 +80,10 @@ protected:
         head.items = static_cast<std::uint32_t>(items.size());
         head.item_bytes = items.empty() ? 0 : sizeof(bounce_control_item);
         std::copy(args.begin(), args.end(), head.arg);
-        std::vector<std::byte> bytes(sizeof head + items.size() * sizeof(bounce_control_item));
-        std::memcpy(bytes.data(), &head, sizeof head);
-        if (!items.empty())
-            std::memcpy(bytes.data() + sizeof head, items.data(), items.size() * sizeof(bounce_control_item));
+        const std::span sent = std::as_bytes(std::span(&head, 1));
+        const std::span rest = std::as_bytes(std::span(items));
+        std::vector<std::byte> bytes(sent.begin(), sent.end());
+        bytes.insert(bytes.end(), rest.begin(), rest.end());
         return ask_bytes(bytes);
     }
     /// All of an answer that comes in parts.
