@@ -87,18 +87,6 @@ Result<bool> PackedDeviceQueue::pop_one(bounce_element& element) noexcept {
     return true;
 }
 
-Result<std::size_t> PackedDeviceQueue::pop(std::span<bounce_element> elements) noexcept {
-    Operation operation(*this);
-    if (auto ready = operation.begin(); !ready) return ready.error();
-    std::size_t n = 0;
-    for (; n < elements.size(); ++n) {
-        auto popped = pop_one(elements[n]);
-        if (!popped && n == 0) return popped.error();
-        if (!popped || !*popped) break;
-    }
-    return n;
-}
-
 /// The next used descriptor. The first one since a flush is not used before show(): the driver looks at it first.
 void PackedDeviceQueue::use(std::uint32_t id, std::uint32_t written, std::uint32_t descriptors) noexcept {
     PackedDesc& descriptor = desc()[next_used_.at()];
@@ -114,39 +102,6 @@ void PackedDeviceQueue::use(std::uint32_t id, std::uint32_t written, std::uint32
     }
     unflushed_ += descriptors;
     next_used_.move(descriptors, config_.queue_size);
-}
-
-Result<void> PackedDeviceQueue::push_one(const bounce_element& element, std::uint32_t written) noexcept {
-    Held* held = nullptr;
-    if (auto given = give(element, written, held); !given) [[unlikely]]
-        return given;
-    if (!config_.in_order) [[likely]]
-        use(element.id, written, held->descriptors);
-    return {};
-}
-
-Result<std::size_t> PackedDeviceQueue::push(std::span<const bounce_element> elements,
-                                            const std::uint32_t* written) noexcept {
-    Operation operation(*this);
-    if (auto ready = operation.begin(); !ready && ready.code() != EPROTO) [[unlikely]]
-        return ready.error();
-    for (std::size_t n = 0; n < elements.size(); ++n) {
-        if (auto pushed = push_one(elements[n], written[n]); !pushed) [[unlikely]] {
-            if (n == 0) return pushed.error();
-            return n;
-        }
-    }
-    return elements.size();
-}
-
-Result<void> PackedDeviceQueue::complete(const bounce_element& element, std::uint32_t written) noexcept {
-    Operation operation(*this);
-    if (auto ready = operation.begin(); !ready && ready.code() != EPROTO) [[unlikely]]
-        return ready;
-    if (auto pushed = push_one(element, written); !pushed) [[unlikely]]
-        return pushed;
-    (void)show(std::memory_order_release);
-    return {};
 }
 
 /// As of the split ring; section 2.8.6.
@@ -178,13 +133,6 @@ bool PackedDeviceQueue::show(std::memory_order order) noexcept {
     return true;
 }
 
-Result<void> PackedDeviceQueue::flush() noexcept {
-    Operation operation(*this);
-    if (auto ready = operation.begin(); !ready) return ready;
-    (void)show(std::memory_order_release);
-    return {};
-}
-
 /// Is the driver's event among the last `since` descriptors before flushed_?
 bool PackedDeviceQueue::call_wanted(std::uint32_t since) noexcept {
     const PackedEvent event(driver_event().load(std::memory_order_seq_cst));  // V4: pairs with P4
@@ -201,7 +149,7 @@ bool PackedDeviceQueue::call_wanted(std::uint32_t since) noexcept {
 Result<bool> PackedDeviceQueue::needs_call() noexcept {
     Operation operation(*this);
     if (auto ready = operation.begin(); !ready) return ready.error();
-    const bool shown = show(std::memory_order_seq_cst);
+    const bool shown = show(std::memory_order_seq_cst);  // V3: pairs with P5
     if (since_asked_ == 0) return false;
     const std::uint32_t since = since_asked_;
     since_asked_ = 0;

@@ -6,45 +6,37 @@
 // Partners. V is this side's order, P what the driver does (its own code, any implementation):
 //   V1 flags of the first descriptor of a chain, acquire load - P1 store of these flags with release, last of the chain
 //   V2 flags of the first used descriptor of a flush, release store - P2 acquire load of these: those behind it, and
-//   the
-//      data, are visible with it
+//      the data, are visible with it
 //   V3 the same as V2 with a seq_cst store, then V4 seq_cst load of the driver's event flags - P4 (seq_cst or fenced
 //      store of these), then P5 load of the descriptor's flags: at least one is seen by the other side, so no call is
 //      lost
 //   V5 the device's event structure, seq_cst store, then V6 seq_cst load of the descriptor's flags - P1, then P3 load
-//   of
-//      this structure: no kick is lost
+//      of this structure: no kick is lost
 #pragma once
 
 #include <atomic>
 #include <span>
 
-#include "api/virtio/device_queue.hpp"
+#include "api/virtio/device_calls.hpp"
 #include "api/virtio/packed_layout.hpp"
 
 namespace bounce {
 
 class DeviceChain;
 
-class PackedDeviceQueue final : public DeviceQueue {
+class PackedDeviceQueue final : public DeviceCalls<PackedDeviceQueue> {
 public:
     static Result<std::unique_ptr<PackedDeviceQueue>> create(GuestMemory& memory,
                                                              const DeviceQueueConfig& config) noexcept;
 
-    // As of SplitDeviceQueue.
-    Result<std::size_t> pop(std::span<bounce_element> elements) noexcept;
-    /// How many; an error only when there is none before it.
-    Result<std::size_t> push(std::span<const bounce_element> elements, const std::uint32_t* written) noexcept;
-    /// Pushes one and flushes.
-    Result<void> complete(const bounce_element& element, std::uint32_t written) noexcept;
-    Result<void> flush() noexcept;
     Result<bool> needs_call() noexcept;
     Result<bool> enable_kicks() noexcept;
     Result<void> disable_kicks() noexcept;
     Result<std::uint32_t> notified(std::uint32_t offset) const noexcept;
 
 private:
-    using DeviceQueue::DeviceQueue;
+    friend class DeviceCalls<PackedDeviceQueue>;
+    using DeviceCalls::DeviceCalls;
     [[nodiscard]] std::uint64_t desc_bytes() const noexcept override { return std::uint64_t{16} * config_.queue_size; }
     [[nodiscard]] std::uint64_t driver_bytes() const noexcept override { return sizeof(PackedEvent); }
     [[nodiscard]] std::uint64_t device_bytes() const noexcept override { return sizeof(PackedEvent); }
@@ -55,9 +47,9 @@ private:
     [[nodiscard]] static bool available(std::uint16_t flags, PackedPosition at) noexcept;
     [[nodiscard]] std::uint16_t used_flags(std::uint32_t written) const noexcept;
     Result<bool> pop_one(bounce_element& element) noexcept;
-    Result<void> push_one(const bounce_element& element, std::uint32_t written) noexcept;
     Result<void> walk_table(DeviceChain& chain, std::uint64_t addr, std::uint32_t len) noexcept;
     void use(std::uint32_t id, std::uint32_t written, std::uint32_t descriptors) noexcept;
+    void use_one(std::uint32_t id, const Held& held) noexcept { use(id, held.written, held.descriptors); }
     void use_in_order() noexcept;
     bool show(std::memory_order order) noexcept;
     void ask(std::memory_order order) noexcept;

@@ -115,18 +115,6 @@ Result<bool> SplitDeviceQueue::pop_one(bounce_element& element) noexcept {
     return true;
 }
 
-Result<std::size_t> SplitDeviceQueue::pop(std::span<bounce_element> elements) noexcept {
-    Operation operation(*this);
-    if (auto ready = operation.begin(); !ready) return ready.error();
-    std::size_t n = 0;
-    for (; n < elements.size(); ++n) {
-        auto popped = pop_one(elements[n]);
-        if (!popped && n == 0) return popped.error();
-        if (!popped || !*popped) break;
-    }
-    return n;
-}
-
 /// The next used element; the driver sees it with the index.
 void SplitDeviceQueue::use(std::uint32_t id, std::uint32_t written) noexcept {
     const std::uint32_t at = next_used_ & mask_;
@@ -135,39 +123,6 @@ void SplitDeviceQueue::use(std::uint32_t id, std::uint32_t written) noexcept {
     element.len.store(written);
     dirty(device_.gpa + sizeof(SplitUsed) + at * sizeof(SplitUsedElem), sizeof(SplitUsedElem));
     ++next_used_;
-}
-
-Result<void> SplitDeviceQueue::push_one(const bounce_element& element, std::uint32_t written) noexcept {
-    Held* held = nullptr;
-    if (auto given = give(element, written, held); !given) [[unlikely]]
-        return given;
-    if (!config_.in_order) [[likely]]
-        use(element.id, written);
-    return {};
-}
-
-Result<std::size_t> SplitDeviceQueue::push(std::span<const bounce_element> elements,
-                                           const std::uint32_t* written) noexcept {
-    Operation operation(*this);
-    if (auto ready = operation.begin(); !ready && ready.code() != EPROTO) [[unlikely]]
-        return ready.error();
-    for (std::size_t n = 0; n < elements.size(); ++n) {
-        if (auto pushed = push_one(elements[n], written[n]); !pushed) [[unlikely]] {
-            if (n == 0) return pushed.error();
-            return n;
-        }
-    }
-    return elements.size();
-}
-
-Result<void> SplitDeviceQueue::complete(const bounce_element& element, std::uint32_t written) noexcept {
-    Operation operation(*this);
-    if (auto ready = operation.begin(); !ready && ready.code() != EPROTO) [[unlikely]]
-        return ready;
-    if (auto pushed = push_one(element, written); !pushed) [[unlikely]]
-        return pushed;
-    (void)show(std::memory_order_release);
-    return {};
 }
 
 /// One used element stands for all that were pushed in a row: the driver takes those before the last for filled
@@ -197,17 +152,10 @@ bool SplitDeviceQueue::show(std::memory_order order) noexcept {
     return true;
 }
 
-Result<void> SplitDeviceQueue::flush() noexcept {
-    Operation operation(*this);
-    if (auto ready = operation.begin(); !ready) return ready;
-    (void)show(std::memory_order_release);
-    return {};
-}
-
 Result<bool> SplitDeviceQueue::needs_call() noexcept {
     Operation operation(*this);
     if (auto ready = operation.begin(); !ready) return ready.error();
-    const bool shown = show(std::memory_order_seq_cst);
+    const bool shown = show(std::memory_order_seq_cst);  // V3: pairs with P5
     if (asked_ == flushed_) return false;
     const std::uint16_t before = asked_;
     asked_ = flushed_;

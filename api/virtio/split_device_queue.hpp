@@ -14,25 +14,18 @@
 
 #include <span>
 
-#include "api/virtio/device_queue.hpp"
+#include "api/virtio/device_calls.hpp"
 #include "api/virtio/split_layout.hpp"
 
 namespace bounce {
 
 class DeviceChain;
 
-class SplitDeviceQueue final : public DeviceQueue {
+class SplitDeviceQueue final : public DeviceCalls<SplitDeviceQueue> {
 public:
     static Result<std::unique_ptr<SplitDeviceQueue>> create(GuestMemory& memory,
                                                             const DeviceQueueConfig& config) noexcept;
 
-    /// How many elements; an error only when there is none before it.
-    Result<std::size_t> pop(std::span<bounce_element> elements) noexcept;
-    /// How many; an error only when there is none before it.
-    Result<std::size_t> push(std::span<const bounce_element> elements, const std::uint32_t* written) noexcept;
-    /// Pushes one and flushes.
-    Result<void> complete(const bounce_element& element, std::uint32_t written) noexcept;
-    Result<void> flush() noexcept;
     Result<bool> needs_call() noexcept;
     Result<bool> enable_kicks() noexcept;
     Result<void> disable_kicks() noexcept;
@@ -40,7 +33,8 @@ public:
     Result<std::uint32_t> notified(std::uint32_t offset) const noexcept;
 
 private:
-    using DeviceQueue::DeviceQueue;
+    friend class DeviceCalls<SplitDeviceQueue>;
+    using DeviceCalls::DeviceCalls;
     [[nodiscard]] std::uint64_t desc_bytes() const noexcept override { return std::uint64_t{16} * config_.queue_size; }
     [[nodiscard]] std::uint64_t driver_bytes() const noexcept override {
         return 4 + std::uint64_t{2} * config_.queue_size + (config_.event_idx ? 2 : 0);
@@ -53,11 +47,11 @@ private:
     [[nodiscard]] std::uint16_t saved_used() const noexcept override { return flushed_; }
 
     Result<bool> pop_one(bounce_element& element) noexcept;
-    Result<void> push_one(const bounce_element& element, std::uint32_t written) noexcept;
     Result<bool> look() noexcept;
     Result<std::uint32_t> walk(std::uint32_t head, bounce_element& element) noexcept;
     Result<void> walk_table(DeviceChain& chain, std::uint64_t addr, std::uint32_t len) noexcept;
     void use(std::uint32_t id, std::uint32_t written) noexcept;
+    void use_one(std::uint32_t id, const Held& held) noexcept { use(id, held.written); }
     void use_in_order() noexcept;
     bool show(std::memory_order order) noexcept;
 
