@@ -85,13 +85,4 @@ const char* op_name(BenchOp op) noexcept {
     return "";
 }
 
-const char* subject_name(Subject subject) noexcept {
-    switch (subject) {
-        case Subject::kBounced: return "bounced";
-        case Subject::kBornShared: return "born_shared";
-        case Subject::kBare: return "bare";
-    }
-    return "";
-}
-
 }  // namespace bounce::blk

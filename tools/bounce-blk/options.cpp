@@ -3,7 +3,6 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <iostream>
 #include <string>
 #include <string_view>
 
@@ -195,18 +194,7 @@ void add_bench(CLI::App& app, Options& o) {
                  [&o](const auto& in) { o.block_bytes = parse_block_bytes(in); });
     value_option(sub, "--seconds", "S", "how long for each op, queue depth and subject (default 5)",
                  [&o](const auto& in) { o.bench_seconds = parse_seconds(in, 0.05, kMaxSeconds); });
-    auto* compare = sub.add_flag_callback(
-        "--compare",
-        [&o] {
-            o.subjects = {Subject::kBounced, Subject::kBornShared, Subject::kBare};
-        },
-        "three ways in turn: bounced; buffers born in the pool (no copy); a bare loop without the library");
-    auto* born = sub.add_flag_callback(
-        "--born-shared", [&o] { o.subjects = {Subject::kBornShared}; }, "only with buffers born in the pool");
-    auto* bare = sub.add_flag_callback(
-        "--bare", [&o] { o.subjects = {Subject::kBare}; }, "only the bare loop");
-    compare->excludes(born)->excludes(bare);
-    born->excludes(bare);
+    tools::add_subject_options(sub, o.subjects, "buffers");
     sub.add_flag("--destroy", o.destroy, "for write and randwrite: yes, overwrite the device");
     sub.add_flag("--no-indirect", o.no_indirect, "do not negotiate INDIRECT_DESC");
     sub.add_flag("--no-event-idx", o.no_event_idx, "do not negotiate EVENT_IDX");
@@ -228,19 +216,6 @@ std::vector<std::string> arguments_of(int argc, char** argv) {
     return arguments;
 }
 
-/// What is wrong when no command was recognized.
-std::string without_command(int argc, char** argv) {
-    std::string commands;
-    for (const Command command : kCommands) commands += text(commands.empty() ? "" : ", ", command_name(command));
-    if (argc < 2) return text("a command is missing: one of ", commands);
-    return text("'", argv[1], "' is not a command: expected one of ", commands);
-}
-
-int refuse(const std::string& sentence) {
-    std::cerr << "bounce-blk: " << sentence << "\nTry 'bounce-blk --help' or 'bounce-blk COMMAND --help'.\n";
-    return tools::kExitUsage;
-}
-
 }  // namespace
 
 std::optional<int> parse_options(int argc, char** argv, Options& options) {
@@ -257,12 +232,7 @@ std::optional<int> parse_options(int argc, char** argv, Options& options) {
         "  qemu-storage-daemon --blockdev driver=file,node-name=d0,filename=disk.raw \\\n"
         "    --export type=vhost-user-blk,id=e0,node-name=d0,addr.type=unix,addr.path=blk.sock,writable=on &\n"
         "  bounce-blk info --socket blk.sock");
-    app.get_formatter()->column_width(28);
-    app.get_formatter()->label("SUBCOMMAND", "COMMAND");
-    app.get_formatter()->label("Subcommands", "Commands");
-    app.require_subcommand(1);
-    app.set_version_flag(
-        "--version", [] { return tools::version_text("bounce-blk"); }, "print the version");
+    tools::dress(app);
     add_info(app, options);
     add_read_write(app, options);
     add_copies(app, options);
@@ -274,9 +244,9 @@ std::optional<int> parse_options(int argc, char** argv, Options& options) {
     } catch (const CLI::Success& done) {
         return tools::print_asked(app, done);
     } catch (const CLI::ParseError& error) {
-        return refuse(app.get_subcommands().empty() ? without_command(argc, argv) : error.what());
+        return tools::refuse(app, argc, argv, error);
     } catch (const UsageError& error) {
-        return refuse(error.what());
+        return tools::refuse(app.get_name(), error.what());
     }
     return std::nullopt;
 }

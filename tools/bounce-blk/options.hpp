@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "tools/common/subject.hpp"
+
 namespace bounce::blk {
 
 enum class Command { kNone, kInfo, kRead, kWrite, kCopyIn, kCopyOut, kVerify, kBench };
@@ -20,7 +22,7 @@ enum class Wait { kDefault, kPoll, kCall };
 
 enum class BenchOp { kRead, kWrite, kRandRead, kRandWrite };
 
-enum class Subject { kBounced, kBornShared, kBare };
+using tools::Subject;
 
 struct Options {
     Command command = Command::kNone;
@@ -77,7 +79,7 @@ void check_options(Options& options);
 
 [[nodiscard]] const char* command_name(Command command) noexcept;
 [[nodiscard]] const char* op_name(BenchOp op) noexcept;
-[[nodiscard]] const char* subject_name(Subject subject) noexcept;
+using tools::subject_name;
 [[nodiscard]] constexpr bool is_write(BenchOp op) noexcept {
     return op == BenchOp::kWrite || op == BenchOp::kRandWrite;
 }

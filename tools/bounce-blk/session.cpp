@@ -4,10 +4,8 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
-#include <limits>
 
 #include "tools/common/failure.hpp"
-#include "tools/common/machine.hpp"
 #include "tools/common/signals.hpp"
 #include "tools/common/units.hpp"
 
@@ -66,18 +64,10 @@ SessionConfig SessionConfig::make(const Options& options, std::uint64_t request_
 
     const std::uint64_t requests = std::uint64_t{options.queues} * queue_depth;  // at most 256 * 4096
     const std::uint64_t in_flight = requests * request_bytes;                    // at most 2^50
-    const std::uint64_t memory = tools::machine_facts().memory_bytes;
     config.pool_bytes = options.pool_bytes.value_or(default_pool_bytes(in_flight, requests));
-    if (memory != 0 && config.pool_bytes > memory) {
-        throw Failure(text("a pool of ", format_bytes(config.pool_bytes), " does not fit into this machine's ",
-                           format_bytes(memory),
-                           options.pool_bytes ? "" : " (it is --qd times --bs times --queues that needs so much)",
+    tools::check_pool(config.pool_bytes, config.base_gpa,
+                      text(options.pool_bytes ? "" : " (it is --qd times --bs times --queues that needs so much)",
                            "; choose a smaller ", options.pool_bytes ? "--pool-size" : "--qd or --bs"));
-    }
-    if (std::numeric_limits<std::uint64_t>::max() - config.pool_bytes < config.base_gpa) {
-        throw Failure(text("a pool of ", format_bytes(config.pool_bytes), " at --base-gpa ", config.base_gpa,
-                           " ends beyond 64 bits"));
-    }
     return config;
 }
 

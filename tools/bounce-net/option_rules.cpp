@@ -74,13 +74,4 @@ const char* command_name(Command command) noexcept {
     return "";
 }
 
-const char* subject_name(Subject subject) noexcept {
-    switch (subject) {
-        case Subject::kBounced: return "bounced";
-        case Subject::kBornShared: return "born_shared";
-        case Subject::kBare: return "bare";
-    }
-    return "";
-}
-
 }  // namespace bounce::net

@@ -3,7 +3,6 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <iostream>
 #include <string>
 #include <string_view>
 
@@ -145,32 +144,8 @@ void add_bench(CLI::App& app, Options& o) {
                  });
     value_option(sub, "--seconds", "S", "how long for each size and subject (default 5)",
                  [&o](const auto& in) { o.bench_seconds = parse_seconds(in, 0.05, kMaxSeconds); });
-    auto* compare = sub.add_flag_callback(
-        "--compare",
-        [&o] {
-            o.subjects = {Subject::kBounced, Subject::kBornShared, Subject::kBare};
-        },
-        "three ways in turn: bounced; packets born in the pool (no copy); a bare loop without the library");
-    auto* born = sub.add_flag_callback(
-        "--born-shared", [&o] { o.subjects = {Subject::kBornShared}; }, "only with packets born in the pool");
-    auto* bare = sub.add_flag_callback(
-        "--bare", [&o] { o.subjects = {Subject::kBare}; }, "only the bare loop");
-    compare->excludes(born)->excludes(bare);
-    born->excludes(bare);
+    tools::add_subject_options(sub, o.subjects, "packets");
     add_output_options(sub, o);
-}
-
-/// What is wrong when no command was recognized.
-std::string without_command(int argc, char** argv) {
-    std::string commands;
-    for (const Command command : kCommands) commands += text(commands.empty() ? "" : ", ", command_name(command));
-    if (argc < 2) return text("a command is missing: one of ", commands);
-    return text("'", argv[1], "' is not a command: expected one of ", commands);
-}
-
-int refuse(const std::string& sentence) {
-    std::cerr << "bounce-net: " << sentence << "\nTry 'bounce-net --help' or 'bounce-net COMMAND --help'.\n";
-    return tools::kExitUsage;
 }
 
 }  // namespace
@@ -188,12 +163,7 @@ std::optional<int> parse_options(int argc, char** argv, Options& options) {
         "  (sleep 600 | dpdk-testpmd -l 0,1 --no-huge -m 256 --no-pci --vdev net_vhost0,iface=net.sock,queues=1 \\\n"
         "    -- --auto-start --forward-mode=macswap --total-num-mbufs=8192) &\n"
         "  bounce-net loop --socket net.sock");
-    app.get_formatter()->column_width(28);
-    app.get_formatter()->label("SUBCOMMAND", "COMMAND");
-    app.get_formatter()->label("Subcommands", "Commands");
-    app.require_subcommand(1);
-    app.set_version_flag(
-        "--version", [] { return tools::version_text("bounce-net"); }, "print the version");
+    tools::dress(app);
     add_info(app, options);
     add_loop(app, options);
     add_bench(app, options);
@@ -203,9 +173,9 @@ std::optional<int> parse_options(int argc, char** argv, Options& options) {
     } catch (const CLI::Success& done) {
         return tools::print_asked(app, done);
     } catch (const CLI::ParseError& error) {
-        return refuse(app.get_subcommands().empty() ? without_command(argc, argv) : error.what());
+        return tools::refuse(app, argc, argv, error);
     } catch (const UsageError& error) {
-        return refuse(error.what());
+        return tools::refuse(app.get_name(), error.what());
     }
     return std::nullopt;
 }

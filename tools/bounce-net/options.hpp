@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tools/bounce-net/frame.hpp"
+#include "tools/common/subject.hpp"
 
 namespace bounce::net {
 
@@ -18,7 +19,7 @@ inline constexpr std::array kCommands = {Command::kInfo, Command::kLoop, Command
 
 enum class Wait { kDefault, kPoll, kCall };
 
-enum class Subject { kBounced, kBornShared, kBare };
+using tools::Subject;
 
 struct Options {
     Command command = Command::kNone;
@@ -71,6 +72,6 @@ std::optional<int> parse_options(int argc, char** argv, Options& options);
 void check_options(Options& options);
 
 [[nodiscard]] const char* command_name(Command command) noexcept;
-[[nodiscard]] const char* subject_name(Subject subject) noexcept;
+using tools::subject_name;
 
 }  // namespace bounce::net

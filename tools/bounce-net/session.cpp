@@ -4,12 +4,10 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <limits>
 
 #include "bounce/platform.h"
 #include "bounce/policy.h"
 #include "tools/common/failure.hpp"
-#include "tools/common/machine.hpp"
 #include "tools/common/units.hpp"
 
 namespace bounce::net {
@@ -17,7 +15,6 @@ namespace {
 
 using tools::Failure;
 using tools::flag_if;
-using tools::format_bytes;
 using tools::stoppable;
 using tools::text;
 
@@ -71,18 +68,10 @@ SessionConfig SessionConfig::make(const Options& options) {
     if (!options.indirect) config.refused_features |= feature(kIndirectDesc);
     if (!options.event_idx) config.refused_features |= feature(kEventIdx);
 
-    const std::uint64_t memory = tools::machine_facts().memory_bytes;
     config.pool_bytes = options.pool_bytes.value_or(default_pool_bytes(options));
-    if (memory != 0 && config.pool_bytes > memory) {
-        throw Failure(text("a pool of ", format_bytes(config.pool_bytes), " does not fit into this machine's ",
-                           format_bytes(memory),
-                           options.pool_bytes ? "; choose a smaller --pool-size"
-                                              : " (it is --queues times --queue-size that needs so much)"));
-    }
-    if (std::numeric_limits<std::uint64_t>::max() - config.pool_bytes < config.base_gpa) {
-        throw Failure(text("a pool of ", format_bytes(config.pool_bytes), " at --base-gpa ", config.base_gpa,
-                           " ends beyond 64 bits"));
-    }
+    tools::check_pool(config.pool_bytes, config.base_gpa,
+                      options.pool_bytes ? "; choose a smaller --pool-size"
+                                         : " (it is --queues times --queue-size that needs so much)");
     return config;
 }
 

@@ -33,18 +33,6 @@ int fail(const std::string& sentence, int status) {
     return status;
 }
 
-int refuse(const std::string& sentence) {
-    return fail(sentence + "\nTry 'bouncectl --help' or 'bouncectl COMMAND --help'.", tools::kExitUsage);
-}
-
-/// What is wrong when no command was recognized.
-std::string without_command(int argc, char** argv) {
-    std::string commands;
-    for (const Command& command : kCommands) commands += tools::text(commands.empty() ? "" : ", ", command.name);
-    if (argc < 2) return tools::text("a command is missing: one of ", commands);
-    return tools::text("'", argv[1], "' is not a command: expected one of ", commands);
-}
-
 int run(int argc, char** argv) {
     CLI::App app("Sees and tunes the pools of live processes, and asks Bounce questions.", "bouncectl");
     app.footer(
@@ -53,12 +41,7 @@ int run(int argc, char** argv) {
         "target.\n\n"
         "Example:\n  bouncectl list\n  bouncectl top\n  bouncectl policy --platform s390-pv --transport ccw --features "
         "version_1,access_platform");
-    app.get_formatter()->column_width(28);
-    app.get_formatter()->label("SUBCOMMAND", "COMMAND");
-    app.get_formatter()->label("Subcommands", "Commands");
-    app.require_subcommand(1);
-    app.set_version_flag(
-        "--version", [] { return tools::version_text("bouncectl"); }, "print the version");
+    tools::dress(app);
     Run command;
     for (const Command& each : kCommands) each.add(app, command);
     try {
@@ -66,7 +49,7 @@ int run(int argc, char** argv) {
     } catch (const CLI::Success& done) {
         return tools::print_asked(app, done);
     } catch (const CLI::ParseError& error) {
-        return refuse(app.get_subcommands().empty() ? without_command(argc, argv) : error.what());
+        return tools::refuse(app, argc, argv, error);
     }
     return command();
 }
@@ -79,7 +62,7 @@ int main(int argc, char** argv) {
         tools::install_signal_handlers();
         return run(argc, argv);
     } catch (const tools::UsageError& error) {
-        return refuse(error.what());
+        return tools::refuse("bouncectl", error.what());
     } catch (const tools::NoTarget& error) {
         return fail(error.what(), tools::kExitNoTarget);
     } catch (const std::exception& error) {

@@ -30,6 +30,30 @@ CLI::Option* value_option(CLI::App& app, const std::string& name, const char* ki
         ->type_name(kind);
 }
 
+void dress(CLI::App& app) {
+    app.get_formatter()->column_width(28);
+    app.get_formatter()->label("SUBCOMMAND", "COMMAND");
+    app.get_formatter()->label("Subcommands", "Commands");
+    app.require_subcommand(1);
+    app.set_version_flag(
+        "--version", [name = app.get_name()] { return version_text(name); }, "print the version");
+}
+
+int refuse(std::string_view program, std::string_view sentence) {
+    std::cerr << program << ": " << sentence << "\nTry '" << program << " --help' or '" << program
+              << " COMMAND --help'.\n";
+    return kExitUsage;
+}
+
+int refuse(const CLI::App& app, int argc, char** argv, const CLI::ParseError& error) {
+    if (!app.get_subcommands().empty()) return refuse(app.get_name(), error.what());
+    std::string commands;
+    for (const CLI::App* command : app.get_subcommands({}))
+        commands += text(commands.empty() ? "" : ", ", command->get_name());
+    return refuse(app.get_name(), argc < 2 ? text("a command is missing: one of ", commands)
+                                           : text("'", argv[1], "' is not a command: expected one of ", commands));
+}
+
 int print_asked(const CLI::App& app, const CLI::Success& asked) {
     std::ostringstream output;
     const int status = app.exit(asked, output, std::cerr);

@@ -18,6 +18,14 @@ CLI::Option* value_option(CLI::App& app, const std::string& name, const char* ki
 /// Failure then. Returns the exit status.
 int print_asked(const CLI::App& app, const CLI::Success& asked);
 
+/// Columns, words and --version as all tools have them; one command is required.
+void dress(CLI::App& app);
+
+/// Says on stderr what is wrong with the command line, and where to look. Returns the exit status.
+int refuse(std::string_view program, std::string_view sentence);
+/// The same of what CLI11 found; when no command was recognized, which there are.
+int refuse(const CLI::App& app, int argc, char** argv, const CLI::ParseError& error);
+
 /// "bounce-blk 1.2.3", of the library.
 std::string version_text(std::string_view program);
 

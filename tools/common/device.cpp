@@ -6,9 +6,12 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <limits>
 
 #include "tools/common/failure.hpp"
+#include "tools/common/machine.hpp"
 #include "tools/common/signals.hpp"
+#include "tools/common/units.hpp"
 
 namespace bounce::tools {
 namespace {
@@ -59,6 +62,17 @@ void check_socket_option(const std::string& path) {
     constexpr std::size_t kMost = sizeof(sockaddr_un{}.sun_path) - 1;
     if (path.empty() || path.size() > kMost) {
         throw UsageError(text("--socket: expected a path of 1 to ", kMost, " bytes, got ", path.size()));
+    }
+}
+
+void check_pool(std::uint64_t bytes, std::uint64_t base_gpa, const std::string& hint) {
+    const std::uint64_t memory = machine_facts().memory_bytes;
+    if (memory != 0 && bytes > memory) {
+        throw Failure(
+            text("a pool of ", format_bytes(bytes), " does not fit into this machine's ", format_bytes(memory), hint));
+    }
+    if (std::numeric_limits<std::uint64_t>::max() - bytes < base_gpa) {
+        throw Failure(text("a pool of ", format_bytes(bytes), " at --base-gpa ", base_gpa, " ends beyond 64 bits"));
     }
 }
 

@@ -34,6 +34,10 @@ void check_socket(const std::string& path);
 /// UsageError when it cannot be the path of a socket.
 void check_socket_option(const std::string& path);
 
+/// Throws Failure when a pool of so many bytes cannot be there: the machine has less memory (then with the hint), or it
+/// would end beyond 64 bits.
+void check_pool(std::uint64_t bytes, std::uint64_t base_gpa, const std::string& hint);
+
 /// The flag, or none.
 constexpr std::uint32_t flag_if(bool set, std::uint32_t flag) {
     return set ? flag : 0;
