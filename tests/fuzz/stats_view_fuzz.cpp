@@ -40,10 +40,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     std::vector<std::uint64_t> words((size + 7) / 8);
     if (size != 0) std::memcpy(words.data(), data, size);
     read_all(words.data(), size / 8 * 8);
+    if (size < 64) return 0;
     // As long as it says, within bounds.
     bounce_stats_header header{};
     std::memcpy(&header, data, size < sizeof header ? size : sizeof header);
-    if (size < 64 || header.bytes > 1u << 20 || header.bytes % 8 != 0) return 0;
+    if (header.bytes > 1u << 20 || header.bytes % 8 != 0) return 0;
     header.magic = BOUNCE_STATS_MAGIC;
     header.version = BOUNCE_STATS_VERSION;
     words.resize(header.bytes / 8);

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cinttypes>
 #include <cstdio>
+#include <latch>
 #include <memory>
 #include <random>
 #include <thread>
@@ -61,6 +62,7 @@ protected:
 
 TEST_F(WaitingStress, NobodyIsForgottenAndNobodyIsPreferred) {
     std::atomic<int> running{kThreads};
+    std::latch all_there{kThreads};  // a device whose threads were not there yet did not want anything
     std::atomic<bool> lost{false};
     std::uint64_t at_half[kDevices] = {};
     std::vector<std::thread> threads;
@@ -76,6 +78,7 @@ TEST_F(WaitingStress, NobodyIsForgottenAndNobodyIsPreferred) {
                 }
                 return left != 0;
             };
+            all_there.arrive_and_wait();
             while (want()) {
                 const unsigned dice = static_cast<unsigned>(random() % 64);
                 const MapRequest request{buffer.data(), kBytes, Direction::kToDevice, 0};
