@@ -29,6 +29,11 @@ constexpr std::uint64_t div_up(std::uint64_t value, std::uint64_t divisor) {
     return value / divisor + (value % divisor != 0 ? 1 : 0);
 }
 
+/// The `bits` (fewer than 64) bits of a word from bit `at` on.
+constexpr std::uint64_t field(std::uint64_t word, unsigned at, unsigned bits) {
+    return word >> at & ((std::uint64_t{1} << bits) - 1);
+}
+
 /// Does [offset, offset + bytes) lie inside [0, limit)? Never overflows.
 constexpr bool fits(std::uint64_t offset, std::uint64_t bytes, std::uint64_t limit) {
     return bytes <= limit && offset <= limit - bytes;

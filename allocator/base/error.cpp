@@ -29,17 +29,17 @@ void forget(void* last) noexcept {
     std::free(last);
 }
 
-pthread_once_t g_once = PTHREAD_ONCE_INIT;
-pthread_key_t g_key;
+pthread_once_t g_message_once = PTHREAD_ONCE_INIT;
+pthread_key_t g_message_key;
 bool g_have_key = false;
 
 LastError* slot() noexcept {
     if (t_last != nullptr) return t_last;
-    pthread_once(&g_once, [] { g_have_key = pthread_key_create(&g_key, forget) == 0; });
+    pthread_once(&g_message_once, [] { g_have_key = pthread_key_create(&g_message_key, forget) == 0; });
     if (!g_have_key) return nullptr;
     auto* fresh = static_cast<LastError*>(std::calloc(1, sizeof(LastError)));
     if (fresh == nullptr) return nullptr;
-    if (pthread_setspecific(g_key, fresh) != 0) {
+    if (pthread_setspecific(g_message_key, fresh) != 0) {
         std::free(fresh);
         return nullptr;
     }

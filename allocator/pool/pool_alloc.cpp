@@ -14,7 +14,7 @@ namespace bounce {
 namespace {
 
 // So often a request that finds nothing asks those that are inside a context to be done.
-constexpr int kTries = 8;
+constexpr int kAttentionTries = 8;
 
 }  // namespace
 
@@ -143,7 +143,7 @@ bool Pool::take_last(const AllocRequest& request, const Context* own, Slot& slot
     if (request.spare_only) [[unlikely]]
         return take_spare(request, slot, tried);
     bool taken = take_home(request, slot, tried);
-    for (int tries = 0; tries < kTries && !taken && tried.code == ENOSPC && !contexts_.full(); ++tries) {
+    for (int tries = 0; tries < kAttentionTries && !taken && tried.code == ENOSPC && !contexts_.full(); ++tries) {
         if (tries == 0 ? contexts_.granted() == 0 || !could_hold(request, tried.regions) : sched_yield() != 0) break;
         contexts_.visit_idle(
             own, [this](Context& context) { empty(context); },

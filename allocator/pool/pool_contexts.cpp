@@ -11,7 +11,7 @@ namespace bounce {
 namespace {
 
 constexpr std::memory_order kRelaxed = std::memory_order_relaxed;
-constexpr int kTries = 1000;
+constexpr int kVisitTries = 1000;
 constexpr std::uint32_t kPlaces = Context::kStacks + Context::kRuns;  // that slots and runs are kept in
 
 std::uint32_t cap_of(std::uint32_t size_class) noexcept {
@@ -49,7 +49,7 @@ void take(Context& context) noexcept {
 }
 /// Waits for it, but not for one who has stopped there.
 bool try_take(Context& context) noexcept {
-    for (int tries = 0; tries < kTries; ++tries) {
+    for (int tries = 0; tries < kVisitTries; ++tries) {
         if (Contexts::Ops::take(context.taken)) return true;
         sched_yield();
     }

@@ -14,7 +14,7 @@ namespace bounce {
 namespace {
 
 // So often those that are inside a context are asked to be done.
-constexpr int kTries = 1000;
+constexpr int kHoldTries = 1000;
 // Room for what is handed out while a quarantine begins.
 constexpr std::uint64_t kSlack = 64;
 
@@ -56,7 +56,7 @@ Result<void> Pool::quarantine(ContextGroup& group, const char* name, std::uint64
     }
     // Seq_cst, before the barriers of the visits: who is let into a context after those sees it.
     group.quarantine.store(held, std::memory_order_seq_cst);
-    for (int tries = 0; tries < kTries; ++tries) {
+    for (int tries = 0; tries < kHoldTries; ++tries) {
         std::uint32_t visited = 0;
         std::uint32_t open = 0;
         contexts_.visit_idle(

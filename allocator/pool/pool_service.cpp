@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
-#include <ctime>
 
 #include "allocator/base/bits.hpp"
+#include "allocator/base/clock.hpp"
 #include "allocator/base/descriptor.hpp"
 #include "allocator/pool/pool.hpp"
 
@@ -17,12 +17,6 @@ namespace {
 
 // In-line growth is tried so often for one request: others may be faster and take what it grew.
 constexpr int kInlineTries = 16;
-
-std::uint64_t now_ms() noexcept {
-    timespec now{};
-    ::clock_gettime(CLOCK_MONOTONIC, &now);
-    return static_cast<std::uint64_t>(now.tv_sec) * 1000 + static_cast<std::uint64_t>(now.tv_nsec) / 1'000'000;
-}
 
 bool is(const std::atomic<RegionStage>& stage, RegionStage value) noexcept {
     return stage.load(std::memory_order_relaxed) == value;
@@ -98,7 +92,7 @@ bool Pool::grow_for(std::uint64_t bytes, std::uint64_t seen) noexcept {
     if (!alive()) return false;
     const std::lock_guard lock(lock_);
     if (changes_.load(std::memory_order_relaxed) != seen) return true;
-    if (growth_failed_ && now_ms() < retry_at_ms_) return false;
+    if (growth_failed_ && clock_ms() < retry_at_ms_) return false;
     const std::uint64_t before = growth_state(0).ready;
     Part* part = last_part([&](const Part& each) {
         return is(each.stage, RegionStage::kActive) && each.opening() && (usable() & bit_of(each)) != 0;
@@ -173,7 +167,7 @@ Result<void> Pool::grow(std::uint64_t wanted) noexcept {
         auto added = add_grown(wanted);
         growth_failed_ = !added;
         if (!added) {
-            retry_at_ms_ = now_ms() + GrowthPolicy::kRetryMilliseconds;
+            retry_at_ms_ = clock_ms() + GrowthPolicy::kRetryMilliseconds;
             return added;
         }
         grows_.fetch_add(1, std::memory_order_relaxed);
@@ -257,7 +251,7 @@ Result<void> Pool::shrink_step(const GrowthState& state) noexcept {
     part = last_part([&](const Part& each) { return each.grown && (accepted() & bit_of(each)) != 0; });
     const bool spare =
         part != nullptr && policy_.spare(state, part->region.bytes()) && can_spare_region(part->ready_bytes);
-    if (policy_.spare_for_long(spare, now_ms())) {
+    if (policy_.spare_for_long(spare, clock_ms())) {
         start_drain(*part, true);
         (void)policy_.spare_for_long(false, 0);  // the next one has a delay of its own
     }

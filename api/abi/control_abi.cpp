@@ -18,8 +18,8 @@ struct bounce_control {
 
 namespace {
 
-constexpr std::size_t kFirstVersion = sizeof(bounce_control_options);
-constexpr std::uint32_t kFlags = BOUNCE_CONTROL_READ_ONLY | BOUNCE_CONTROL_TAGS;
+constexpr std::size_t kFirstControlOptions = sizeof(bounce_control_options);
+constexpr std::uint32_t kControlFlags = BOUNCE_CONTROL_READ_ONLY | BOUNCE_CONTROL_TAGS;
 constexpr std::uint32_t kLeastMs = 10;
 constexpr std::uint32_t kMostMs = 60000;
 constexpr std::uint32_t kDefaultMs = 250;
@@ -34,8 +34,8 @@ Result<void> read_text(const char* given, std::span<char> room, const char* what
 
 Result<ControlConfig> read_control_options(const bounce_pool& pool, const bounce_control_options* given,
                                            bounce_control_options& options) noexcept {
-    if (const auto read = read_options(given, kFirstVersion, "options", options); !read) return read.error();
-    if (const auto good = known_flags(options.flags, kFlags, "options.flags"); !good) return good.error();
+    if (const auto read = read_options(given, kFirstControlOptions, "options", options); !read) return read.error();
+    if (const auto good = known_flags(options.flags, kControlFlags, "options.flags"); !good) return good.error();
     if (const auto good = must_be_zero(options.reserved, "options.reserved"); !good) return good.error();
     if (options.listen_fd_plus_one < 0)
         return fail_text(EINVAL, "options.listen_fd_plus_one is %d, expected 0 or a descriptor + 1",

@@ -13,9 +13,9 @@ using namespace bounce::abi;
 
 namespace {
 
-constexpr std::size_t kFirstVersion = offsetof(bounce_device_options, reserved) + sizeof(std::uint32_t);
+constexpr std::size_t kFirstDeviceOptions = offsetof(bounce_device_options, reserved) + sizeof(std::uint32_t);
 
-constexpr std::uint32_t kFlags =
+constexpr std::uint32_t kDeviceFlags =
     BOUNCE_DEVICE_NODE | BOUNCE_DEVICE_NUMA_POLICY | BOUNCE_DEVICE_RECORDS | BOUNCE_DEVICE_DEBUG;
 constexpr std::uint64_t kLeastWindow = 4096;
 constexpr std::uint64_t kWindowPart = 8;
@@ -82,8 +82,8 @@ Result<DeviceLimits> read_limits(const bounce_device_options& options) noexcept 
 
 Result<DeviceConfig> read_device_options(const bounce_device_options* given, std::uint64_t pool_bytes,
                                          std::uint32_t encoding, bounce_device_options& options) noexcept {
-    if (const auto read = read_options(given, kFirstVersion, "options", options); !read) return read.error();
-    if (const auto good = known_flags(options.flags, kFlags, "options.flags"); !good) return good.error();
+    if (const auto read = read_options(given, kFirstDeviceOptions, "options", options); !read) return read.error();
+    if (const auto good = known_flags(options.flags, kDeviceFlags, "options.flags"); !good) return good.error();
     if (const auto good = must_be_zero(options.reserved, "options.reserved"); !good) return good.error();
     if (const auto good = check_policies(options, pool_bytes); !good) return good.error();
     const auto limits = read_limits(options);

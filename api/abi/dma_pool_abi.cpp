@@ -14,12 +14,12 @@ struct bounce_dma_pool {
 
 namespace {
 
-constexpr std::size_t kFirstVersion = offsetof(bounce_dma_pool_options, boundary) + sizeof(std::uint64_t);
-constexpr std::uint32_t kFlags = BOUNCE_DMA_POOL_ZERO;
+constexpr std::size_t kFirstDmaPoolOptions = offsetof(bounce_dma_pool_options, boundary) + sizeof(std::uint64_t);
+constexpr std::uint32_t kDmaPoolFlags = BOUNCE_DMA_POOL_ZERO;
 
 Result<DmaPoolConfig> read_pool_options(const bounce_dma_pool_options* given) noexcept {
     bounce_dma_pool_options options{};
-    if (const auto read = read_options(given, kFirstVersion, "options", options); !read) return read.error();
+    if (const auto read = read_options(given, kFirstDmaPoolOptions, "options", options); !read) return read.error();
     const auto name = read_name(options.name, "dma_pool", "options.name");
     if (!name) return name.error();
     return DmaPoolConfig{*name, options.block_bytes, options.align, options.boundary};
@@ -59,7 +59,7 @@ int bounce_dma_pool_destroy(bounce_dma_pool* pool) {
 
 int bounce_dma_pool_alloc_bulk(bounce_dma_pool* pool, uint32_t flags, void** ptrs, uint64_t* addrs, size_t n) {
     if (const auto good = check(pool, ptrs, addrs, n); !good) return status(good);
-    if (const auto good = known_flags(flags, kFlags, "flags"); !good) return status(good);
+    if (const auto good = known_flags(flags, kDmaPoolFlags, "flags"); !good) return status(good);
     for (size_t i = 0; i < n; ++i) {
         const auto block = pool->pool->alloc((flags & BOUNCE_DMA_POOL_ZERO) != 0);
         if (block) {

@@ -11,8 +11,9 @@ using bounce::vhost::FrontendConfig;
 
 namespace {
 
-constexpr std::size_t kFirstVersion = offsetof(bounce_frontend_options, max_segment_bytes) + sizeof(std::uint64_t);
-constexpr std::uint32_t kFlags = BOUNCE_FRONTEND_CALLS | BOUNCE_FRONTEND_TRUSTED;
+constexpr std::size_t kFirstFrontendOptions =
+    offsetof(bounce_frontend_options, max_segment_bytes) + sizeof(std::uint64_t);
+constexpr std::uint32_t kFrontendFlags = BOUNCE_FRONTEND_CALLS | BOUNCE_FRONTEND_TRUSTED;
 
 /// Fail closed: such a platform needs what is negotiated only where addresses are translated.
 Result<void> check_platform(const bounce_platform& platform, bool translated) noexcept {
@@ -29,8 +30,8 @@ Result<void> check_platform(const bounce_platform& platform, bool translated) no
 Result<FrontendConfig> read_frontend_options(const bounce_frontend_options* given,
                                              const bounce_platform& platform) noexcept {
     bounce_frontend_options options{};
-    if (const auto read = read_options(given, kFirstVersion, "options", options); !read) return read.error();
-    if (const auto good = known_flags(options.flags, kFlags, "options.flags"); !good) return good.error();
+    if (const auto read = read_options(given, kFirstFrontendOptions, "options", options); !read) return read.error();
+    if (const auto good = known_flags(options.flags, kFrontendFlags, "options.flags"); !good) return good.error();
     if (options.socket_path == nullptr) return null_argument("options.socket_path");
     FrontendConfig config;
     const auto name = read_name(options.name, config.name, "options.name");

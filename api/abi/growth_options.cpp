@@ -9,7 +9,7 @@ namespace bounce::abi {
 namespace {
 
 constexpr std::uint32_t kGrowthFlags = BOUNCE_POOL_INLINE_GROWTH | BOUNCE_POOL_GROWTH_PREFAULT;
-constexpr std::uint32_t kFlags = kGrowthFlags | BOUNCE_POOL_EACH_NODE | BOUNCE_POOL_UNCHECKED;
+constexpr std::uint32_t kPoolFlags = kGrowthFlags | BOUNCE_POOL_EACH_NODE | BOUNCE_POOL_UNCHECKED;
 
 int share(void* user, std::uint64_t gpa, void* hva, std::uint64_t bytes) noexcept {
     auto& pool = *static_cast<bounce_pool*>(user);
@@ -47,7 +47,7 @@ Result<void> check_hooks(const bounce_pool_options& options) noexcept {
 }  // namespace
 
 Result<GrowthConfig> read_growth_options(const bounce_pool_options& options) noexcept {
-    if (const auto good = known_flags(options.flags, kFlags, "options.flags"); !good) return good.error();
+    if (const auto good = known_flags(options.flags, kPoolFlags, "options.flags"); !good) return good.error();
     if (const auto good = check_hooks(options); !good) return good.error();
     const bool set = (options.flags & kGrowthFlags) != 0 || options.low_watermark != 0 || options.high_watermark != 0 ||
                      options.growth_base_gpa != 0 || options.shrink_delay_ms != 0;

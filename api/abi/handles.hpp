@@ -3,8 +3,10 @@
 // to one that something else owns and that cannot be destroyed through the handle.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <climits>
 #include <cstdio>
 #include <memory>
 #include <mutex>
@@ -80,6 +82,11 @@ inline int negative(Error error) noexcept {
 /// 0 or -errno.
 inline int status(const Result<void>& result) noexcept {
     return -result.code();
+}
+
+/// A count as a C return value, which is INT_MAX when there are more.
+inline int at_most_int(std::uint64_t n) noexcept {
+    return static_cast<int>(std::min<std::uint64_t>(n, INT_MAX));
 }
 
 inline Error null_argument(const char* name) noexcept {

@@ -7,8 +7,8 @@
 namespace bounce::abi {
 namespace {
 
-constexpr std::size_t kFirstVersion = offsetof(bounce_platform, user) + sizeof(void*);
-constexpr std::uint32_t kFlags = BOUNCE_PLATFORM_NEEDS_ACCESS_PLATFORM | BOUNCE_PLATFORM_OWN_MEMORY;
+constexpr std::size_t kFirstPlatformOptions = offsetof(bounce_platform, user) + sizeof(void*);
+constexpr std::uint32_t kPlatformFlags = BOUNCE_PLATFORM_NEEDS_ACCESS_PLATFORM | BOUNCE_PLATFORM_OWN_MEMORY;
 
 Result<void> check_encoding(const bounce_platform& platform) noexcept {
     const std::uint64_t value = platform.encoding_value;
@@ -88,13 +88,13 @@ int mapped(void* user, std::uint64_t address, std::uint64_t gpa, void* hva, std:
 
 Result<bounce_platform> read_platform(const bounce_platform* given) noexcept {
     bounce_platform platform{};
-    if (const auto read = read_options(given, kFirstVersion, "platform", platform); !read) return read.error();
+    if (const auto read = read_options(given, kFirstPlatformOptions, "platform", platform); !read) return read.error();
     platform.size = sizeof platform;
     if (platform.granule == 0) platform.granule = kPageBytes;
     if (platform.kind > BOUNCE_PLATFORM_XEN_GRANT)
         return fail(EINVAL, "platform.kind is %llu, expected 0 to %llu (enum bounce_platform_kind)", platform.kind,
                     BOUNCE_PLATFORM_XEN_GRANT);
-    if (const auto good = known_flags(platform.flags, kFlags, "platform.flags"); !good) return good.error();
+    if (const auto good = known_flags(platform.flags, kPlatformFlags, "platform.flags"); !good) return good.error();
     if (const auto good = check_encoding(platform); !good) return good.error();
     if (const auto good = check_audience(platform.audience); !good) return good.error();
     if (const auto good = check_hooks(platform); !good) return good.error();

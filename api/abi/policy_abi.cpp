@@ -13,7 +13,7 @@ using namespace bounce::abi;
 
 namespace {
 
-constexpr std::size_t kFirstVersion = sizeof(bounce_policy_options);
+constexpr std::size_t kFirstPolicyOptions = sizeof(bounce_policy_options);
 
 }  // namespace
 
@@ -22,7 +22,7 @@ int bounce_policy_decide(const bounce_policy_options* options, bounce_policy* po
     *policy = bounce_policy{};
     set_refused(*policy);
     bounce_policy_options ours{};
-    if (const auto read = read_options(options, kFirstVersion, "options", ours); !read) {
+    if (const auto read = read_options(options, kFirstPolicyOptions, "options", ours); !read) {
         std::snprintf(policy->reason, sizeof policy->reason, "%s", last_error());
         return status(read);
     }

@@ -12,7 +12,7 @@ using namespace bounce::abi;
 
 namespace {
 
-constexpr std::size_t kFirstVersion = offsetof(bounce_pool_options, violation_user) + sizeof(void*);
+constexpr std::size_t kFirstPoolOptions = offsetof(bounce_pool_options, violation_user) + sizeof(void*);
 
 struct Given {
     bounce_pool_options options{};
@@ -25,7 +25,7 @@ struct Given {
 Result<Given> read_pool_options(const bounce_pool_options* given) noexcept {
     Given config;
     bounce_pool_options& options = config.options;
-    if (const auto read = read_options(given, kFirstVersion, "options", options); !read) return read.error();
+    if (const auto read = read_options(given, kFirstPoolOptions, "options", options); !read) return read.error();
     const auto growth = read_growth_options(options);
     if (!growth) return growth.error();
     config.growth = *growth;

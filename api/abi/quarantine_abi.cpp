@@ -1,22 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "bounce/quarantine.h"
 
-#include <algorithm>
-#include <climits>
 #include <cstring>
 
 #include "api/abi/handles.hpp"
 
 using namespace bounce;
 using namespace bounce::abi;
-
-namespace {
-
-int count(std::uint64_t slots) noexcept {
-    return static_cast<int>(std::min<std::uint64_t>(slots, INT_MAX));
-}
-
-}  // namespace
 
 int bounce_device_quarantine(bounce_device* device) {
     if (device == nullptr) return negative(null_argument("device"));
@@ -27,7 +17,7 @@ int bounce_device_quarantine(bounce_device* device) {
 int bounce_device_release(bounce_device* device) {
     if (device == nullptr) return negative(null_argument("device"));
     if (const auto owner = in_owner(device->device->pool()); !owner) return status(owner);
-    return count(device->device->release());
+    return at_most_int(device->device->release());
 }
 
 int bounce_pool_quarantine(bounce_pool* pool, uint32_t index, bounce_quarantine_info* info) {
@@ -47,7 +37,7 @@ int bounce_pool_quarantine(bounce_pool* pool, uint32_t index, bounce_quarantine_
 int bounce_pool_release_quarantine(bounce_pool* pool, uint32_t index) {
     if (pool == nullptr) return negative(null_argument("pool"));
     const auto released = pool->pool->release_quarantine(index);
-    return released ? count(*released) : negative(released.error());
+    return released ? at_most_int(*released) : negative(released.error());
 }
 
 int bounce_pool_retire_region(bounce_pool* pool, uint32_t index) {

@@ -8,12 +8,12 @@
 namespace bounce::abi {
 namespace {
 
-constexpr std::size_t kFirstVersion = offsetof(bounce_region_options, fd_offset) + sizeof(std::uint64_t);
-constexpr std::uint32_t kFlags =
+constexpr std::size_t kFirstRegionOptions = offsetof(bounce_region_options, fd_offset) + sizeof(std::uint64_t);
+constexpr std::uint32_t kRegionFlags =
     BOUNCE_REGION_HUGEPAGES | BOUNCE_REGION_PREFAULT | BOUNCE_REGION_NODE | BOUNCE_REGION_RESTRICTED;
 
 Result<void> check(const bounce_region_options& options) noexcept {
-    if (const auto good = known_flags(options.flags, kFlags, "region.flags"); !good) return good;
+    if (const auto good = known_flags(options.flags, kRegionFlags, "region.flags"); !good) return good;
     if (const auto good = must_be_zero(options.reserved, "region.reserved"); !good) return good;
     if ((options.flags & BOUNCE_REGION_NODE) == 0 && options.node != 0)
         return fail(EINVAL, "region.node is %llu without BOUNCE_REGION_NODE, must be 0", options.node);
@@ -38,7 +38,7 @@ Result<void> check(const bounce_region_options& options) noexcept {
 
 Result<RegionConfig> read_region_options(const bounce_region_options* given, const char* what) noexcept {
     bounce_region_options options{};
-    if (const auto read = read_options(given, kFirstVersion, what, options); !read) return read.error();
+    if (const auto read = read_options(given, kFirstRegionOptions, what, options); !read) return read.error();
     if (const auto good = check(options); !good) return good.error();
     RegionConfig config;
     config.bytes = options.bytes;

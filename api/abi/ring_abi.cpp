@@ -26,16 +26,17 @@ private:
     std::optional<CallSiteScope> site_;
 };
 
-constexpr std::size_t kFirstVersion = offsetof(bounce_ring_options, max_chain) + sizeof(std::uint32_t);
-constexpr std::uint32_t kFlags = BOUNCE_RING_INDIRECT | BOUNCE_RING_EVENT_IDX | BOUNCE_RING_PACKED |
-                                 BOUNCE_RING_IN_ORDER | BOUNCE_RING_ORDER_PLATFORM | BOUNCE_RING_NO_KICKS |
-                                 BOUNCE_RING_UNCHECKED | BOUNCE_RING_USED_LENGTH_IGNORE | BOUNCE_RING_USED_LENGTH_FAIL;
+constexpr std::size_t kFirstRingOptions = offsetof(bounce_ring_options, max_chain) + sizeof(std::uint32_t);
+constexpr std::uint32_t kRingFlags = BOUNCE_RING_INDIRECT | BOUNCE_RING_EVENT_IDX | BOUNCE_RING_PACKED |
+                                     BOUNCE_RING_IN_ORDER | BOUNCE_RING_ORDER_PLATFORM | BOUNCE_RING_NO_KICKS |
+                                     BOUNCE_RING_UNCHECKED | BOUNCE_RING_USED_LENGTH_IGNORE |
+                                     BOUNCE_RING_USED_LENGTH_FAIL;
 constexpr std::uint32_t kLengthFlags = BOUNCE_RING_USED_LENGTH_IGNORE | BOUNCE_RING_USED_LENGTH_FAIL;
 
 Result<QueueConfig> read_ring_options(const bounce_ring_options* given) noexcept {
     bounce_ring_options options{};
-    if (const auto read = read_options(given, kFirstVersion, "options", options); !read) return read.error();
-    if (const auto good = known_flags(options.flags, kFlags, "options.flags"); !good) return good.error();
+    if (const auto read = read_options(given, kFirstRingOptions, "options", options); !read) return read.error();
+    if (const auto good = known_flags(options.flags, kRingFlags, "options.flags"); !good) return good.error();
     if ((options.flags & kLengthFlags) == kLengthFlags)
         return fail(EINVAL, "options.flags: used lengths cannot both be ignored (0x%llx) and break the ring (0x%llx)",
                     BOUNCE_RING_USED_LENGTH_IGNORE, BOUNCE_RING_USED_LENGTH_FAIL);

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "api/dma/save.hpp"
 
-#include <algorithm>
-#include <climits>
-
 #include "api/abi/handles.hpp"
 #include "bounce/save.h"
 
@@ -20,10 +17,6 @@ namespace {
 Result<void> usable(const bounce_restore* restore) noexcept {
     if (restore == nullptr) return null_argument("restore");
     return in_owner(restore->restore->pool());
-}
-
-int count(std::uint64_t n) noexcept {
-    return static_cast<int>(std::min<std::uint64_t>(n, INT_MAX));
 }
 
 }  // namespace
@@ -65,7 +58,7 @@ int bounce_pool_restore(bounce_pool* pool, const void* form, size_t bytes, bounc
 int bounce_restore_visit(bounce_restore* restore, bounce_saved_fn visit, void* user) {
     if (const auto good = usable(restore); !good) return status(good);
     if (visit == nullptr) return negative(null_argument("visit"));
-    return count(restore->restore->visit(visit, user));
+    return at_most_int(restore->restore->visit(visit, user));
 }
 
 int bounce_restore_claim(bounce_restore* restore, bounce_device* device, uint64_t addr, void* buf, size_t bytes,
@@ -87,13 +80,13 @@ int bounce_restore_claim_block(bounce_restore* restore, bounce_device* device, u
 
 int bounce_restore_finish(bounce_restore* restore) {
     if (const auto good = usable(restore); !good) return status(good);
-    return count(restore->restore->finish());
+    return at_most_int(restore->restore->finish());
 }
 
 int bounce_restore_release(bounce_restore* restore, const char* device) {
     if (const auto good = usable(restore); !good) return status(good);
     const auto released = restore->restore->release(device);
-    return released ? count(*released) : negative(released.error());
+    return released ? at_most_int(*released) : negative(released.error());
 }
 
 int bounce_restore_destroy(bounce_restore* restore) {

@@ -24,14 +24,15 @@ struct bounce_virtqueue {
 
 namespace {
 
-constexpr std::size_t kFirstVersion = offsetof(bounce_virtqueue_options, violation_user) + sizeof(void*);
-constexpr std::uint32_t kFlags =
+constexpr std::size_t kFirstVirtioDeviceOptions = offsetof(bounce_virtqueue_options, violation_user) + sizeof(void*);
+constexpr std::uint32_t kVirtioDeviceFlags =
     BOUNCE_VIRTQUEUE_PACKED | BOUNCE_VIRTQUEUE_INDIRECT | BOUNCE_VIRTQUEUE_EVENT_IDX | BOUNCE_VIRTQUEUE_IN_ORDER;
 
 Result<DeviceQueueConfig> read_virtqueue_options(const bounce_virtqueue_options* given) noexcept {
     bounce_virtqueue_options options{};
-    if (const auto read = read_options(given, kFirstVersion, "options", options); !read) return read.error();
-    if (const auto good = known_flags(options.flags, kFlags, "options.flags"); !good) return good.error();
+    if (const auto read = read_options(given, kFirstVirtioDeviceOptions, "options", options); !read)
+        return read.error();
+    if (const auto good = known_flags(options.flags, kVirtioDeviceFlags, "options.flags"); !good) return good.error();
     if (const auto good = must_be_zero(options.reserved, "options.reserved"); !good) return good.error();
     const auto name = read_name(options.name, "device", "options.name");
     if (!name) return name.error();

@@ -18,11 +18,11 @@ struct bounce_wait {
 
 namespace {
 
-constexpr std::size_t kFirstVersion = offsetof(bounce_wait_options, reserved) + sizeof(std::uint32_t);
+constexpr std::size_t kFirstWaitingOptions = offsetof(bounce_wait_options, reserved) + sizeof(std::uint32_t);
 
 Result<void> read_wait_options(const bounce_wait_options* given, Wait& wait) noexcept {
     bounce_wait_options options{};
-    if (const auto read = read_options(given, kFirstVersion, "options", options); !read) return read;
+    if (const auto read = read_options(given, kFirstWaitingOptions, "options", options); !read) return read;
     if (const auto good = must_be_zero(options.reserved, "options.reserved"); !good) return good;
     const auto direction = read_direction(options.direction);
     if (!direction) return direction.error();

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <new>
 
+#include "allocator/base/clock.hpp"
 #include "allocator/base/descriptor.hpp"
 #include "api/dma/device.hpp"
 
@@ -45,7 +46,7 @@ ControlServer::ControlServer(Pool& pool, Callbacks& callbacks, const ControlConf
 
 Result<std::unique_ptr<ControlServer>> ControlServer::create(Pool& pool, Callbacks& callbacks,
                                                              const ControlConfig& config) noexcept {
-    auto segment = StatsSegment::create(monotonic_ns());
+    auto segment = StatsSegment::create(clock_ns());
     std::unique_ptr<ControlServer> made;
     if (segment) made.reset(new (std::nothrow) ControlServer(pool, callbacks, config, std::move(*segment)));
     if (made == nullptr) {

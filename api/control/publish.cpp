@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "api/control/publish.hpp"
 
-#include <time.h>
-
 #include <cmath>
 #include <cstdio>
 #include <cstring>
 
+#include "allocator/base/clock.hpp"
 #include "allocator/pool/pool_tuning.hpp"
 #include "api/dma/device.hpp"
 #include "api/dma/sampler.hpp"
@@ -29,12 +28,6 @@ void put_histogram(const Log2Histogram& from, double scale, bounce_stats_histogr
 }
 
 }  // namespace
-
-std::uint64_t monotonic_ns() noexcept {
-    timespec now{};
-    ::clock_gettime(CLOCK_MONOTONIC, &now);  // in the vDSO
-    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000u + static_cast<std::uint64_t>(now.tv_nsec);
-}
 
 void Publisher::add_pool(StatsSegment& segment) noexcept {
     const PoolStats stats = pool_.stats();
@@ -96,7 +89,7 @@ void Publisher::add_regions(StatsSegment& segment) noexcept {
 
 void Publisher::add_devices(StatsSegment& segment) noexcept {
     devices_ = waiting_ = 0;
-    const std::uint64_t ns = monotonic_ns() - first_ns_;
+    const std::uint64_t ns = clock_ns() - first_ns_;
     const std::uint64_t ticked = ticks() - first_ticks_;
     const double scale = ticked != 0 ? static_cast<double>(ns) / static_cast<double>(ticked) : 1;
     const std::uint64_t sample = callbacks_.telemetry().wanted_sample();
@@ -163,7 +156,7 @@ void Publisher::add_devices(StatsSegment& segment) noexcept {
 
 void Publisher::publish(StatsSegment& segment) noexcept {
     if (first_ns_ == 0) {
-        first_ns_ = monotonic_ns();
+        first_ns_ = clock_ns();
         first_ticks_ = ticks();
     }
     classes_.step(walk_);
@@ -172,7 +165,7 @@ void Publisher::publish(StatsSegment& segment) noexcept {
     add_regions(segment);
     for (const bounce_stats_class& row : classes_.rows()) segment.add(row);
     add_pool(segment);
-    segment.publish(monotonic_ns());
+    segment.publish(clock_ns());
 }
 
 }  // namespace bounce

@@ -18,7 +18,6 @@ struct HostNames {
 };
 
 /// Nanoseconds of CLOCK_MONOTONIC.
-std::uint64_t monotonic_ns() noexcept;
 
 class Publisher {
 public:

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "allocator/base/clock.hpp"
 #include "api/dma/device.hpp"
 
 namespace bounce {
@@ -246,7 +247,7 @@ Result<void> ControlRequests::quarantine(const ControlPeer& peer, std::uint64_t 
 
 void ControlRequests::tick() noexcept {
     Telemetry& telemetry = callbacks_.telemetry();
-    telemetry.set_now(monotonic_ns());
+    telemetry.set_now(clock_ns());
     // Regions come while tags are on. Without memory for their tags they have none.
     if (settings_.tags) static_cast<void>(telemetry.prepare_tags(pool_));
     const PoolStats now = pool_.stats();

@@ -16,8 +16,6 @@
 namespace bounce {
 namespace {
 
-constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL;
-
 struct TableShape {
     int table;
     std::uint64_t record_bytes;

@@ -12,6 +12,9 @@
 // One thread at a time writes. One that stops in the middle leaves the epoch odd.
 #pragma once
 
+#include <fcntl.h>
+#include <linux/memfd.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -24,6 +27,8 @@ namespace bounce {
 
 class StatsSegment {
 public:
+    /// Nobody makes it smaller or larger, and who gets it cannot write.
+    static constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL;
     static constexpr std::uint64_t kRegions = 64;
     static constexpr std::uint64_t kClassRows = 96;
     static constexpr std::uint64_t kDevices = 256;

@@ -12,11 +12,12 @@
 #include <new>
 #include <utility>
 
+#include "api/control/stats_segment.hpp"
+
 namespace bounce {
 namespace {
 
-constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL;
-constexpr int kTries = 1000;
+constexpr int kReadTries = 1000;
 // What the first version had; a directory of fewer tables is shorter.
 constexpr std::uint64_t kLeastHeader = offsetof(bounce_stats_header, directory);
 constexpr std::uint64_t kMostRecord = 65536;
@@ -52,9 +53,10 @@ Result<void> StatsView::make_room(std::uint64_t bytes) noexcept {
 
 Result<std::unique_ptr<StatsView>> StatsView::open(int fd) noexcept {
     const int seals = ::fcntl(fd, F_GET_SEALS);
-    if (seals < 0 || (seals & kSeals) != kSeals)
+    if (seals < 0 || (seals & StatsSegment::kSeals) != StatsSegment::kSeals)
         return fail(EINVAL, "descriptor %llu is no stats segment: it has seals 0x%llx, expected 0x%llx",
-                    static_cast<std::uint64_t>(fd), seals < 0 ? 0 : static_cast<std::uint64_t>(seals), kSeals);
+                    static_cast<std::uint64_t>(fd), seals < 0 ? 0 : static_cast<std::uint64_t>(seals),
+                    StatsSegment::kSeals);
     struct stat status {};
     if (::fstat(fd, &status) != 0) return fail_text(EINVAL, "fstat of a stats segment: %s", std::strerror(errno));
     std::unique_ptr<StatsView> view(new (std::nothrow) StatsView);
@@ -81,11 +83,11 @@ bool StatsView::copy() noexcept {
     constexpr std::size_t kEpochWord = offsetof(bounce_stats_header, epoch) / sizeof(std::uint64_t);
     for (int tries = 0;; ++tries) {
         const std::uint64_t before = __atomic_load_n(&shared_[kEpochWord], __ATOMIC_ACQUIRE);  // E5: pairs with E4
-        if (before % 2 != 0 && tries < kTries) continue;
+        if (before % 2 != 0 && tries < kReadTries) continue;
         for (std::uint64_t i = 0; i < n_words_; ++i)
             next_[i] = __atomic_load_n(&shared_[i], __ATOMIC_ACQUIRE);  // E3: pairs with E2
         const bool whole = before % 2 == 0 && __atomic_load_n(&shared_[kEpochWord], __ATOMIC_RELAXED) == before;
-        if (whole || tries >= kTries) return whole;
+        if (whole || tries >= kReadTries) return whole;
     }
 }
 

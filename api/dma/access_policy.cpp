@@ -20,7 +20,7 @@ constexpr std::uint64_t kMaxAlign = 2u << 20;
 constexpr std::uint64_t kLeastGranule = 4096;
 constexpr std::uint64_t kCcwCoherentMask = (std::uint64_t{1} << 31) - 1;
 
-constexpr std::uint32_t kFlags = BOUNCE_POLICY_IOMMU | BOUNCE_POLICY_TRUSTED;
+constexpr std::uint32_t kAccessPolicyFlags = BOUNCE_POLICY_IOMMU | BOUNCE_POLICY_TRUSTED;
 constexpr std::uint32_t kAddresses =
     BOUNCE_ADDRESS_GPA | BOUNCE_ADDRESS_IOVA | BOUNCE_ADDRESS_REGION_OFFSET | BOUNCE_ADDRESS_GRANT;
 
@@ -29,8 +29,9 @@ constexpr std::uint64_t limit_or_none(std::uint64_t mask) noexcept {
 }
 
 Result<void> check_form(const bounce_policy_options& options) noexcept {
-    if ((options.flags & ~kFlags) != 0)
-        return fail(EINVAL, "options.flags has unknown bits 0x%llx, known are 0x%llx", options.flags & ~kFlags, kFlags);
+    if ((options.flags & ~kAccessPolicyFlags) != 0)
+        return fail(EINVAL, "options.flags has unknown bits 0x%llx, known are 0x%llx",
+                    options.flags & ~kAccessPolicyFlags, kAccessPolicyFlags);
     if ((options.addresses & ~kAddresses) != 0)
         return fail(EINVAL, "options.addresses has unknown bits 0x%llx, known are 0x%llx",
                     options.addresses & ~kAddresses, kAddresses);

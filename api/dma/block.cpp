@@ -15,12 +15,12 @@ namespace bounce {
 namespace {
 
 constexpr std::size_t kDefaultAlign = 64;
-constexpr std::size_t kMaxAlign = kChunkBytes;
+constexpr std::size_t kMaxBlockAlign = kChunkBytes;
 
 Result<void> check(const BlockRequest& request) noexcept {
     if (request.bytes == 0) return fail(EINVAL, "allocation of 0 bytes, expected at least 1");
-    if (request.align != 0 && (!std::has_single_bit(request.align) || request.align > kMaxAlign))
-        return fail(EINVAL, "alignment %llu, expected a power of two up to %llu", request.align, kMaxAlign);
+    if (request.align != 0 && (!std::has_single_bit(request.align) || request.align > kMaxBlockAlign))
+        return fail(EINVAL, "alignment %llu, expected a power of two up to %llu", request.align, kMaxBlockAlign);
     return {};
 }
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "api/dma/callbacks.hpp"
 
-#include <time.h>
-
 #include <cstdarg>
 #include <cstddef>
 #include <cstdio>
+
+#include "allocator/base/clock.hpp"
 
 namespace bounce {
 namespace {
@@ -40,9 +40,7 @@ Callbacks::Callbacks(bounce_log_fn on_log, void* log_user, bounce_violation_fn o
     : log_(on_log), log_user_(log_user), violation_(on_violation), violation_user_(violation_user) {}
 
 std::uint64_t Callbacks::coarse_now() noexcept {
-    timespec now{};
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000u + static_cast<std::uint64_t>(now.tv_nsec);
+    return clock_ns(CLOCK_MONOTONIC_COARSE);
 }
 
 bool Callbacks::admit(Channel& channel) noexcept {

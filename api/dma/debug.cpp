@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "api/dma/debug.hpp"
 
-#include <time.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
@@ -10,6 +8,7 @@
 #include <new>
 
 #include "allocator/base/bits.hpp"
+#include "allocator/base/clock.hpp"
 #include "api/dma/call_site.hpp"
 #include "api/dma/token.hpp"
 
@@ -35,12 +34,6 @@ DebugApi api_of(const bounce_block& block) noexcept {
     return block.kind == static_cast<std::uint8_t>(SlotKind::kCoherent) ? DebugApi::kCoherent : DebugApi::kBuffer;
 }
 
-std::uint64_t now_ns() noexcept {
-    timespec now{};
-    clock_gettime(CLOCK_MONOTONIC, &now);  // in the vDSO
-    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000u + static_cast<std::uint64_t>(now.tv_nsec);
-}
-
 }  // namespace
 
 Result<std::unique_ptr<Debug>> Debug::create(Callbacks& callbacks, const char* device,
@@ -58,7 +51,7 @@ bool Debug::take_turn() noexcept {
 
 bool Debug::add(std::unique_ptr<DebugEntry> entry) noexcept {
     entry->site = call_site().at;
-    entry->mapped_ns = now_ns();
+    entry->mapped_ns = clock_ns();
     if (const char* const tag = call_tag()) std::snprintf(entry->tag, sizeof entry->tag, "%s", tag);
     Report report(BOUNCE_DEBUG_OVERLAP);
     bool overlaps = false;

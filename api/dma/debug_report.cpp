@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 // How a misuse is told.
-#include <time.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdio>
 
+#include "allocator/base/clock.hpp"
 #include "api/dma/call_site.hpp"
 #include "api/dma/debug.hpp"
 
@@ -23,12 +23,6 @@ constexpr std::array<const char*, 3> kDirections = {"bidirectional", "to_device"
 constexpr bool compares(int kind) noexcept {
     return kind == BOUNCE_DEBUG_WRONG_SIZE || kind == BOUNCE_DEBUG_WRONG_DIRECTION ||
            kind == BOUNCE_DEBUG_WRONG_FUNCTION || kind == BOUNCE_DEBUG_SG_COUNT || kind == BOUNCE_DEBUG_SYNC_RANGE;
-}
-
-std::uint64_t now_ns() noexcept {
-    timespec now{};
-    clock_gettime(CLOCK_MONOTONIC, &now);  // in the vDSO
-    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000u + static_cast<std::uint64_t>(now.tv_nsec);
 }
 
 unsigned long long number(std::uint64_t value) noexcept {
@@ -101,7 +95,7 @@ void Debug::tell(Report& report) noexcept {
     const auto kind = static_cast<std::size_t>(report.kind);
     reports_[kind].fetch_add(1, std::memory_order_relaxed);
     Channel& channel = channels_[kind];
-    const std::uint64_t now = now_ns();
+    const std::uint64_t now = clock_ns();
     if (report.kind != BOUNCE_DEBUG_LEAK && !channel.limit.take(now)) {
         channel.left_out.fetch_add(1, std::memory_order_relaxed);
         return;
@@ -135,7 +129,7 @@ void Debug::report_leaks() noexcept {
 std::uint64_t Debug::visit(bounce_debug_fn tell_one, void* user) noexcept {
     const std::lock_guard lock(lock_);
     std::uint64_t n = 0;
-    const std::uint64_t now = now_ns();
+    const std::uint64_t now = clock_ns();
     table_.visit([&](const DebugEntry& entry) {
         Report report(0);
         describe(entry, report);

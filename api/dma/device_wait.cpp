@@ -2,6 +2,7 @@
 // Maps that wait: a try as in map(), then a place in the device's line.
 #include <cerrno>
 
+#include "allocator/base/clock.hpp"
 #include "api/dma/debug.hpp"
 #include "api/dma/device_fast.hpp"
 #include "api/dma/futex.hpp"
@@ -79,7 +80,7 @@ Result<void> Device::map_wait(const MapRequest& request, std::uint32_t timeout_m
     Waiters* const waiters = Waiters::of(pool_);
     if (waiters == nullptr) return no_watch();
     const std::uint64_t until =
-        timeout_ms == UINT32_MAX ? kNoDeadline : Waiters::now_ns() + std::uint64_t{timeout_ms} * 1'000'000;
+        timeout_ms == UINT32_MAX ? kNoDeadline : clock_ns() + std::uint64_t{timeout_ms} * 1'000'000;
     Waiter waiter;
     waiter.bytes = request.bytes;
     waiter.priority = (request.flags & BOUNCE_WAIT_PRIORITY) != 0;

@@ -13,7 +13,7 @@
 namespace bounce {
 namespace {
 
-constexpr std::uint64_t kDefaultAlign = 8;
+constexpr std::uint64_t kDefaultPoolAlign = 8;
 constexpr std::uint64_t kFewest = 8;                     // blocks of a piece, if they are not large
 constexpr std::uint64_t kLarge = kChunkBytes / kFewest;  // larger ones have pieces of their own
 constexpr std::uint64_t kFirstPlaces = 16;
@@ -26,7 +26,7 @@ Result<void> check(const DmaPoolConfig& config) noexcept {
         return fail(EINVAL, "alignment %llu, expected 0 or a power of two up to %llu", config.align, kChunkBytes);
     if (config.bytes > Region::kMaxBytes)
         return fail(E2BIG, "blocks of %llu bytes, no region has more than %llu", config.bytes, Region::kMaxBytes);
-    const std::uint64_t stride = round_up(config.bytes, config.align == 0 ? kDefaultAlign : config.align);
+    const std::uint64_t stride = round_up(config.bytes, config.align == 0 ? kDefaultPoolAlign : config.align);
     if (config.boundary != 0 && (!std::has_single_bit(config.boundary) || config.boundary < stride))
         return fail(EINVAL, "boundary %llu, expected 0 or a power of two that holds a block (%llu bytes, aligned)",
                     config.boundary, stride);
@@ -38,7 +38,7 @@ Result<void> check(const DmaPoolConfig& config) noexcept {
 DmaPool::DmaPool(Device& device, const DmaPoolConfig& config) noexcept
     : device_(device),
       bytes_(config.bytes),
-      align_(config.align == 0 ? kDefaultAlign : config.align),
+      align_(config.align == 0 ? kDefaultPoolAlign : config.align),
       boundary_(config.boundary),
       stride_(round_up(bytes_, align_)) {
     std::snprintf(name_, sizeof name_, "%s", config.name);

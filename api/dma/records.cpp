@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "api/dma/records.hpp"
 
-#include <time.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <new>
 
 #include "allocator/base/bits.hpp"
+#include "allocator/base/clock.hpp"
 
 namespace bounce {
 namespace {
@@ -37,10 +36,6 @@ std::uint64_t pack(const Records::Record& record) noexcept {
 // Records lie as their slots do: that of a slot is so many behind that of its slab's first page.
 constexpr std::size_t kSlotsPerPage = kPageBytes / kMinSlotBytes;
 
-constexpr std::uint64_t field(std::uint64_t word, unsigned shift, unsigned bits) noexcept {
-    return word >> shift & ((std::uint64_t{1} << bits) - 1);
-}
-
 }  // namespace
 
 Result<std::unique_ptr<Records>> Records::create(const Pool& pool) noexcept {
@@ -51,12 +46,6 @@ Result<std::unique_ptr<Records>> Records::create(const Pool& pool) noexcept {
 
 Records::~Records() {
     for (auto& table : tables_) delete table.load(std::memory_order_relaxed);
-}
-
-std::uint64_t Records::now_ms() noexcept {
-    timespec now{};
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);  // in the vDSO
-    return static_cast<std::uint64_t>(now.tv_sec) * 1000 + static_cast<std::uint64_t>(now.tv_nsec) / 1'000'000;
 }
 
 Result<std::uint32_t> Records::enroll(const char* name) noexcept {
@@ -131,7 +120,8 @@ void Records::note(const Record& record) noexcept {
     Word* const words = words_of(record.slot);
     // Relaxed: Q1 publishes them, and who ends the slot has it handed over by its state and bits.
     words[0].store(reinterpret_cast<std::uintptr_t>(record.orig), std::memory_order_relaxed);
-    words[2].store(now_ms() << kTimeShift | std::uint64_t{record.slot.epoch & 0xffffU} << kEpochShift | record.device,
+    words[2].store(clock_ms(CLOCK_MONOTONIC_COARSE) << kTimeShift |
+                       std::uint64_t{record.slot.epoch & 0xffffU} << kEpochShift | record.device,
                    std::memory_order_relaxed);
     // Q1: release, pairs with the acquire in read().
     words[1].store(pack(record), std::memory_order_release);
@@ -163,7 +153,7 @@ bool Records::read(const Pool::Place& place, Record& record) const noexcept {
     record.kind = static_cast<SlotKind>(field(what, kKindShift, 2));
     record.align_bits = static_cast<std::uint8_t>(field(what, kAlignShift, 5));
     record.device = static_cast<std::uint32_t>(field(who, 0, 16));
-    record.age_ms = (now_ms() - field(who, kTimeShift, 32)) & 0xffff'ffffU;
+    record.age_ms = (clock_ms(CLOCK_MONOTONIC_COARSE) - field(who, kTimeShift, 32)) & 0xffff'ffffU;
     const std::uint32_t epoch = region.epoch();
     record.slot.gpa = place.start;
     record.slot.hva = region.hva() + (place.start - region.address());

@@ -82,7 +82,6 @@ private:
     };
 
     explicit Records(const Pool& pool) noexcept : pool_(pool) {}
-    [[nodiscard]] static std::uint64_t now_ms() noexcept;
     [[nodiscard]] Word* words_at(RegionId region, std::uint32_t head, std::uint32_t slot) const noexcept;
     [[nodiscard]] Word* words_of(const Slot& slot) const noexcept;
     bool read(const Pool::Place& place, Record& record) const noexcept;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "api/dma/telemetry.hpp"
 
-#include <time.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <new>
 
+#include "allocator/base/bits.hpp"
+#include "allocator/base/clock.hpp"
 #include "api/dma/device.hpp"
 
 namespace bounce {
@@ -20,16 +20,6 @@ constexpr unsigned kLengthAt = 20;
 constexpr unsigned kTimeAt = 28;
 constexpr std::uint64_t kLengthParts = 255;
 constexpr std::uint64_t kTimeMask = (std::uint64_t{1} << (64 - kTimeAt)) - 1;
-
-constexpr std::uint64_t field(std::uint64_t word, unsigned at, unsigned bits) noexcept {
-    return word >> at & ((std::uint64_t{1} << bits) - 1);
-}
-
-std::uint64_t real_now_ns() noexcept {
-    timespec now{};
-    ::clock_gettime(CLOCK_REALTIME, &now);  // in the vDSO
-    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000u + static_cast<std::uint64_t>(now.tv_nsec);
-}
 
 }  // namespace
 
@@ -99,7 +89,7 @@ void Telemetry::event(std::uint32_t kind, const char* text, std::uint64_t a, std
     bounce_control_event& event = events_[event_count_ % kEvents];
     event = bounce_control_event{};
     event.number = ++event_count_;
-    event.time_ns = real_now_ns();
+    event.time_ns = clock_ns(CLOCK_REALTIME);
     event.kind = kind;
     event.arg[0] = a;
     event.arg[1] = b;

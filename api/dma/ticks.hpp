@@ -7,7 +7,8 @@
 #if defined(__x86_64__)
 #include <x86intrin.h>
 #elif !defined(__aarch64__)
-#include <time.h>
+
+#include "allocator/base/clock.hpp"
 #endif
 
 namespace bounce {
@@ -26,9 +27,7 @@ inline std::uint64_t ticks() noexcept {
     asm volatile("isb; mrs %0, cntvct_el0" : "=r"(now) : : "memory");
     return now;
 #else
-    timespec now{};
-    clock_gettime(CLOCK_MONOTONIC, &now);  // in the vDSO
-    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000u + static_cast<std::uint64_t>(now.tv_nsec);
+    return clock_ns();
 #endif
 }
 

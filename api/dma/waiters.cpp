@@ -9,6 +9,7 @@
 #include <ctime>
 #include <new>
 
+#include "allocator/base/clock.hpp"
 #include "api/dma/futex.hpp"
 
 namespace bounce {
@@ -41,12 +42,6 @@ Waiters* Waiters::of(Pool& pool) noexcept {
     return static_cast<Waiters*>(pool.watch([](Pool& of_pool) noexcept -> std::unique_ptr<HomeWatch> {
         return std::unique_ptr<HomeWatch>(new (std::nothrow) Waiters(of_pool));
     }));
-}
-
-std::uint64_t Waiters::now_ns() noexcept {
-    timespec now{};
-    ::clock_gettime(CLOCK_MONOTONIC, &now);
-    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(now.tv_nsec);
 }
 
 void Waiters::enter() noexcept {
@@ -100,7 +95,7 @@ bool Waiters::serve_first(WaitLine& line) noexcept {
     }
     if (code == 0) {
         waiter.turn = ++line.served;
-        line.worst_ns = std::max(line.worst_ns, now_ns() - waiter.since_ns);
+        line.worst_ns = std::max(line.worst_ns, clock_ns() - waiter.since_ns);
     }
     make_ready(waiter, code);
     return true;
@@ -156,7 +151,7 @@ bool Waiters::add(WaitLine& line, Waiter& waiter) noexcept {
     enter();
     waiter.line = &line;
     waiter.ticket = ++line.tickets;
-    waiter.since_ns = now_ns();
+    waiter.since_ns = clock_ns();
     waiter.in_line = true;
     if (turn_ == nullptr) {
         ++round_;
@@ -204,7 +199,7 @@ void Waiters::settle() noexcept {
 bool Waiters::wait(Waiter& waiter, std::uint64_t until_ns) noexcept {
     while (!waiter.is_ready()) {
         std::uint64_t until = until_ns;
-        if (!settled_.load(std::memory_order_relaxed)) until = std::min(until, now_ns() + kRecheckNs);
+        if (!settled_.load(std::memory_order_relaxed)) until = std::min(until, clock_ns() + kRecheckNs);
         if (futex_wait(&waiter.state, Waiter::kQueued, until)) continue;
         if (until == until_ns) break;
         look();

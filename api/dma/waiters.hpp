@@ -99,8 +99,6 @@ public:
 
     void look() noexcept override;
 
-    static std::uint64_t now_ns() noexcept;
-
 private:
     /// A callback that a thread is in, or a write to an eventfd.
     struct Call {

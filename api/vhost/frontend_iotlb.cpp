@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
-#include <limits>
 
 #include "api/vhost/frontend.hpp"
 
@@ -13,7 +12,6 @@ namespace {
 
 /// Of one call: a back-end that goes on asking cannot keep us.
 constexpr std::uint32_t kMostRequests = 256;
-constexpr std::uint32_t kNoRing = std::numeric_limits<std::uint32_t>::max();
 
 bool valid(std::uint8_t access) noexcept {
     return access >= static_cast<std::uint8_t>(IotlbAccess::kRead) &&

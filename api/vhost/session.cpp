@@ -11,8 +11,6 @@
 namespace bounce::vhost {
 namespace {
 
-constexpr std::uint32_t kNoRing = std::numeric_limits<std::uint32_t>::max();
-
 /// The user address is the GPA: a number that means nothing in this process. What devices call the memory is what is
 /// in rings: without a translation the same number.
 MemoryRegion describe(const Region& region, bool translated) noexcept {

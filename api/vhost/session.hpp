@@ -19,6 +19,9 @@
 
 namespace bounce::vhost {
 
+/// As the queue of a violation that is none's.
+inline constexpr std::uint32_t kNoRing = ~std::uint32_t{0};
+
 /// What was agreed on with a back-end.
 struct Terms {
     std::uint64_t offered = 0;

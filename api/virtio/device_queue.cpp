@@ -50,7 +50,7 @@ const char* format_of(int kind) noexcept {
     }
 }
 
-const char* text_of(int kind) noexcept {
+const char* text_of_driver_fault(int kind) noexcept {
     switch (kind) {
         case BOUNCE_DRIVER_AVAIL_INDEX: return "more is available than the queue has free descriptors";
         case BOUNCE_DRIVER_HEAD: return "a head that the queue does not have";
@@ -216,7 +216,7 @@ Error DeviceQueue::violate(int kind, std::uint64_t got, std::uint64_t expected) 
     got_ = got;
     expected_ = expected;
     if (config_.violation != nullptr) {
-        const bounce_violation violation{kind, config_.index, got, expected, config_.name, text_of(kind)};
+        const bounce_violation violation{kind, config_.index, got, expected, config_.name, text_of_driver_fault(kind)};
         config_.violation(config_.violation_user, &violation);
     }
     return broken_error();

@@ -7,21 +7,22 @@
 #include <new>
 #include <utility>
 
+#include "allocator/base/clock.hpp"
 #include "allocator/base/membarrier.hpp"
 
 namespace bounce {
 namespace {
 
-using Region = bounce_guest_region;
+using GuestRegion = bounce_guest_region;
 
 constexpr std::uint32_t kMostRegions = 1U << 20;
 
 /// The last byte: the first one beyond does not exist when a region ends at 2^64.
-std::uint64_t last_of(const Region& region) noexcept {
+std::uint64_t last_of(const GuestRegion& region) noexcept {
     return region.gpa + (region.bytes - 1);
 }
 
-Result<void> check(const Region& region) noexcept {
+Result<void> check(const GuestRegion& region) noexcept {
     if (region.bytes == 0 || region.hva == nullptr || region.gpa + (region.bytes - 1) < region.gpa) {
         return fail(EINVAL, "a guest region of %llu bytes from 0x%llx on at 0x%llx: empty, nowhere, or beyond 2^64",
                     region.bytes, region.gpa, reinterpret_cast<std::uintptr_t>(region.hva));
@@ -35,10 +36,10 @@ Result<void> check(const Region& region) noexcept {
 
 }  // namespace
 
-const Region* GuestMap::search(std::uint64_t gpa, std::uint32_t& last) const noexcept {
-    const Region* const begin = regions.get();
-    const Region* const behind =
-        std::upper_bound(begin, begin + n, gpa, [](std::uint64_t at, const Region& one) { return at < one.gpa; });
+const GuestRegion* GuestMap::search(std::uint64_t gpa, std::uint32_t& last) const noexcept {
+    const GuestRegion* const begin = regions.get();
+    const GuestRegion* const behind =
+        std::upper_bound(begin, begin + n, gpa, [](std::uint64_t at, const GuestRegion& one) { return at < one.gpa; });
     if (behind == begin || gpa - behind[-1].gpa >= behind[-1].bytes) return nullptr;
     last = static_cast<std::uint32_t>(behind - begin - 1);
     return behind - 1;
@@ -111,7 +112,7 @@ Result<std::unique_ptr<GuestMemory>> GuestMemory::create() noexcept {
 std::unique_ptr<GuestMap> GuestMemory::next_map(std::uint32_t n) const noexcept {
     std::unique_ptr<GuestMap> map(new (std::nothrow) GuestMap);
     if (map == nullptr) return nullptr;
-    map->regions.reset(n != 0 ? new (std::nothrow) Region[n] : nullptr);
+    map->regions.reset(n != 0 ? new (std::nothrow) GuestRegion[n] : nullptr);
     if (n != 0 && map->regions == nullptr) return nullptr;
     map->n = n;
     map->epoch = current_->epoch + 1;
@@ -152,7 +153,7 @@ void GuestMemory::free_retired() noexcept {
 /// A map with what is there, when `keep`, and these.
 Result<std::unique_ptr<GuestMap>> GuestMemory::map_of(std::span<const bounce_guest_region> regions,
                                                       bool keep) const noexcept {
-    for (const Region& region : regions) {
+    for (const GuestRegion& region : regions) {
         if (auto good = check(region); !good) return good.error();
     }
     const std::uint32_t kept = keep ? current_->n : 0;
@@ -162,10 +163,10 @@ Result<std::unique_ptr<GuestMap>> GuestMemory::map_of(std::span<const bounce_gue
     }
     auto map = next_map(kept + static_cast<std::uint32_t>(regions.size()));
     if (map == nullptr) return fail(ENOMEM, "no memory for %llu regions of a guest", kept + regions.size());
-    Region* const all = map->regions.get();
+    GuestRegion* const all = map->regions.get();
     std::copy_n(current_->regions.get(), kept, all);
     std::copy(regions.begin(), regions.end(), all + kept);
-    std::sort(all, all + map->n, [](const Region& a, const Region& b) { return a.gpa < b.gpa; });
+    std::sort(all, all + map->n, [](const GuestRegion& a, const GuestRegion& b) { return a.gpa < b.gpa; });
     for (std::uint32_t i = 1; i < map->n; ++i) {
         if (last_of(all[i - 1]) >= all[i].gpa) {
             return fail(EEXIST, "the guest regions at 0x%llx (%llu bytes) and 0x%llx overlap", all[i - 1].gpa,
@@ -198,7 +199,7 @@ Result<std::uint64_t> GuestMemory::remove(std::uint64_t gpa, std::uint64_t bytes
     const std::lock_guard lock(lock_);
     std::uint32_t gone = 0;
     for (std::uint32_t i = 0; i < current_->n; ++i) {
-        const Region& one = current_->regions[i];
+        const GuestRegion& one = current_->regions[i];
         if (last_of(one) < gpa || one.gpa > last) continue;
         if (one.gpa < gpa || last_of(one) > last) {
             return fail(EINVAL, "the guest region at 0x%llx (%llu bytes) is only partly in 0x%llx to 0x%llx", one.gpa,
@@ -210,7 +211,7 @@ Result<std::uint64_t> GuestMemory::remove(std::uint64_t gpa, std::uint64_t bytes
     auto map = next_map(current_->n - gone);
     if (map == nullptr) return fail(ENOMEM, "no memory for %llu regions of a guest", current_->n - gone);
     std::copy_if(current_->regions.get(), current_->regions.get() + current_->n, map->regions.get(),
-                 [&](const Region& one) { return one.gpa < gpa || one.gpa > last; });
+                 [&](const GuestRegion& one) { return one.gpa < gpa || one.gpa > last; });
     return show(std::move(map));
 }
 
@@ -227,12 +228,7 @@ Result<std::uint64_t> GuestMemory::log_dirty(bounce_dirty_fn dirty, void* user) 
 Result<void> GuestMemory::wait(std::uint64_t ticket, std::uint32_t timeout_ms) noexcept {
     constexpr std::uint64_t kFirst = 50'000;
     constexpr std::uint64_t kLongest = 1'000'000;
-    const auto now = [] {
-        timespec time{};
-        ::clock_gettime(CLOCK_MONOTONIC, &time);
-        return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(time.tv_nsec);
-    };
-    const std::uint64_t begin = now();
+    const std::uint64_t begin = clock_ns();
     for (std::uint64_t pause = kFirst;; pause = std::min(2 * pause, kLongest)) {
         {
             const std::lock_guard lock(lock_);
@@ -245,7 +241,7 @@ Result<void> GuestMemory::wait(std::uint64_t ticket, std::uint32_t timeout_ms) n
                 return {};
             }
         }
-        if (timeout_ms != UINT32_MAX && now() - begin >= timeout_ms * std::uint64_t{1'000'000}) {
+        if (timeout_ms != UINT32_MAX && clock_ns() - begin >= timeout_ms * std::uint64_t{1'000'000}) {
             return fail(ETIMEDOUT, "after %llu ms a queue still uses the memory of before change %llu", timeout_ms,
                         ticket);
         }

@@ -11,7 +11,7 @@
 namespace bounce {
 namespace {
 
-const char* text_of(int kind) noexcept {
+const char* text_of_device_fault(int kind) noexcept {
     switch (kind) {
         case BOUNCE_VIOLATION_USED_INDEX: return "the used index ran ahead of what is outstanding";
         case BOUNCE_VIOLATION_USED_LENGTH:
@@ -29,7 +29,7 @@ Error Virtqueue::violate(int kind, std::uint64_t got, std::uint64_t expected) no
     broken_got_ = got;
     broken_expected_ = expected;
     bump(counters_.violations);
-    device_.callbacks().violation(device_.name(), kind, config_.index, got, expected, text_of(kind));
+    device_.callbacks().violation(device_.name(), kind, config_.index, got, expected, text_of_device_fault(kind));
     return broken_error();
 }
 
