@@ -176,7 +176,8 @@ public:
     /// The same in parts, for a hot path that keeps all of it in registers: begin(), then finish() if it said kYes, and
     /// begin_slow() with what it said otherwise. In pool_fast.hpp.
     enum class Begun : std::uint8_t { kYes, kNotHere, kMoved };
-    Begun begin(const Slot& slot, SlotKind kind, std::uint64_t bytes, bool with_hva, KeptSlot& ended) noexcept;
+    Begun begin(Context* context, const Slot& slot, SlotKind kind, std::uint64_t bytes, bool with_hva,
+                KeptSlot& ended) noexcept;
     void finish(ContextGroup& group, Context* context, const KeptSlot& ended) noexcept;
     Result<void> begin_slow(const Slot& slot, SlotKind kind, std::uint64_t bytes, bool with_hva, Begun why,
                             Ending& ending) noexcept;
@@ -189,6 +190,12 @@ public:
     /// The two in parts, as alloc_at_hand() and finish() are. Slot i of n has bytes_of(i); sink(i, kept slot, epoch)
     /// is told of it. On failure `done` of them have been handed out. In pool_bulk.hpp.
     static constexpr std::uint32_t kBulk = 32;  // endings that are collected at a time
+    struct EndedSlots {
+        EndedSlots() noexcept {}  // not cleared: that would take a tenth of the time
+        union {
+            KeptSlot slots[kBulk];
+        };
+    };
     template <class BytesOf, class Sink>
     Result<void> alloc_many(ContextGroup& group, Context* context, std::uint32_t n, BytesOf&& bytes_of, Sink&& sink,
                             std::uint32_t& done) noexcept;

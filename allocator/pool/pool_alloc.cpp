@@ -400,7 +400,7 @@ Result<void> Pool::begin_by_address(const Slot& slot, SlotKind kind, std::uint64
 }
 
 Result<void> Pool::begin_free(const Slot& slot, SlotKind kind, std::uint64_t bytes, Ending& ending) noexcept {
-    const Begun begun = begin(slot, kind, bytes, true, ending.slot);
+    const Begun begun = begin(nullptr, slot, kind, bytes, true, ending.slot);
     if (begun != Begun::kYes) return begin_slow(slot, kind, bytes, true, begun, ending);
     ending.pages = 0;
     ending.kind = kind;
@@ -451,7 +451,7 @@ Result<void> Pool::free(const Slot& slot, SlotKind kind, ContextGroup* payer) no
     if (static_cast<unsigned>(kind) - 1 > 2) return no_part(slot, kind);
     if (kind == SlotKind::kStreaming) return free(direct_, context(direct_), slot);
     Ending ending;
-    const Begun begun = begin(slot, kind, 0, false, ending.slot);
+    const Begun begun = begin(nullptr, slot, kind, 0, false, ending.slot);
     if (begun != Begun::kYes) {
         if (auto slow = begin_slow(slot, kind, 0, false, begun, ending); !slow) return slow;
     }

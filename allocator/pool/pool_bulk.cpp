@@ -23,12 +23,12 @@ Result<void> Pool::alloc_bulk(ContextGroup& group, Context* context, std::uint64
 }
 
 Result<void> Pool::free_bulk(ContextGroup& group, Context* context, const Slot* slots, std::uint32_t n) noexcept {
-    KeptSlot ended[kBulk];
+    EndedSlots ended;
     Result<void> first;
     for (std::uint32_t i = 0; i < n;) {
         std::uint32_t count = 0;
         for (; i < n && count < kBulk; ++i) {
-            const Begun begun = begin(slots[i], SlotKind::kStreaming, 0, false, ended[count]);
+            const Begun begun = begin(context, slots[i], SlotKind::kStreaming, 0, false, ended.slots[count]);
             if (begun == Begun::kYes) [[likely]] {
                 ++count;
                 continue;
@@ -36,7 +36,7 @@ Result<void> Pool::free_bulk(ContextGroup& group, Context* context, const Slot* 
             const auto slow = free_slow(group, context, slots[i], begun);
             if (first && !slow) first = slow;
         }
-        finish_many(group, context, ended, count);
+        finish_many(group, context, ended.slots, count);
     }
     return first;
 }

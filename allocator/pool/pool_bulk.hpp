@@ -67,12 +67,13 @@ inline std::uint32_t Pool::push_many(ContextGroup& group, Context& context, cons
     const RegionMask accepted = context.accepts & accepted_.load(std::memory_order_relaxed);  // as in push_inside()
     const std::uint32_t base = group.push_base.load(std::memory_order_relaxed);
     const std::uint32_t first = from;
-    for (std::uint32_t before = n; from < n && before != from;) {
-        before = from;
-        SlotStack& stack = context.stack_at(ended[from].handle, base);
-        std::uint32_t filled = stack.filled.load(std::memory_order_relaxed);
-        for (; from < n && filled < stack.room && &context.stack_at(ended[from].handle, base) == &stack &&
-               (accepted >> ended[from].handle.region().value & 1) != 0;
+    while (from < n) {
+        const SlotHandle like = ended[from].handle;
+        if ((accepted >> like.region().value & 1) == 0) break;
+        SlotStack& stack = context.stack_at(like, base);
+        const std::uint32_t begin = stack.filled.load(std::memory_order_relaxed);
+        std::uint32_t filled = begin;
+        for (; from < n && filled < stack.room && ended[from].handle.same_place(like);
              ++from, filled += SlotStack::kEntry) {
             const KeptSlot& slot = ended[from];
             KeptSlot& kept = stack.at(filled);
@@ -80,6 +81,7 @@ inline std::uint32_t Pool::push_many(ContextGroup& group, Context& context, cons
             kept.hva = slot.hva;
             kept.handle = slot.handle;
         }
+        if (filled == begin) break;
         stack.filled.store(filled, std::memory_order_relaxed);
     }
     bump(context.frees, from - first);

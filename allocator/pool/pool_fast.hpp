@@ -85,17 +85,19 @@ template <class Sink>
     return alloc_slow(group, context, bytes, slot);
 }
 
-[[gnu::always_inline]] inline Pool::Begun Pool::begin(const Slot& slot, SlotKind kind, std::uint64_t bytes,
-                                                      bool with_hva, KeptSlot& ended) noexcept {
+[[gnu::always_inline]] inline Pool::Begun Pool::begin(Context* context, const Slot& slot, SlotKind kind,
+                                                      std::uint64_t bytes, bool with_hva, KeptSlot& ended) noexcept {
     const SlotHandle handle = slot.handle;
-    const View& view = view_of(handle);
+    const SlotHandle like = context != nullptr ? context->last.of(handle) : handle;
+    const View& view = view_of(like);
+    const SlotSize& size = kSlotSizes[like.size_class()];
     // V1: acquire, pairs with the release in View::open().
     const std::uint64_t end = view.end.load(std::memory_order_acquire);
     const std::uint64_t position = slot.gpa - view.first_gpa;
     SlotView::Place place;
     if (position >= end || (with_hva && reinterpret_cast<std::uintptr_t>(slot.hva) - view.first_hva != position) ||
-        bytes > kSlotSizes[handle.size_class()].bytes || !view.place_of(position, end, handle, place) ||
-        !SlotView::holds(place)) [[unlikely]]
+        bytes > size.bytes || !view.place_of(position, end, handle, size, place) || !SlotView::holds(place))
+        [[unlikely]]
         return Begun::kNotHere;
     if (!view.drop(view.states[place.state], handle, static_cast<unsigned>(kind))) [[unlikely]]
         return Begun::kNotHere;
@@ -129,7 +131,7 @@ template <class Sink>
 [[gnu::always_inline]] inline Result<void> Pool::free(ContextGroup& group, Context* context,
                                                       const Slot& slot) noexcept {
     KeptSlot ended;
-    const Begun begun = begin(slot, SlotKind::kStreaming, 0, false, ended);
+    const Begun begun = begin(context, slot, SlotKind::kStreaming, 0, false, ended);
     if (begun != Begun::kYes) [[unlikely]]
         return free_slow(group, context, slot, begun);
     finish(group, context, ended);

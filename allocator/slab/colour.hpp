@@ -22,8 +22,8 @@ struct Colour {
     std::uint32_t value = 0;
     std::uint32_t among = 1;
 
-    /// The bits of this word whose slots have it. (States follow bits where slots have a power of two of bytes; elsewhere
-    /// it is a hint.)
+    /// The bits of this word whose slots have it. (States follow bits where slots have a power of two of bytes;
+    /// elsewhere it is a hint.)
     [[nodiscard]] constexpr std::uint64_t bits(std::uint64_t word) const noexcept {
         const std::uint64_t every = ~std::uint64_t{0} / ((std::uint64_t{1} << among) - 1);
         return every << ((word ^ value) % among);

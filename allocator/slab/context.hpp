@@ -72,14 +72,17 @@ struct MarkOps {
     /// False: go without the context. (The mark is set already when a signal handler comes in the middle of an
     /// operation of the thread that it interrupts.)
     [[gnu::always_inline]] static bool enter(Word& mark, const Word& attention) noexcept {
-        if (mark.load(std::memory_order_relaxed) != 0) return false;
+        if (mark.load(std::memory_order_relaxed) != 0) [[unlikely]]
+            return false;
         // M1: relaxed, with the barrier behind it; pairs with the heavy barrier after T1.
         mark.store(1, std::memory_order_relaxed);
         Policy::light_barrier();
         // M2: acquire, pairs with T2 in end_attention(): what others did with the context is done.
-        if (attention.load(std::memory_order_acquire) == 0) return true;
-        leave(mark);
-        return false;
+        if (attention.load(std::memory_order_acquire) != 0) [[unlikely]] {
+            leave(mark);
+            return false;
+        }
+        return true;
     }
     [[gnu::always_inline]] static void leave(Word& mark) noexcept {
         // M3: release, pairs with M4 in idle(): the owner is done with the stacks.
@@ -141,6 +144,30 @@ struct KeptRun {
     KeptSlot run;
 };
 
+/// Region and size class of the slot before, which mostly are those of the next one too.
+///
+/// A slot is looked up by what its token says, which the caller may just have written: the processor would know those
+/// addresses last of all, and loads behind a store to one of them wait for it. So it compares the token with the one
+/// before and goes on with that: by its prediction of the branch, without waiting. (14 % of a pair, 17 % where other
+/// slots come back than went out. Of a push, where less depends on it, it makes nothing faster.)
+class LastPlace {
+public:
+    /// A handle with the region and the size class of this one, and nothing else that could be relied on.
+    [[gnu::always_inline]] SlotHandle of(SlotHandle handle) noexcept {
+        const std::uint32_t asked = handle.bits() & SlotHandle::kOfPlace;
+        std::uint32_t known = bits_.load(std::memory_order_relaxed);
+        if (known != asked) [[unlikely]] {
+            bits_.store(asked, std::memory_order_relaxed);
+            return handle;
+        }
+        asm("" : "+r"(known));  // or the compiler sees that both are the same
+        return SlotHandle(known);
+    }
+
+private:
+    std::atomic<std::uint32_t> bits_{0};
+};
+
 class ContextGroup;  // allocator/pool/context_group.hpp
 
 /// In zeroed memory, and used as it is there.
@@ -159,6 +186,7 @@ struct Context {
     std::uint32_t known_regions = 0;  // indexes that there were; 0: it was not made yet
     std::uint32_t index = 0;          // among all contexts
     NodeId node;                      // of the thread, where that matters
+    LastPlace last;                   // of a slot that came back
     // Who it is for.
     alignas(kCacheLine) std::atomic<std::uint64_t> group_id{0};  // 0: nobody
     std::atomic<ContextGroup*> group{nullptr};
@@ -170,10 +198,10 @@ struct Context {
     // on their way home.
     std::array<SlotStack, kStacks> stacks;
 
-    /// Of the slot's size class, and so many bytes of stacks behind.
-    [[nodiscard, gnu::always_inline]] SlotStack& stack_at(SlotHandle slot, std::uint32_t bytes) noexcept {
+    /// Of the size class of a slot like this, and so many bytes of stacks behind.
+    [[nodiscard, gnu::always_inline]] SlotStack& stack_at(SlotHandle like, std::uint32_t bytes) noexcept {
         constexpr unsigned kShift = std::countr_zero(sizeof(SlotStack)) - SlotHandle::kClassShift;
-        const std::uint32_t offset = (slot.bits() << kShift & std::uint32_t{127} * sizeof(SlotStack)) + bytes;
+        const std::uint32_t offset = (like.bits() << kShift & std::uint32_t{127} * sizeof(SlotStack)) + bytes;
         return *reinterpret_cast<SlotStack*>(reinterpret_cast<std::byte*>(stacks.data()) + offset);
     }
     [[nodiscard]] KeptRun& run_of(std::uint32_t pages) noexcept { return runs[pages % kRuns]; }

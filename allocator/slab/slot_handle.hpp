@@ -38,6 +38,9 @@ public:
     /// What a slot's handle and the entry of its page have in common.
     static constexpr std::uint32_t kOfPage = std::uint32_t{127} << kClassShift | std::uint32_t{3} << kBirthShift;
 
+    /// What all slots of one size class in one region have in common.
+    static constexpr std::uint32_t kOfPlace = std::uint32_t{127} << kClassShift | std::uint32_t{63} << kRegionShift;
+
     constexpr SlotHandle() noexcept = default;
     /// From what anybody says: every value is one.
     constexpr explicit SlotHandle(std::uint32_t bits) noexcept : bits_(bits) {}
@@ -51,6 +54,9 @@ public:
     [[nodiscard]] constexpr std::uint16_t index() const noexcept { return static_cast<std::uint16_t>(bits_); }
     [[nodiscard]] constexpr std::uint32_t size_class() const noexcept { return bits_ >> kClassShift & 127; }
     [[nodiscard]] constexpr std::uint32_t slot() const noexcept { return bits_ & 511; }
+    [[nodiscard]] constexpr bool same_place(SlotHandle other) const noexcept {
+        return ((bits_ ^ other.bits_) & kOfPlace) == 0;
+    }
     /// As token_generation() makes it.
     [[nodiscard]] constexpr std::uint8_t generation() const noexcept {
         return token_generation(bits_ >> kGenerationShift, bits_ >> kBirthShift & 3);

@@ -50,10 +50,9 @@ struct alignas(kCacheLine) SlotView {
     };
 
     /// Can there be a slot with this handle at this position, which is inside the region (below `region_end`, its end)?
-    /// Then `place` is where. Not for runs, which have no bytes here.
+    /// Then `place` is where. Not for runs, which have no bytes here. `size`: of the handle's size class.
     [[gnu::always_inline]] bool place_of(std::uint64_t position, std::uint64_t region_end, SlotHandle handle,
-                                         Place& place) const noexcept {
-        const SlotSize& size = kSlotSizes[handle.size_class()];
+                                         const SlotSize& size, Place& place) const noexcept {
         const std::uint32_t inside = handle.slot() * size.bytes;  // its slab
         place.entry = &entries[position / kPageBytes];
         place.expected = PageEntry::of_slot(handle, inside / kPageBytes);
@@ -62,6 +61,10 @@ struct alignas(kCacheLine) SlotView {
         // size class.
         constexpr std::uint32_t kDistance = kChunkBytes - kPageBytes;
         return (inside & ~kDistance) == position % kPageBytes;
+    }
+    [[gnu::always_inline]] bool place_of(std::uint64_t position, std::uint64_t region_end, SlotHandle handle,
+                                         Place& place) const noexcept {
+        return place_of(position, region_end, handle, kSlotSizes[handle.size_class()], place);
     }
     /// Is the slot in a slab as its token says?
     [[gnu::always_inline]] static bool holds(Place& place) noexcept {
@@ -84,7 +87,7 @@ struct alignas(kCacheLine) SlotView {
 
     /// Ends the hold on a slot: true, once. It stays out of reach until it goes home or to a context.
     [[gnu::always_inline]] bool drop(Ops::State& state, SlotHandle handle, unsigned kind) const noexcept {
-        if (unchecked(kind)) {
+        if (unchecked(kind)) [[unlikely]] {  // by which the code is laid out, no more
             // What another kind has got meanwhile is checked as ever.
             if (state_kind(state.load(std::memory_order_relaxed)) != 0) return false;
             state.store(handle.next().state(0), std::memory_order_relaxed);

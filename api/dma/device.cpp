@@ -190,7 +190,7 @@ Result<void> Device::discard(Context* context, bounce_mapping& mapping) noexcept
     if (!good_token(mapping)) [[unlikely]]
         return end_long(context, mapping, nullptr);
     KeptSlot ended;
-    const auto begun = pool_.begin(slot_of(mapping), SlotKind::kStreaming, mapping.bytes, true, ended);
+    const auto begun = pool_.begin(context, slot_of(mapping), SlotKind::kStreaming, mapping.bytes, true, ended);
     if (begun != Pool::Begun::kYes) [[unlikely]]
         return unmap_slow(context, mapping, nullptr, begun);
     store_ended(mapping);

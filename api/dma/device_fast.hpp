@@ -116,7 +116,7 @@ inline bool Device::good_token(const bounce_mapping& mapping) const noexcept {
 [[gnu::always_inline]] inline Result<void> Device::end_good(Context* context, bounce_mapping& mapping,
                                                             std::size_t written) noexcept {
     KeptSlot ended;
-    const auto begun = pool_.begin(slot_of(mapping), SlotKind::kStreaming, mapping.bytes, true, ended);
+    const auto begun = pool_.begin(context, slot_of(mapping), SlotKind::kStreaming, mapping.bytes, true, ended);
     if (begun != Pool::Begun::kYes) [[unlikely]]
         return unmap_slow(context, mapping, &written, begun);
     store_ended(mapping);

@@ -63,19 +63,20 @@ template <class WrittenOf>
 [[gnu::always_inline]] inline Result<void> Device::unmap_many(std::span<bounce_mapping> mappings,
                                                               WrittenOf&& written_of) noexcept {
     Context* const mine = context();
-    KeptSlot ended[Pool::kBulk];
+    Pool::EndedSlots ended;
     std::uint32_t n = 0;
     Result<void> first;
     for (bounce_mapping& mapping : mappings) {
         const std::size_t part = written_of(mapping);
         Result<void> one;
         if (good_token(mapping)) [[likely]] {
-            const auto begun = pool_.begin(slot_of(mapping), SlotKind::kStreaming, mapping.bytes, true, ended[n]);
+            const auto begun =
+                pool_.begin(mine, slot_of(mapping), SlotKind::kStreaming, mapping.bytes, true, ended.slots[n]);
             if (begun == Pool::Begun::kYes) [[likely]] {
                 store_ended(mapping);
                 if (copy_back(mapping, part)) [[unlikely]]
                     one = lost(mapping);
-                if (++n == Pool::kBulk) pool_.finish_many(group_, mine, ended, std::exchange(n, 0));
+                if (++n == Pool::kBulk) pool_.finish_many(group_, mine, ended.slots, std::exchange(n, 0));
             } else {
                 one = unmap_slow(mine, mapping, &part, begun);
             }
@@ -85,7 +86,7 @@ template <class WrittenOf>
         if (first && !one) [[unlikely]]
             first = one;
     }
-    pool_.finish_many(group_, mine, ended, n);
+    pool_.finish_many(group_, mine, ended.slots, n);
     return first;
 }
 

@@ -23,7 +23,7 @@ inline constexpr std::size_t kLive = 8;
 inline constexpr const char* kChunkNote = "chunks of 256 pairs, slowest 5 % dropped, mean";
 
 template <Subject S>
-void pair_once(S& subject, typename S::Context& context, std::uint64_t bytes) {
+[[gnu::always_inline]] inline void pair_once(S& subject, typename S::Context& context, std::uint64_t bytes) {
     typename S::Handle handle{};
     take(subject, context, bytes, handle);
     keep(handle);

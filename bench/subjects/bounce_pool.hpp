@@ -51,7 +51,8 @@ public:
 
     explicit BouncePool(const Shape& shape, const bounce::PoolConfig& settings = {})
         : pool_(make_pool(shape, settings)) {}
-    bool alloc(Context& context, std::uint64_t bytes, Handle& handle) {
+    // Inlined, as the peers' headers are; the compiler would decide by the size of the benchmark around it.
+    [[gnu::always_inline]] bool alloc(Context& context, std::uint64_t bytes, Handle& handle) {
         return static_cast<bool>(pool_->alloc(pool_->direct(), context.context, bytes, handle));
     }
     void free(Context& context, Handle& handle, std::uint64_t) {

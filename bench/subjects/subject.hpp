@@ -47,8 +47,10 @@ inline void expect(bool good, const char* what) {
     if (!good) throw std::runtime_error(what);
 }
 
+// Inlined whatever the subject: else the compiler decides by how much of it is inlined already.
 template <class S>
-void take(S& subject, typename S::Context& context, std::uint64_t bytes, typename S::Handle& handle) {
+[[gnu::always_inline]] inline void take(S& subject, typename S::Context& context, std::uint64_t bytes,
+                                        typename S::Handle& handle) {
     if (!subject.alloc(context, bytes, handle)) [[unlikely]]
         throw std::runtime_error("an allocation failed in a pool that has room");
 }

@@ -78,5 +78,23 @@ TEST(Context, ARunIsKeptInItsPlace) {
     EXPECT_EQ(context->run_of(6).pages.load(), 0U);
 }
 
+TEST(LastPlace, WhateverWasBeforeTheAnswerIsOfTheOneAskedFor) {
+    LastPlace last;
+    for (const std::uint32_t region : {0U, 0U, 7U, 63U, 0U}) {
+        for (std::uint32_t size_class = 0; size_class < 128; ++size_class) {
+            for (const std::uint32_t slot : {511U, 0U, 3U}) {
+                const SlotHandle handle(RegionId{region}, slot_index(size_class, slot), 201);
+                const SlotHandle like = last.of(handle);
+                EXPECT_TRUE(like.same_place(handle));
+                EXPECT_EQ(like.region(), handle.region());
+                EXPECT_EQ(like.size_class(), size_class);
+            }
+        }
+    }
+    const SlotHandle some(RegionId{5}, slot_index(9, 1), 0);
+    EXPECT_FALSE(some.same_place(SlotHandle(RegionId{4}, slot_index(9, 1), 0)));
+    EXPECT_FALSE(some.same_place(SlotHandle(RegionId{5}, slot_index(8, 1), 0)));
+}
+
 }  // namespace
 }  // namespace bounce
