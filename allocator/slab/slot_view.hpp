@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "allocator/base/mutation.hpp"
 #include "allocator/base/types.hpp"
 #include "allocator/slab/context.hpp"
 #include "allocator/slab/slab_tables.hpp"
@@ -93,7 +94,8 @@ struct alignas(kCacheLine) SlotView {
             state.store(handle.next().state(0), std::memory_order_relaxed);
             return true;
         }
-        std::uint8_t seen = handle.state(kind);
+        std::uint8_t seen =
+            handle.state(BOUNCE_MUTATED(kSlotKind) ? state_kind(state.load(std::memory_order_relaxed)) : kind);
         return Ops::drop(state, seen, handle.next().state(0));
     }
 };

@@ -9,6 +9,7 @@
 
 #include "allocator/base/bits.hpp"
 #include "allocator/base/clock.hpp"
+#include "allocator/base/mutation.hpp"
 #include "api/dma/call_site.hpp"
 #include "api/dma/token.hpp"
 
@@ -181,7 +182,7 @@ void Debug::ended(const bounce_mapping& mapping) noexcept {
         entry = table_.take(*found);
         table_.bury(*entry, call_site().at);
     }
-    if (entry->copy == nullptr || entry->cpu_owns) return;
+    if (entry->copy == nullptr || entry->cpu_owns || BOUNCE_MUTATED(kPrivateWrite)) return;
     const std::uint64_t at = first_change(private_of(*entry), entry->copy.get(), 0, entry->bytes);
     if (at == kNoChange) return;
     Report report(BOUNCE_DEBUG_PRIVATE_WRITE);
@@ -313,7 +314,7 @@ bool Debug::peeked(std::uint64_t addr, std::uint64_t bytes) noexcept {
     {
         const std::lock_guard lock(lock_);
         const DebugEntry* const entry = table_.touched(addr, bytes);
-        if (entry == nullptr) return false;
+        if (entry == nullptr || BOUNCE_MUTATED(kPeek)) return false;
         describe(*entry, report);
         report.expected = entry->addr;
         report.got = addr;

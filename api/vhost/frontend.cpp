@@ -10,6 +10,8 @@
 #include <new>
 #include <string_view>
 
+#include "allocator/base/mutation.hpp"
+
 namespace bounce::vhost {
 namespace {
 
@@ -155,7 +157,8 @@ Result<void> Frontend::renew_tainted() noexcept {
 Result<void> Frontend::disconnect() noexcept {
     // A back-end that is hung up on while its rings run may take more requests, or trip over itself:
     // qemu-storage-daemon 7.2 ends by an assertion. Whether it stopped is of no matter here: the memory is renewed.
-    if (state() == State::kConnected) (void)stop_queues(Deadline(std::min(config_.timeout_ms, kStopMilliseconds)));
+    const std::uint32_t most = BOUNCE_MUTATED(kStopBound) ? config_.timeout_ms : kStopMilliseconds;
+    if (state() == State::kConnected) (void)stop_queues(Deadline(std::min(config_.timeout_ms, most)));
     hang_up();
     for (std::uint32_t i = 0; i < queue_count_; ++i) queues_[i].ring().stop();
     return renew_tainted();
@@ -184,7 +187,7 @@ Result<void> Frontend::restart() noexcept {
     shown_regions_ = 0;
     iotlb_.clear();
     if (auto done = session_.open(path_); !done) return done;
-    if (auto done = negotiate(terms_.accepted); !done) return done;
+    if (auto done = negotiate(BOUNCE_MUTATED(kRenegotiation) ? 0 : terms_.accepted); !done) return done;
     for (std::uint32_t i = 0; i < queue_count_; ++i) {
         if (auto done = queues_[i].ring().reset(); !done) return done;
     }

@@ -44,6 +44,11 @@ constexpr const char* kNames[] = {
     "reply_size",
     "reply_descriptors",
     "config_answer",
+    "slot_kind",
+    "renegotiation",
+    "stop_bound",
+    "peek",
+    "private_write",
 };
 
 Mutation read() noexcept {

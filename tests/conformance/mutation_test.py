@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Usage: mutation_test.py PROGRAM MUTATION
+"""Usage: mutation_test.py PROGRAM MUTATION [FILTER]
 
-Runs the conformance suite with one protection of the library left out, and fails unless the suite does: by a check that
-says what it found, not by a crash. With the mutation "none" nothing is left out, and the suite must pass: so it is not
-the build that makes it fail.
+Runs a suite (or those of its tests that match a gtest filter) with one protection of the library left out, and fails
+unless the suite does: by a check that says what it found, not by a crash. With the mutation "none" nothing is left out,
+and the suite must pass: so it is not the build that makes it fail.
 """
 import os
 import re
@@ -13,12 +13,12 @@ import sys
 
 
 def main(argv):
-    if len(argv) != 3 or argv[1] in ("-h", "--help"):
+    if len(argv) not in (3, 4) or argv[1] in ("-h", "--help"):
         print(__doc__)
         return 0 if len(argv) == 2 else 2
-    program, mutation = argv[1:]
+    program, mutation = argv[1:3]
     intact = mutation == "none"
-    command = [program, "--gtest_brief=1"] + ([] if intact else ["--gtest_fail_fast"])
+    command = [program, "--gtest_brief=1", f"--gtest_filter={argv[3] if len(argv) == 4 else '*'}"] + ([] if intact else ["--gtest_fail_fast"])
     try:
         result = subprocess.run(command, env={**os.environ, "BOUNCE_MUTATION": mutation}, timeout=240, text=True,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
@@ -26,8 +26,8 @@ def main(argv):
         print(f"{mutation}: the suite did not end")
         return 1
     ran = re.search(r"\[==========\] (\d+) tests? from", result.stdout)
-    failed = sorted(set(re.findall(r"\[  FAILED  \] \S+/(\w+)", result.stdout)))
-    findings = sorted(set(re.findall(r"^Failed\n(.+)$", result.stdout, re.M)))
+    failed = sorted(set(re.findall(r"\[  FAILED  \] \S+?[./](\w+)", result.stdout)))
+    findings = sorted(set(re.findall(r": Failure\n(?:Failed\n)?(.+)$", result.stdout, re.M)))
     if intact:
         good = result.returncode == 0 and ran and not failed
         print(f"nothing left out: {ran[1] if ran else 0} checks ran, {len(failed)} failed")
