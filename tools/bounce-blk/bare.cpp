@@ -6,6 +6,7 @@
 #include "tools/common/failure.hpp"
 #include "tools/common/little_endian.hpp"
 #include "tools/common/random.hpp"
+#include "tools/common/units.hpp"
 
 namespace bounce::blk {
 namespace {
@@ -20,10 +21,6 @@ using tools::text;
 constexpr std::uint64_t kSlotBytes = 128;  // header in the first line, status in the second
 constexpr std::uint64_t kStatusAt = 64;
 
-std::uint64_t round_up(std::uint64_t value, std::uint64_t to) {
-    return (value + to - 1) / to * to;
-}
-
 }  // namespace
 
 struct BareSubject::Layout {
@@ -35,7 +32,7 @@ struct BareSubject::Layout {
     Layout(std::uint32_t queue_size, const LoadConfig& load)
         : slots(BareRing::bytes(queue_size)),
           data(slots + BareRing::pages(kSlotBytes * load.depth)),
-          data_step(round_up(load.block_bytes, load.block_bytes >= BareRing::kPage ? BareRing::kPage : 64)),
+          data_step(tools::round_up(load.block_bytes, load.block_bytes >= BareRing::kPage ? BareRing::kPage : 64)),
           bytes(data + BareRing::pages(data_step * load.depth)) {}
 };
 

@@ -20,10 +20,6 @@ using tools::text;
 
 constexpr std::uint64_t kMiB = std::uint64_t{1} << 20;
 
-std::uint64_t round_up(std::uint64_t value, std::uint64_t to) {
-    return (value + to - 1) / to * to;
-}
-
 /// A request without INDIRECT_DESC takes three descriptors. 1024 is what common back-ends have; only the bare loop
 /// cannot do with less than it needs.
 std::uint32_t default_queue_size(const Options& options, std::uint32_t queue_depth) {
@@ -34,7 +30,7 @@ std::uint32_t default_queue_size(const Options& options, std::uint32_t queue_dep
 /// Room for everything in flight, a quarter more for rounding, and the rings.
 std::uint64_t default_pool_bytes(std::uint64_t in_flight_bytes, std::uint64_t requests) {
     const std::uint64_t needed = in_flight_bytes + in_flight_bytes / 4 + requests * 1024 + 4 * kMiB;
-    return round_up(std::max(64 * kMiB, needed), 2 * kMiB);
+    return tools::round_up(std::max(64 * kMiB, needed), 2 * kMiB);
 }
 
 }  // namespace

@@ -52,7 +52,7 @@ std::vector<Packet> read_capture(const std::string& path, std::size_t most_bytes
 }
 
 struct CaptureWriter::State {
-    Handle handle;
+    std::unique_ptr<pcap_t, decltype(&::pcap_close)> handle{nullptr, &::pcap_close};
     pcap_dumper_t* file = nullptr;
 };
 

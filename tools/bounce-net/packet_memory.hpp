@@ -12,6 +12,9 @@
 
 namespace bounce::net {
 
+/// Completions that are collected at a time.
+inline constexpr std::size_t kBatch = 64;
+
 class PacketMemory {
 public:
     /// canary: for private buffers; null: born-shared ones. Throws tools::Failure.

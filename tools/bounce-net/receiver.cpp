@@ -8,7 +8,6 @@
 namespace bounce::net {
 namespace {
 
-constexpr std::size_t kBatch = 64;
 constexpr std::size_t kMaxPacketBytes = 65536 + kEthernetBytes;
 
 }  // namespace

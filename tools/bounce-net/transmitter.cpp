@@ -6,12 +6,6 @@
 #include "tools/common/failure.hpp"
 
 namespace bounce::net {
-namespace {
-
-constexpr std::size_t kBatch = 64;
-
-}  // namespace
-
 Transmitter::Transmitter(const Session& session, std::uint32_t pair, std::uint32_t packets, std::size_t frame_bytes,
                          const tools::Canary* canary)
     : session_(session),

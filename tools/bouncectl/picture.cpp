@@ -23,11 +23,6 @@ constexpr std::array kKinds = {"free", "mapping", "coherent", "buffer"};
 constexpr std::array kDirections = {"bidirectional", "to_device", "from_device"};
 constexpr std::uint32_t kRunClass = 127;
 
-template <std::size_t N>
-const char* name_of(const std::array<const char*, N>& names, std::uint64_t value) {
-    return value < N ? names[value] : "unknown";
-}
-
 std::string size_class_text(std::uint32_t size_class, std::uint64_t slot_bytes) {
     return size_class == kRunClass ? "run" : tools::format_bytes(slot_bytes);
 }

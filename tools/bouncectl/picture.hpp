@@ -3,6 +3,9 @@
 // keeps.
 #pragma once
 
+#include <array>
+#include <cstddef>
+#include <cstdint>
 #include <string>
 
 #include "tools/bouncectl/client.hpp"
@@ -21,6 +24,12 @@ inline constexpr unsigned kChunks = 1u << 3;    // chunks
 inline constexpr unsigned kEvents = 1u << 4;    // events
 inline constexpr unsigned kCheck = 1u << 5;     // check
 inline constexpr unsigned kAllParts = (1u << 6) - 1;
+
+/// Of a value that another process says.
+template <std::size_t N>
+const char* name_of(const std::array<const char*, N>& names, std::uint64_t value) {
+    return value < N ? names[value] : "unknown";
+}
 
 /// Asks for these parts. Throws as Client does.
 tools::Json take_picture(Client& client, unsigned parts);

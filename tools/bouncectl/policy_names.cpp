@@ -72,7 +72,7 @@ T parse_name(const std::string& input, const char* what, std::span<const Named<T
 }
 
 template <class T>
-const char* name_of(T value, std::span<const Named<T>> table) {
+const char* name_in(T value, std::span<const Named<T>> table) {
     const auto at =
         std::find_if(table.begin(), table.end(), [value](const auto& entry) { return entry.value == value; });
     return at != table.end() ? at->name : "unknown";
@@ -127,18 +127,18 @@ std::uint32_t parse_addresses(const std::string& input) {
 }
 
 const char* platform_name(std::uint32_t platform) {
-    return name_of<std::uint32_t>(platform, kPlatforms);
+    return name_in<std::uint32_t>(platform, kPlatforms);
 }
 
 const char* transport_name(std::uint32_t transport) {
-    return name_of<std::uint32_t>(transport, kTransports);
+    return name_in<std::uint32_t>(transport, kTransports);
 }
 
 std::vector<std::string> feature_names(std::uint64_t features) {
     std::vector<std::string> names;
     for (unsigned bit = 0; bit < 64; ++bit) {
         if ((features >> bit & 1) == 0) continue;
-        const std::string name = name_of<unsigned>(bit, kFeatures);
+        const std::string name = name_in<unsigned>(bit, kFeatures);
         names.push_back(name != "unknown" ? name : std::to_string(bit));
     }
     return names;

@@ -104,14 +104,9 @@ constexpr Number<bounce_stats_ring> kRing[] = {
     {"violations", &bounce_stats_ring::violations},
 };
 constexpr std::array kStages = {"active", "draining", "retiring", "removed"};
-constexpr std::array kCopies = {"auto", "memcpy", "nontemporal"};
-constexpr std::array kReuses = {"auto", "lifo", "window", "fifo"};
+constexpr std::array kCopyPolicies = {"auto", "memcpy", "nontemporal"};
+constexpr std::array kReusePolicies = {"auto", "lifo", "window", "fifo"};
 constexpr std::array kHistograms = {"unknown", "size_bytes", "copy_ns", "hold_ns"};
-
-template <std::size_t N>
-const char* name_of(const std::array<const char*, N>& names, std::uint64_t value) {
-    return value < N ? names[value] : "unknown";
-}
 
 template <class T, std::size_t N>
 Json numbers(const T& record, const Number<T> (&fields)[N]) {
@@ -190,8 +185,8 @@ Json stats_json(int stats_fd) {
     each<bounce_stats_device>(view.get(), BOUNCE_STATS_DEVICES, [&](const auto& device) {
         Json one = {{"id", device.id}, {"name", device.name}};
         one.update(numbers(device, kDevice));
-        one["copy_policy"] = name_of(kCopies, device.copy_policy);
-        one["reuse_policy"] = name_of(kReuses, device.reuse_policy);
+        one["copy_policy"] = name_of(kCopyPolicies, device.copy_policy);
+        one["reuse_policy"] = name_of(kReusePolicies, device.reuse_policy);
         json["devices"].push_back(std::move(one));
     });
     json["rings"] = Json::array();

@@ -137,13 +137,13 @@ std::string top_text(const Json& before, const Json& now, char sort) {
                       bytes_of(node, "used_bytes"), " of ", bytes_of(node, "bytes"), "\n");
     whole += text("maps/s ", per_second(rates.of_pool("maps")), "  full/s ", per_second(rates.of_pool("full")),
                   "  waiting ", number("waiting"), "  violations ", number("violations"), "\n\n");
-    struct Row {
+    struct DeviceRow {
         double rate;
         std::uint64_t used;
         std::string name;
         std::vector<std::string> cells;
     };
-    std::vector<Row> rows;
+    std::vector<DeviceRow> rows;
     for (const Json& device : now["devices"]) {
         double requests = 0;
         double in = 0;
@@ -165,12 +165,12 @@ std::string top_text(const Json& before, const Json& now, char sort) {
                          number_of(device, "mappings"), bytes_of(device, "used_bytes"), number_of(device, "waiting"),
                          device["copy_policy"].get<std::string>() + "/" + device["reuse_policy"].get<std::string>()}});
     }
-    std::stable_sort(rows.begin(), rows.end(), [sort](const Row& a, const Row& b) {
+    std::stable_sort(rows.begin(), rows.end(), [sort](const DeviceRow& a, const DeviceRow& b) {
         return sort == 'n' ? a.name < b.name : sort == 'u' ? a.used > b.used : a.rate > b.rate;
     });
     Table table(
         {">ID", "DEVICE", ">MAPS/s", ">REQ/s", ">IN/s", ">OUT/s", ">OUTST", ">MAPPINGS", ">USED", ">WAIT", "POLICY"});
-    for (Row& row : rows) table.add(std::move(row.cells));
+    for (DeviceRow& row : rows) table.add(std::move(row.cells));
     return whole + table.text();
 }
 

@@ -8,6 +8,10 @@
 
 namespace bounce::tools {
 
+constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t to) {
+    return (value + to - 1) / to * to;
+}
+
 /// "4096", "4K", "64KiB", "1M", "2G", "0x1000": bytes. Throws UsageError with a sentence.
 std::uint64_t parse_size(std::string_view text);
 
