@@ -18,7 +18,8 @@ def main(argv):
         return 0 if len(argv) == 2 else 2
     program, mutation = argv[1:3]
     intact = mutation == "none"
-    command = [program, "--gtest_brief=1", f"--gtest_filter={argv[3] if len(argv) == 4 else '*'}"] + ([] if intact else ["--gtest_fail_fast"])
+    command = [program, "--gtest_brief=1", "--gtest_filter=" + "".join(argv[3:] or "*")]
+    command += [] if intact else ["--gtest_fail_fast"]
     try:
         result = subprocess.run(command, env={**os.environ, "BOUNCE_MUTATION": mutation}, timeout=240, text=True,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
@@ -26,7 +27,7 @@ def main(argv):
         print(f"{mutation}: the suite did not end")
         return 1
     ran = re.search(r"\[==========\] (\d+) tests? from", result.stdout)
-    failed = sorted(set(re.findall(r"\[  FAILED  \] \S+?[./](\w+)", result.stdout)))
+    failed = sorted(set(re.findall(r"\[  FAILED  \] \S*[./](\w+)", result.stdout)))
     findings = sorted(set(re.findall(r": Failure\n(?:Failed\n)?(.+)$", result.stdout, re.M)))
     if intact:
         good = result.returncode == 0 and ran and not failed
