@@ -525,7 +525,9 @@ private:
         const std::uint32_t offset = handle.bits() >> kShift & (kMaxRegions - 1) * sizeof(View);
         return *reinterpret_cast<const View*>(reinterpret_cast<const std::byte*>(views_.data()) + offset);
     }
-    [[nodiscard]] std::uint32_t epoch_of(SlotHandle handle) const noexcept { return view_of(handle).region->epoch(); }
+    [[nodiscard, gnu::always_inline]] std::uint32_t epoch_of(SlotHandle handle) const noexcept {
+        return view_of(handle).region->epoch();
+    }
     Result<void> begin_by_address(const Slot& slot, SlotKind kind, std::uint64_t bytes, bool with_hva, Begun why,
                                   Ending& ending) noexcept;
     void take_back(const Slot& slot, SlotKind kind) noexcept;
