@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "allocator/base/clock.hpp"
 #include "api/control/pool_walk.hpp"
 
 namespace bounce {
@@ -64,21 +65,29 @@ void PoolCheck::check_extent(PoolWalk& walk, Pool& pool, RegionId id, const Pool
     }
 }
 
-void PoolCheck::check_sums(PoolWalk& walk, Pool& pool) noexcept {
+bool PoolCheck::check_sums(PoolWalk& walk, Pool& pool) noexcept {
     const PoolStats now = pool.stats();
+    const std::uint64_t away = walk.audit().away_bytes();
+    const std::uint64_t accounted = now.used_bytes + now.kept_bytes + now.quarantined_bytes;
+    const bool comparable = same_moment(before_, now) && away == away_before_;
+    const bool differ = comparable && (out_bytes_ != away || accounted != away);
+    if (differ) {
+        const std::uint64_t now_ns = clock_ns();
+        if (differ_since_ == 0) differ_since_ = now_ns;
+        if (now_ns - differ_since_ < kSettle) return false;
+    }
+    differ_since_ = 0;
+    if (differ && out_bytes_ != away)
+        found({}, away, out_bytes_, "the slots that are away add up to other bytes than the pool counts");
+    if (differ && accounted != away)
+        found({}, away, accounted, "used, kept and quarantined bytes are not what is away from home");
     if (now.used_bytes > now.bytes) found({}, now.bytes, now.used_bytes, "more bytes are used than the pool has");
     const ReserveState reserve = pool.reserve();
     if (reserve.promised > reserve.floors)
         found({}, reserve.floors, reserve.promised, "more is promised than all floors together");
     if (now.quarantined == 0 && now.quarantined_bytes != 0)
         found({}, 0, now.quarantined_bytes, "bytes of no slot are in quarantine");
-    const std::uint64_t away = walk.audit().away_bytes();
-    if (!same_moment(before_, now) || away != away_before_) return;
-    if (out_bytes_ != away)
-        found({}, away, out_bytes_, "the slots that are away add up to other bytes than the pool counts");
-    if (now.used_bytes + now.kept_bytes + now.quarantined_bytes != away)
-        found({}, away, now.used_bytes + now.kept_bytes + now.quarantined_bytes,
-              "used, kept and quarantined bytes are not what is away from home");
+    return true;
 }
 
 bool PoolCheck::step(PoolWalk& walk, Pool& pool, WalkPlace& place, std::span<bounce_control_problem> room,
@@ -96,9 +105,10 @@ bool PoolCheck::step(PoolWalk& walk, Pool& pool, WalkPlace& place, std::span<bou
         check_extent(walk, pool, id, extent);
         return n_ + 4 < room_.size();
     });
-    if (!more) check_sums(walk, pool);
+    const bool again = !more && !check_sums(walk, pool);
+    if (again) place = WalkPlace{};
     n = n_;
-    return more;
+    return more || again;
 }
 
 }  // namespace bounce

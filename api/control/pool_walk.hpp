@@ -107,20 +107,26 @@ private:
 /// The audit of one client, over many steps.
 class PoolCheck {
 public:
-    /// One step; from the beginning when place is that. False: that was all, the sums included.
+    /// One step; from the beginning when place is that. False: that was all, the sums included. Sums that differ are
+    /// looked at again from the beginning until they have differed for kSettle: a thread that was stopped between a slot
+    /// and its count goes on by then.
     bool step(PoolWalk& walk, Pool& pool, WalkPlace& place, std::span<bounce_control_problem> room,
               std::size_t& n) noexcept;
     [[nodiscard]] std::uint64_t slots() const noexcept { return slots_; }
 
 private:
+    static constexpr std::uint64_t kSettle = 200'000'000;  // ns
+
     void check_extent(PoolWalk& walk, Pool& pool, RegionId id, const PoolAudit::Extent& extent) noexcept;
-    void check_sums(PoolWalk& walk, Pool& pool) noexcept;
+    /// False: to be looked at again.
+    [[nodiscard]] bool check_sums(PoolWalk& walk, Pool& pool) noexcept;
     void found(Gpa gpa, std::uint64_t expected, std::uint64_t got, const char* text) noexcept;
 
     PoolStats before_{};
     std::uint64_t away_before_ = 0;
     std::uint64_t slots_ = 0;
     std::uint64_t out_bytes_ = 0;
+    std::uint64_t differ_since_ = 0;  // ns; 0: they did not when last looked at
     std::span<bounce_control_problem> room_;
     std::size_t n_ = 0;
 };
