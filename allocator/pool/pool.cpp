@@ -26,7 +26,8 @@ Result<void> Pool::check(const Slot& slot, SlotKind kind, std::uint64_t bytes) c
     return {};
 }
 
-Result<Gpa> Pool::find_in_slot(const void* hva, std::uint64_t bytes, SlotKind kind, RegionMask domain) const noexcept {
+Result<Gpa> Pool::find_in_slot(const void* hva, std::uint64_t bytes, SlotKind kind, RegionMask domain,
+                               RegionId* where) const noexcept {
     const auto gpa = to_gpa(hva, bytes);
     if (!gpa) return gpa.error();
     Gpa address;
@@ -40,6 +41,7 @@ Result<Gpa> Pool::find_in_slot(const void* hva, std::uint64_t bytes, SlotKind ki
                         static_cast<std::uint64_t>(std::countr_zero(rest)));
         code = part.core.find_inside(offset, bytes, static_cast<unsigned>(kind));
         address = part.region.address() + offset;
+        if (where != nullptr) *where = RegionId{static_cast<std::uint32_t>(std::countr_zero(rest))};
         break;
     }
     if (code == EPERM) return fail(EPERM, "the slot around GPA 0x%llx is of another kind", gpa->value);

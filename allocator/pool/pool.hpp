@@ -249,7 +249,13 @@ public:
 
     /// The address for the device of [hva, hva + bytes) when that lies in one live slot of this kind; else EFAULT,
     /// EPERM for another kind, EXDEV when it is not in a region of the domain.
-    Result<Gpa> find_in_slot(const void* hva, std::uint64_t bytes, SlotKind kind, RegionMask domain = 0) const noexcept;
+    /// `where`, when not nullptr: the region.
+    Result<Gpa> find_in_slot(const void* hva, std::uint64_t bytes, SlotKind kind, RegionMask domain = 0,
+                             RegionId* where = nullptr) const noexcept;
+    /// The same of coherent memory and buffers, for what is in one region and no very long run. False: ask
+    /// find_in_slot(). In pool_fast.hpp.
+    bool find_block_near(RegionId region, const void* hva, std::uint64_t bytes, RegionMask domain,
+                         Gpa& address) const noexcept;
 
     /// pool_restore.cpp. What is at an address (as the device says it): the slot or run around it, whoever has it.
     /// EFAULT when there is none.

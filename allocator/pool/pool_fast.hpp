@@ -123,6 +123,22 @@ template <class Sink>
            view.states[place.state].load(std::memory_order_relaxed) == handle.state(static_cast<unsigned>(kind));
 }
 
+[[gnu::always_inline]] inline bool Pool::find_block_near(RegionId region, const void* hva, std::uint64_t bytes,
+                                                         RegionMask domain, Gpa& address) const noexcept {
+    const View& view = views_[region.value];
+    // V1: acquire, pairs with the release in View::open().
+    const std::uint64_t end = view.end.load(std::memory_order_acquire);
+    const std::uint64_t position = reinterpret_cast<std::uintptr_t>(hva) - view.first_hva;
+    if (position >= end || (domains_.regions_of(domain) >> region.value & 1) == 0) [[unlikely]]
+        return false;
+    SlotView::Place place;
+    if (!view.find_inside(position, bytes, end, place)) [[unlikely]]
+        return false;
+    address = view.first_gpa + position;
+    return state_kind(view.states[place.state].load(std::memory_order_relaxed)) >=
+           static_cast<unsigned>(SlotKind::kCoherent);
+}
+
 [[gnu::always_inline]] inline void Pool::finish(ContextGroup& group, Context* context, const KeptSlot& ended) noexcept {
     if (context == nullptr || !push(group, *context, ended)) [[unlikely]]
         finish_free_slow(group, context, {ended, 0, SlotKind::kStreaming});

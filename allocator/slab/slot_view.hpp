@@ -67,6 +67,37 @@ struct alignas(kCacheLine) SlotView {
                                          Place& place) const noexcept {
         return place_of(position, region_end, handle, kSlotSizes[handle.size_class()], place);
     }
+    /// The state of the slot or run that has [position, position + bytes); false: there is none, or it is a run that is
+    /// so long that its length is elsewhere.
+    [[gnu::always_inline]] bool find_inside(std::uint64_t position, std::uint64_t bytes, std::uint64_t region_end,
+                                            Place& place) const noexcept {
+        constexpr std::uint32_t kKind = std::uint32_t{7} << PageEntry::kKindShift;
+        const std::atomic<std::uint32_t>* first = &entries[position / kPageBytes];
+        std::uint32_t entry = first->load(std::memory_order_relaxed);
+        const std::uint32_t distance = entry & PageEntry::kMaxDistance;
+        const std::uint32_t kind = entry & kKind;
+        constexpr auto bits_of = [](PageEntry::Kind one) { return std::uint32_t{one} << PageEntry::kKindShift; };
+        std::uint64_t begin = position / kPageBytes - distance;
+        if (distance != 0) entry = (first - distance)->load(std::memory_order_relaxed);
+        begin *= kPageBytes;
+        const std::uint32_t length = entry >> PageEntry::kLengthShift & PageEntry::kLongRun;
+        const std::uint32_t size_class = entry >> SlotHandle::kClassShift & 127;
+        const SlotSize& size = kSlotSizes[size_class];
+        std::uint64_t room = std::uint64_t{length} * kPageBytes;
+        if (kind == bits_of(PageEntry::kSlab)) {
+            if ((entry & kKind) != kind || size.bytes == 0) return false;
+            const std::uint32_t slot = kSizeClasses[size_class].slot_of(position - begin);
+            if (slot >= kSizeClasses[size_class].slots(length)) return false;
+            begin += std::uint64_t{slot} * size.bytes;
+            room = size.bytes;
+        } else if ((kind != bits_of(PageEntry::kRun) && kind != bits_of(PageEntry::kRunBody)) ||
+                   (entry & kKind) != bits_of(PageEntry::kRun) || length == PageEntry::kLongRun) {
+            return false;
+        }
+        if (!fits(position - begin, bytes, room)) return false;
+        place.state = state_index((begin + region_end) >> size.state_shift);
+        return true;
+    }
     /// Is the slot in a slab as its token says?
     [[gnu::always_inline]] static bool holds(Place& place) noexcept {
         const std::uint32_t seen = place.entry->load(std::memory_order_relaxed);

@@ -137,13 +137,14 @@ Result<void> Device::free_checked(SlotKind kind, bounce_block& block) noexcept {
     return {};
 }
 
-Result<std::uint64_t> Device::shared_address(const void* ptr, std::size_t bytes, SlotKind kind) const noexcept {
+Result<std::uint64_t> Device::shared_address(const void* ptr, std::size_t bytes, SlotKind kind,
+                                             RegionId* where) const noexcept {
     if (ptr == nullptr) return fail(EINVAL, "the shared segment is NULL");
     if (bytes == 0) return fail(EINVAL, "a shared segment of 0 bytes, expected at least 1");
     if (bytes > limits_.max_segment_bytes)
         return fail(E2BIG, "a shared segment of %llu bytes, but the device's max_segment_bytes is %llu", bytes,
                     limits_.max_segment_bytes);
-    const auto gpa = pool_.find_in_slot(ptr, bytes, kind, group_.domain);
+    const auto gpa = pool_.find_in_slot(ptr, bytes, kind, group_.domain, where);
     if (!gpa) return gpa.error();
     if (gpa->value > dma_mask_ || bytes - 1 > dma_mask_ - gpa->value)
         return fail(ERANGE, "the shared segment ends at 0x%llx, above the device's mask 0x%llx", gpa->value + bytes - 1,

@@ -212,8 +212,10 @@ public:
 
     /// The address of [ptr, ptr + bytes) for the device, when that lies in one live buffer (or block of coherent
     /// memory) of the pool; else EFAULT, or EPERM in a slot of another kind, or EXDEV when the device does not see it.
-    Result<std::uint64_t> shared_address(const void* ptr, std::size_t bytes,
-                                         SlotKind kind = SlotKind::kBuffer) const noexcept;
+    Result<std::uint64_t> shared_address(const void* ptr, std::size_t bytes, SlotKind kind = SlotKind::kBuffer,
+                                         RegionId* where = nullptr) const noexcept;
+    /// The same of a buffer or of coherent memory, faster when it is in the region where the one before was. In device_fast.hpp.
+    Result<std::uint64_t> shared_address_near(RegionId& region, const void* ptr, std::size_t bytes) const noexcept;
     /// That of [offset, offset + bytes) of a live mapping of this device, for a transfer in this direction. EINVAL,
     /// EPERM, EALREADY, ESTALE. In device_fast.hpp.
     Result<std::uint64_t> mapped_address(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
@@ -262,11 +264,11 @@ public:
     /// The highest address that streaming mappings may have.
     [[nodiscard]] std::uint64_t dma_mask() const noexcept { return dma_mask_; }
     [[nodiscard]] const DeviceLimits& limits() const noexcept { return limits_; }
-
-private:
     [[nodiscard]] const Region& region_of(const bounce_block& block) const noexcept {
         return pool_.region(SlotHandle(block.handle).region());
     }
+
+private:
     Device(Pool& pool, Callbacks& callbacks, const DeviceConfig& config) noexcept;
     static DeviceLimits limits_of(const DeviceConfig& config) noexcept;
     [[nodiscard]] static bool good_map(const void* buf, std::size_t bytes, std::uint32_t flags,

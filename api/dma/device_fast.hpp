@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 
@@ -135,6 +136,18 @@ inline bool Device::good_token(const bounce_mapping& mapping) const noexcept {
         !pool_.region(SlotHandle(mapping.handle).region()).renewed_under_copy(mapping.epoch)) [[likely]]
         return mapping.addr + offset;
     return mapped_address_slow(mapping, offset, bytes, direction);
+}
+
+[[gnu::always_inline]] inline Result<std::uint64_t> Device::shared_address_near(RegionId& region, const void* ptr,
+                                                                                std::size_t bytes) const noexcept {
+    Gpa gpa;
+    if (bytes - 1 < limits_.max_segment_bytes && limits_.segment_boundary == 0 &&
+        pool_.find_block_near(region, ptr, bytes, group_.domain, gpa) && gpa.value <= dma_mask_ &&
+        bytes - 1 <= dma_mask_ - gpa.value) [[likely]]
+        return gpa.value;
+    auto addr = shared_address(ptr, bytes, SlotKind::kBuffer, &region);
+    if (addr.code() != EPERM) return addr;
+    return shared_address(ptr, bytes, SlotKind::kCoherent, &region);
 }
 
 }  // namespace bounce

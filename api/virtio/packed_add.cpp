@@ -22,6 +22,36 @@ std::uint16_t PackedQueue::put_flags(std::uint32_t n, std::uint32_t n_out) noexc
 Result<void> PackedQueue::add(std::span<const bounce_sg> sg, std::size_t n_out, void* cookie) noexcept {
     if (state_ != State::kRunning) [[unlikely]]
         return refuse();
+    if (!one_in_place(sg, n_out)) return add_any(sg, n_out, cookie);
+    const bool readable = n_out != 0;
+    const auto addr = place(sg[0], readable ? Direction::kToDevice : Direction::kFromDevice);
+    if (!addr) [[unlikely]]
+        return addr.error();
+    const std::uint16_t id = free_head_;
+    ring_.desc(avail_.at()).put(*addr, static_cast<std::uint32_t>(sg[0].bytes), id);
+    added(id, static_cast<std::uint16_t>(avail_.avail_flags() | (readable ? 0 : kDescWrite)), 1);
+    remember_one(id, cookie, sg[0].bytes, readable, 0);
+    return {};
+}
+
+/// `used` descriptors from avail_ on are described, but for the flags of the first.
+[[gnu::always_inline]] inline void PackedQueue::added(std::uint16_t id, std::uint16_t first,
+                                                      std::uint32_t used) noexcept {
+    if (unpublished_ == 0) {
+        held_at_ = avail_.at();
+        held_flags_ = first;
+    } else {
+        ring_.desc(avail_.at()).flags.store(first);  // relaxed: P1 comes after it
+    }
+    avail_.move(used, queue_size_);
+    // The line after the next will be written soon, and the device was the last to write it.
+    ring_.prefetch(avail_.at() + 8U < queue_size_ ? avail_.at() + 8U : 0);
+    unpublished_ += used;
+    n_free_ -= used;
+    free_head_ = chains_[id].link;
+}
+
+Result<void> PackedQueue::add_any(std::span<const bounce_sg> sg, std::size_t n_out, void* cookie) noexcept {
     const std::uint16_t id = free_head_;
     Plan plan;
     if (auto good = begin_request(sg, n_out, id, plan); !good) [[unlikely]]
@@ -49,20 +79,8 @@ Result<void> PackedQueue::add(std::span<const bounce_sg> sg, std::size_t n_out, 
             return mapped;
         ring_.desc(at.at()).put(plan.table.addr, static_cast<std::uint32_t>(sg.size() * kDescBytes), id);
         first = static_cast<std::uint16_t>(at.avail_flags() | kDescIndirect);
-        at.step(queue_size_);
     }
-    if (unpublished_ == 0) {
-        held_at_ = avail_.at();
-        held_flags_ = first;
-    } else {
-        ring_.desc(avail_.at()).flags.store(first);  // relaxed: P1 comes after it
-    }
-    avail_ = at;
-    // The line after the next will be written soon, and the device was the last to write it.
-    ring_.prefetch(at.at() + 8U < queue_size_ ? at.at() + 8U : 0);
-    unpublished_ += used;
-    n_free_ -= used;
-    free_head_ = chains_[id].link;
+    added(id, first, used);
     remember(id, cookie, sg.size(), n_out, plan, segments, 0);
     return {};
 }

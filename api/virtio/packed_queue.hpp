@@ -39,6 +39,8 @@ private:
     Result<void> init() noexcept;
     void restart_ring() noexcept override;
     void free_descriptors(std::uint32_t id, const Chain& chain) noexcept override;
+    [[gnu::noinline]] Result<void> add_any(std::span<const bounce_sg> sg, std::size_t n_out, void* cookie) noexcept;
+    void added(std::uint16_t id, std::uint16_t first, std::uint32_t used) noexcept;
     std::uint16_t put_flags(std::uint32_t n, std::uint32_t n_out) noexcept;
     /// A descriptor whose flags say that it is used: which request. False: it breaks the queue.
     bool next_used(std::uint32_t& id, std::uint32_t& len) noexcept;

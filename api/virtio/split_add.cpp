@@ -7,6 +7,21 @@ namespace bounce {
 Result<void> SplitQueue::add(std::span<const bounce_sg> sg, std::size_t n_out, void* cookie) noexcept {
     if (state_ != State::kRunning) [[unlikely]]
         return refuse();
+    if (!one_in_place(sg, n_out)) return add_any(sg, n_out, cookie);
+    const bool readable = n_out != 0;
+    const auto addr = place(sg[0], readable ? Direction::kToDevice : Direction::kFromDevice);
+    if (!addr) [[unlikely]]
+        return addr.error();
+    const std::uint16_t head = free_head_;
+    ring_.desc(head).put(*addr, static_cast<std::uint32_t>(sg[0].bytes), readable ? std::uint16_t{0} : kDescWrite, 0);
+    free_head_ = next_[head];
+    n_free_ -= 1;
+    ring_.put_avail(avail_index_++, head);
+    remember_one(head, cookie, sg[0].bytes, readable, head);
+    return {};
+}
+
+Result<void> SplitQueue::add_any(std::span<const bounce_sg> sg, std::size_t n_out, void* cookie) noexcept {
     const std::uint16_t head = free_head_;
     Plan plan;
     if (auto good = begin_request(sg, n_out, head, plan); !good) [[unlikely]]

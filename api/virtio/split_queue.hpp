@@ -35,6 +35,7 @@ private:
     Result<void> init() noexcept;
     void restart_ring() noexcept override;
     void free_descriptors(std::uint32_t head, const Chain& chain) noexcept override;
+    [[gnu::noinline]] Result<void> add_any(std::span<const bounce_sg> sg, std::size_t n_out, void* cookie) noexcept;
     /// Reads the next of `ready` used elements. False: it breaks the queue.
     bool next_used(std::uint16_t& ready, std::uint32_t& head, std::uint32_t& len) noexcept;
 

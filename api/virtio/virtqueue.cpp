@@ -86,6 +86,8 @@ Result<void> Virtqueue::init_memory(std::size_t ring_bytes) noexcept {
     }
     ring_bytes_ = ring_bytes;
     cells_.init(n);
+    ring_region_ = &device_.region_of(block_);
+    if (cells_.used()) cells_region_ = &device_.region_of(cells_.area());
     return {};
 }
 
@@ -211,11 +213,6 @@ Error Virtqueue::stale() noexcept {
 
 Error Virtqueue::stale_error() const noexcept {
     return fail(ESTALE, "the memory of ring %llu was renewed: its requests can only be aborted", config_.index);
-}
-
-/// Has other memory taken the place of the ring's, or of its cells'?
-bool Virtqueue::renewed() const noexcept {
-    return device_.renewed(block_) || (cells_.used() && device_.renewed(cells_.area()));
 }
 
 Error Virtqueue::refuse() const noexcept {

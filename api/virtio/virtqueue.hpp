@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <new>
 #include <span>
@@ -27,6 +28,9 @@
 #include "bounce/bounce.h"
 
 namespace bounce {
+
+/// Of all segments of a request together.
+inline constexpr std::uint64_t kMostRequestBytes = std::numeric_limits<std::uint32_t>::max();
 
 class Virtqueue {
 public:
@@ -117,6 +121,17 @@ protected:
     /// Checks a list and finds room for it, and a table for the chain at `head` where it should have one.
     Result<void> begin_request(std::span<const bounce_sg> sg, std::size_t n_out, std::uint32_t head,
                                Plan& plan) noexcept;
+    /// Is it one good segment that is used in place, and is there room for it? These are put in without a plan.
+    [[gnu::always_inline]] bool one_in_place(std::span<const bounce_sg> sg, std::size_t n_out) const noexcept {
+        if (sg.size() != 1 || n_out > 1 || n_free_ == 0) return false;
+        const bounce_sg& one = sg[0];
+        const bool good = one.flags == BOUNCE_SG_MAPPED ||
+                          (one.offset == 0 && (one.flags == (BOUNCE_SG_SHARED | BOUNCE_SG_SHARED_IN) ||
+                                               (one.flags == BOUNCE_SG_SHARED && n_out != 0)));
+        return good && one.base != nullptr && one.bytes - 1 < kMostRequestBytes;
+    }
+    /// The address of a segment that is used where it is.
+    Result<std::uint64_t> place(const bounce_sg& sg, Direction direction) noexcept;
     /// Maps the segments of a request in order, and calls put(i, address, bytes, write, last) for each. On failure the
     /// table is given back and nothing has changed. Descriptors are described while they are mapped: what a failure
     /// leaves in free ones is never looked at.
@@ -126,17 +141,23 @@ protected:
     /// The chain at `head` is live.
     void remember(std::uint32_t head, void* cookie, std::size_t n, std::size_t n_out, const Plan& plan,
                   std::uint32_t segments, std::uint16_t link) noexcept {
-        chains_[head] = Chain{cookie,
-                              added_++,
-                              plan.writable,
-                              segments,
-                              static_cast<std::uint16_t>(n_out),
-                              static_cast<std::uint16_t>(n - n_out),
-                              link,
-                              plan.table.id};
+        remember(head, {cookie, 0, plan.writable, segments, static_cast<std::uint16_t>(n_out),
+                        static_cast<std::uint16_t>(n - n_out), link, plan.table.id},
+                 plan.readable);
+    }
+    /// The same of one_in_place().
+    [[gnu::always_inline]] void remember_one(std::uint32_t head, void* cookie, std::uint64_t bytes, bool readable,
+                                             std::uint16_t link) noexcept {
+        const auto length = static_cast<std::uint32_t>(bytes);
+        remember(head, {cookie, 0, readable ? 0 : length, kInPlace, readable, !readable, link, TablePool::kNone},
+                 readable ? length : 0);
+    }
+    [[gnu::always_inline]] void remember(std::uint32_t head, const Chain& chain, std::uint32_t readable) noexcept {
+        chains_[head] = chain;
+        chains_[head].sequence = added_++;
         ++outstanding_;
         counters_.added.store(added_, std::memory_order_relaxed);
-        bump(counters_.bytes_out, plan.readable);
+        bump(counters_.bytes_out, readable);
         if (in_order_) {
             order_[newest_] = static_cast<std::uint16_t>(head);
             if (++newest_ == queue_size_) newest_ = 0;
@@ -190,11 +211,21 @@ protected:
         return used_length_ == UsedLength::kFail && reported > chains_[head].writable;
     }
     /// What is to be done when a collect() ends with n completions.
-    Result<std::size_t> collected(std::span<bounce_completion> completions, std::size_t n) noexcept;
+    [[gnu::always_inline]] Result<std::size_t> collected(std::span<bounce_completion> completions,
+                                                         std::size_t n) noexcept {
+        if (!renewed()) [[likely]]
+            return n;
+        return collected_stale(completions, n);
+    }
 
-    [[nodiscard]] bool renewed() const noexcept;
+    /// Has other memory taken the place of the ring's, or of its cells'?
+    [[nodiscard]] bool renewed() const noexcept {
+        return ring_region_->renewed_under_copy(block_.epoch) ||
+               (cells_.used() && cells_region_->renewed_since(cells_.area().epoch));
+    }
     [[nodiscard]] Error refuse() const noexcept;
     Error stale() noexcept;
+    Result<std::size_t> collected_stale(std::span<bounce_completion> completions, std::size_t n) noexcept;
     Error violate(int kind, std::uint64_t got, std::uint64_t expected) noexcept;
 
     /// Content that was streamed into slots is there before anything that follows: the index that shows them, or that
@@ -227,6 +258,7 @@ protected:
     const bool unchecked_;
     bool streamed_ = false;  // since the last fence()
     bool armed_ = false;     // by poll()
+    RegionId last_region_;   // where a segment that is used in place was found before
     std::uint64_t added_ = 0;
     std::uint64_t published_sequence_ = 0;  // chains below it were shown to the device
     RingCounters counters_;  // what others see of it, too
@@ -236,6 +268,8 @@ protected:
     // Heads in the order of submission: with in_order always, otherwise while aborting.
     std::unique_ptr<std::uint16_t[]> order_;
     bounce_block block_{};
+    const Region* ring_region_ = nullptr;
+    const Region* cells_region_ = nullptr;  // when there are cells
 
     [[nodiscard]] const QueueConfig& config() const noexcept { return config_; }
 
@@ -243,7 +277,6 @@ private:
     void fence_now() noexcept;
     Result<void> check_list(std::span<const bounce_sg> sg, std::size_t n_out, Plan& plan) const noexcept;
     [[nodiscard]] bool use_table(std::uint32_t n) const noexcept;
-    Result<std::uint64_t> place(const bounce_sg& sg, Direction direction) const noexcept;
     Result<void> map_segment(const bounce_sg& sg, Direction direction, std::uint32_t block, std::uint32_t& cells,
                              bounce_mapping& token) noexcept;
     void undo(const SegmentWriter& tokens, std::uint32_t n) noexcept;
@@ -271,17 +304,14 @@ private:
     std::uint64_t broken_expected_ = 0;
 };
 
-/// The address of a segment that is used where it is.
-inline Result<std::uint64_t> Virtqueue::place(const bounce_sg& sg, Direction direction) const noexcept {
+[[gnu::always_inline]] inline Result<std::uint64_t> Virtqueue::place(const bounce_sg& sg,
+                                                                     Direction direction) noexcept {
     if ((sg.flags & BOUNCE_SG_MAPPED) != 0) {
         const auto& mapping = *static_cast<const bounce_mapping*>(sg.base);
         if (unchecked_) return mapping.addr + sg.offset;
         return device_.mapped_address(mapping, sg.offset, sg.bytes, direction);
     }
-    auto addr = device_.shared_address(sg.base, sg.bytes);
-    if (addr.code() != EPERM) [[likely]]
-        return addr;
-    return device_.shared_address(sg.base, sg.bytes, SlotKind::kCoherent);
+    return device_.shared_address_near(last_region_, sg.base, sg.bytes);
 }
 
 template <class Put>

@@ -2,14 +2,11 @@
 // Requests of either layout: is the list good, is there room, and where are its segments for the device.
 #include <cerrno>
 #include <cstdint>
-#include <limits>
 
 #include "api/virtio/virtqueue.hpp"
 
 namespace bounce {
 namespace {
-
-constexpr std::uint64_t kMaxChainBytes = std::numeric_limits<std::uint32_t>::max();
 
 /// A chain longer than this goes into a table where there are tables: one descriptor of the ring instead of many.
 constexpr std::uint32_t kLongDirect = 8;
@@ -19,7 +16,7 @@ constexpr std::uint32_t kReservePart = 4;
 constexpr std::uint32_t kInPlaceFlags = BOUNCE_SG_SHARED | BOUNCE_SG_MAPPED;
 
 Error bad_segment(std::size_t i, const bounce_sg& one) noexcept {
-    if (one.base == nullptr || one.bytes == 0 || one.bytes > kMaxChainBytes) {
+    if (one.base == nullptr || one.bytes == 0 || one.bytes > kMostRequestBytes) {
         return fail(EINVAL, "segment %llu has %llu bytes at 0x%llx, expected 1 to 2^32 - 1 at a buffer", i, one.bytes,
                     reinterpret_cast<std::uintptr_t>(one.base));
     }
@@ -53,7 +50,7 @@ Result<void> Virtqueue::check_list(std::span<const bounce_sg> sg, std::size_t n_
     for (std::size_t i = 0; i < sg.size(); ++i) {
         const bounce_sg& one = sg[i];
         if (!unchecked_) {
-            if (one.base == nullptr || one.bytes - 1 >= kMaxChainBytes || !good_flags(one)) [[unlikely]]
+            if (one.base == nullptr || one.bytes - 1 >= kMostRequestBytes || !good_flags(one)) [[unlikely]]
                 return bad_segment(i, one);
             if (i >= n_out && one.flags == BOUNCE_SG_SHARED) [[unlikely]] {
                 return fail(
@@ -67,9 +64,9 @@ Result<void> Virtqueue::check_list(std::span<const bounce_sg> sg, std::size_t n_
         total += one.bytes;  // cannot overflow: at most 32768 times 2^32
         writable += i < n_out ? 0 : one.bytes;
     }
-    if (total > kMaxChainBytes) {
+    if (total > kMostRequestBytes) {
         return fail(EINVAL, "the segments of a request add up to %llu bytes, expected at most %llu", total,
-                    kMaxChainBytes);
+                    kMostRequestBytes);
     }
     plan.writable = static_cast<std::uint32_t>(writable);
     plan.readable = static_cast<std::uint32_t>(total - writable);

@@ -64,9 +64,7 @@ void Virtqueue::end_segments(Chain chain, std::uint32_t written, bounce_completi
     tokens.finish();
 }
 
-Result<std::size_t> Virtqueue::collected(std::span<bounce_completion> completions, std::size_t n) noexcept {
-    if (!renewed()) [[likely]]
-        return n;
+Result<std::size_t> Virtqueue::collected_stale(std::span<bounce_completion> completions, std::size_t n) noexcept {
     if (n == 0) return stale();
     // Were these zeros of fresh memory, or did that come meanwhile? Of which request, nobody can tell.
     for (bounce_completion& completion : completions.first(n)) {
