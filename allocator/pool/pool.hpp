@@ -85,6 +85,7 @@ struct Wish {
     std::uint64_t align = 1;     // as in AllocRequest
     std::uint64_t boundary = 0;  // as in AllocRequest
     bool attempt = false;        // as in AllocRequest
+    bool priority = false;       // as in AllocRequest
 };
 
 struct PoolStats {
@@ -235,9 +236,9 @@ public:
     void end_waiting() noexcept { contexts_.end_waiting(); }
     bool empty_for_waiters() noexcept;
     /// One try for somebody who waits: 0, ENOSPC or EDQUOT, without a sentence; EOWNERDEAD.
-    int try_for_waiter(ContextGroup& group, std::uint64_t bytes, bool priority, Slot& slot) noexcept;
+    int try_for_waiter(ContextGroup& group, const Wish& wish, Slot& slot) noexcept;
     /// Could more than the ceiling allows ever be had?
-    [[nodiscard]] static bool beyond_ceiling(const ContextGroup& group, std::uint64_t bytes) noexcept;
+    [[nodiscard]] static bool beyond_ceiling(const ContextGroup& group, const Wish& wish) noexcept;
 
     /// For thread_record.cpp: the thread with this number ends.
     void end_thread(std::uint32_t number) noexcept;

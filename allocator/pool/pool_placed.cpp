@@ -59,7 +59,8 @@ Result<void> Pool::alloc_placed(ContextGroup& group, Context* context, const Wis
                                   .boundary = wish.boundary,
                                   .rule = group.rule,
                                   .domain = group.domain,
-                                  .attempt = wish.attempt},
+                                  .attempt = wish.attempt,
+                                  .priority = wish.priority},
                                  context, slot);
     if (home) group.allocs.fetch_add(1, std::memory_order_relaxed);
     look();  // as in alloc()

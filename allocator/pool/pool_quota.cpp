@@ -96,7 +96,9 @@ Result<void> Pool::alloc_paid(ContextGroup& group, AllocRequest request, const C
     for (bool again = true;; again = false) {
         Credit::Step step;
         if (!group.credit.take(bytes, step)) {
-            if (again && !beyond_ceiling(group, request.bytes) && give_up_kept(group)) continue;
+            if (again && !beyond_ceiling(group, {.bytes = request.bytes, .align = request.align}) &&
+                give_up_kept(group))
+                continue;
             return over_quota(group, bytes);
         }
         request.spare_only = limited(group, step, request.priority);
@@ -185,9 +187,9 @@ bool Pool::free_slabs() noexcept {
     return any;
 }
 
-bool Pool::beyond_ceiling(const ContextGroup& group, std::uint64_t bytes) noexcept {
+bool Pool::beyond_ceiling(const ContextGroup& group, const Wish& wish) noexcept {
     const std::uint64_t ceiling = group.credit.ceiling();
-    return ceiling != 0 && footprint({.bytes = bytes}) > ceiling;
+    return ceiling != 0 && footprint({.bytes = wish.bytes, .align = wish.align}) > ceiling;
 }
 
 Error Pool::over_quota(const ContextGroup& group, std::uint64_t bytes) noexcept {

@@ -31,14 +31,16 @@ bool Pool::empty_for_waiters() noexcept {
     return all;
 }
 
-int Pool::try_for_waiter(ContextGroup& group, std::uint64_t bytes, bool priority, Slot& slot) noexcept {
+int Pool::try_for_waiter(ContextGroup& group, const Wish& wish, Slot& slot) noexcept {
     if (!alive()) return EOWNERDEAD;
     if (group.quarantine.load(std::memory_order_relaxed) != nullptr) return EPROTO;
-    const AllocRequest request{.bytes = bytes,
+    const AllocRequest request{.bytes = wish.bytes,
+                               .align = wish.align,
                                .max_address = group.max_address,
+                               .boundary = wish.boundary,
                                .rule = group.rule,
                                .domain = group.domain,
-                               .priority = priority};
+                               .priority = wish.priority};
     int code = 0;
     if (take_paid(group, request, slot, code)) {
         group.allocs.fetch_add(1, std::memory_order_relaxed);
@@ -47,7 +49,7 @@ int Pool::try_for_waiter(ContextGroup& group, std::uint64_t bytes, bool priority
     }
     // Those who wait behind the first have not asked for it yet.
     if (code == ENOSPC && growth_helps(request, nodes_.matter(group.rule) ? nodes_.of_thread() : kAnyNode)) {
-        want_growth(bytes);
+        want_growth(wish.bytes);
     }
     return code;
 }

@@ -62,8 +62,8 @@ public:
 
     /// Does [addr, addr + bytes) touch a mapping? Then that is reported.
     bool peeked(std::uint64_t addr, std::uint64_t bytes) noexcept;
-    /// All that is watched, as leaks.
-    void report_leaks() noexcept;
+    /// All that is watched, as leaks; `of_callers`: but for what the library has got for itself.
+    void report_leaks(bool of_callers = false) noexcept;
     std::uint64_t visit(bounce_debug_fn tell_one, void* user) noexcept;
     [[nodiscard]] bounce_debug_stats stats() noexcept;
 

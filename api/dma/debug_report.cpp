@@ -116,10 +116,11 @@ void Debug::tell(Report& report) noexcept {
     }
 }
 
-void Debug::report_leaks() noexcept {
+void Debug::report_leaks(bool of_callers) noexcept {
     // Under the lock: nobody else uses the device any more.
     const std::lock_guard lock(lock_);
     table_.visit([&](const DebugEntry& entry) {
+        if (of_callers && entry.site == nullptr) return;
         Report report(BOUNCE_DEBUG_LEAK);
         describe(entry, report);
         tell(report);

@@ -79,6 +79,8 @@ struct MapRequest {
 struct Wait {
     Waiter waiter;
     MapRequest request;
+    bool direct = false;        // it needs no memory, for the buffer goes as it is:
+    std::uint64_t address = 0;  // its address, which is taken
 };
 
 /// Of all regions of the pool.
@@ -214,7 +216,8 @@ public:
     /// memory) of the pool; else EFAULT, or EPERM in a slot of another kind, or EXDEV when the device does not see it.
     Result<std::uint64_t> shared_address(const void* ptr, std::size_t bytes, SlotKind kind = SlotKind::kBuffer,
                                          RegionId* where = nullptr) const noexcept;
-    /// The same of a buffer or of coherent memory, faster when it is in the region where the one before was. In device_fast.hpp.
+    /// The same of a buffer or of coherent memory, faster when it is in the region where the one before was. In
+    /// device_fast.hpp.
     Result<std::uint64_t> shared_address_near(RegionId& region, const void* ptr, std::size_t bytes) const noexcept;
     /// That of [offset, offset + bytes) of a live mapping of this device, for a transfer in this direction. EINVAL,
     /// EPERM, EALREADY, ESTALE. In device_fast.hpp.
@@ -279,9 +282,11 @@ private:
     bool copy_in(std::uint32_t mode, std::byte* slot, const void* buf, std::size_t bytes) noexcept;
     bool fill(bounce_mapping& mapping, std::byte* slot, void* buf, std::size_t bytes, Direction direction,
               std::uint32_t flags) noexcept;
-    Result<void> check_request(const MapRequest& request) const noexcept;
-    Result<void> take_now(const MapRequest& request, Slot& slot) noexcept;
-    Result<void> map_taken(const MapRequest& request, const Slot& slot, bounce_mapping& mapping) noexcept;
+    Result<Wish> wish_of(const MapRequest& request) const noexcept;
+    Result<std::uint64_t> take_direct(const MapRequest& request) noexcept;
+    Result<void> take_now(const Wish& wish, Slot& slot) noexcept;
+    Result<void> map_taken(const MapRequest& request, const Wish& wish, const Slot& slot,
+                           bounce_mapping& mapping) noexcept;
     Result<void> check_sg(std::span<const bounce_sg> sg, std::uint32_t flags) const noexcept;
     Result<void> check_token(const bounce_mapping& mapping) const noexcept;
     Result<void> check_sync(const bounce_mapping& mapping, std::size_t offset, std::size_t bytes,
@@ -306,6 +311,10 @@ private:
     [[nodiscard]] Slot whole_slot(const bounce_mapping& mapping) const noexcept;
     Result<void> check_live(const bounce_mapping& mapping) const noexcept;
     Result<Wish> wish_for(std::uint64_t padding, std::uint64_t bytes, std::uint64_t align) const noexcept;
+    /// The rest of a mapping in a slot that was got for so many bytes. True: it was streamed.
+    bool fill_special(const Slot& slot, std::uint64_t wanted, const MapRequest& request,
+                      bounce_mapping& mapping) noexcept;
+    void fill_direct(std::uint64_t address, const MapRequest& request, bounce_mapping& mapping) noexcept;
     Result<void> map_special(Context* context, void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,
                              std::uint64_t align, bounce_mapping& mapping, bool& streamed) noexcept;
     void scrub_mapped(std::byte* slot, std::uint64_t room, std::uint64_t padding, std::uint64_t bytes,

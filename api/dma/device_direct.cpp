@@ -23,19 +23,36 @@ Result<void> Device::map_direct(Context* context, void* buf, std::size_t bytes, 
     if (!placed) {
         const auto address = direct_->take(buf, bytes, static_cast<int>(direction));
         if (address) {
-            mapping.addr = *address;
-            mapping.bytes = bytes;
-            mapping.orig = buf;
-            mapping.slot = buf;
-            mapping.device = id_;
-            mapping.flags = static_cast<std::uint16_t>(flags);
-            mapping.direction = static_cast<std::uint8_t>(direction);
-            mapping.state = kLiveDirect;
+            fill_direct(*address, {buf, bytes, direction, flags}, mapping);
             return {};
         }
         if (!direct_->may_bounce()) return address.error();
     }
     return map_special(context, buf, bytes, direction, flags, align, mapping, streamed);
+}
+
+void Device::fill_direct(std::uint64_t address, const MapRequest& request, bounce_mapping& mapping) noexcept {
+    mapping.addr = address;
+    mapping.bytes = request.bytes;
+    mapping.orig = request.buf;
+    mapping.slot = request.buf;
+    mapping.device = id_;
+    mapping.flags = static_cast<std::uint16_t>(request.flags);
+    mapping.direction = static_cast<std::uint8_t>(request.direction);
+    mapping.state = kLiveDirect;
+}
+
+/// For a request that waits. EAGAIN: it has to be bounced, and may be.
+Result<std::uint64_t> Device::take_direct(const MapRequest& request) noexcept {
+    const std::uint32_t flags = request.flags & ~std::uint32_t{BOUNCE_WAIT_PRIORITY};
+    if (!can_map(request.buf, request.bytes, flags)) return why_not_map(request.buf, request.bytes, flags);
+    if (!pool_.alive()) return fail(EOWNERDEAD, kForked);
+    if (limits_.special() && !direct_->may_bounce())
+        return fail(ENOTSUP, "a buffer that goes as it is cannot be placed as the device demands");
+    if (limits_.special()) return Error(EAGAIN);
+    auto address = direct_->take(request.buf, request.bytes, static_cast<int>(request.direction));
+    if (!address && direct_->may_bounce()) return Error(EAGAIN);
+    return address;
 }
 
 Result<void> Device::end_direct(bounce_mapping& mapping) noexcept {

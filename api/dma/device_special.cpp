@@ -92,17 +92,25 @@ Result<void> Device::map_special(Context* context, void* buf, std::size_t bytes,
     Slot slot;
     if (const auto taken = pool_.alloc_placed(group_, context, *wish, slot); !taken)
         return no_slot(taken.error(), flags);
+    streamed |= fill_special(slot, wish->bytes, {buf, bytes, direction, flags}, mapping);
+    note_maps(1);
+    return {};
+}
+
+bool Device::fill_special(const Slot& slot, std::uint64_t wanted, const MapRequest& request,
+                          bounce_mapping& mapping) noexcept {
+    const std::uint64_t padding = limits_.padding(reinterpret_cast<std::uintptr_t>(request.buf));
     mapping.addr = slot.gpa.value + padding;
     mapping.slot = slot.hva + padding;
     mapping.epoch = slot.epoch;
     mapping.handle = slot.handle.bits();
-    const bool copied =
-        (copies_in(direction) || (flags & BOUNCE_MAP_PRESERVE) != 0) && (flags & BOUNCE_MAP_SKIP_SYNC) == 0;
-    scrub_mapped(slot.hva, room_of(slot.handle, wish->bytes), padding, bytes, copied);
-    streamed |= fill(mapping, slot.hva + padding, buf, bytes, direction, flags);
+    const bool copied = (copies_in(request.direction) || (request.flags & BOUNCE_MAP_PRESERVE) != 0) &&
+                        (request.flags & BOUNCE_MAP_SKIP_SYNC) == 0;
+    scrub_mapped(slot.hva, room_of(slot.handle, wanted), padding, request.bytes, copied);
+    const bool streamed =
+        fill(mapping, slot.hva + padding, request.buf, request.bytes, request.direction, request.flags);
     if (padding != 0 || limits_.scrub_at_unmap != Scrub::kNone) mapping.state = kLiveSpecial;
-    note_maps(1);
-    return {};
+    return streamed;
 }
 
 Result<void> Device::map_aligned(void* buf, std::size_t bytes, Direction direction, std::uint32_t flags,

@@ -5,6 +5,7 @@
 #include "allocator/base/clock.hpp"
 #include "api/dma/debug.hpp"
 #include "api/dma/device_fast.hpp"
+#include "api/dma/direct.hpp"
 #include "api/dma/futex.hpp"
 #include "api/dma/records.hpp"
 
@@ -31,39 +32,45 @@ Error why_refused(int code, std::uint64_t bytes) noexcept {
 
 }  // namespace
 
-Result<void> Device::check_request(const MapRequest& request) const noexcept {
+/// What to ask the pool for.
+Result<Wish> Device::wish_of(const MapRequest& request) const noexcept {
     const std::uint32_t flags = request.flags & ~std::uint32_t{BOUNCE_WAIT_PRIORITY};
-    if (limits_.special())
-        return fail(ENOTSUP, "a device with min_align_mask, segment_boundary or scrubbing cannot wait for a mapping");
-    if (direct_ != nullptr) return fail(ENOTSUP, "a device whose buffers go as they are cannot wait for a mapping");
     if (!can_map(request.buf, request.bytes, flags)) return why_not_map(request.buf, request.bytes, flags);
-    return {};
+    Wish wish{.bytes = request.bytes};
+    if (limits_.special()) {
+        auto placed = wish_for(limits_.padding(reinterpret_cast<std::uintptr_t>(request.buf)), request.bytes, 1);
+        if (!placed) return placed;
+        wish = *placed;
+    }
+    wish.priority = (request.flags & BOUNCE_WAIT_PRIORITY) != 0;
+    return wish;
 }
 
 // As map() does; behind those that wait, which is to get in line.
-Result<void> Device::take_now(const MapRequest& request, Slot& slot) noexcept {
+Result<void> Device::take_now(const Wish& wish, Slot& slot) noexcept {
     Context* const mine = context();
+    if (limits_.special()) return pool_.alloc_placed(group_, mine, wish, slot);
     const auto sink = [&slot](const KeptSlot& kept, std::uint32_t epoch) {
         slot = Slot{kept.gpa, kept.hva, epoch, kept.handle};
     };
-    if (pool_.alloc_at_hand(mine, request.bytes, sink)) return {};
-    return pool_.alloc_slow(group_, mine, request.bytes, slot, (request.flags & BOUNCE_WAIT_PRIORITY) != 0);
+    if (pool_.alloc_at_hand(mine, wish.bytes, sink)) return {};
+    return pool_.alloc_slow(group_, mine, wish.bytes, slot, wish.priority);
 }
 
-Result<void> Device::map_taken(const MapRequest& request, const Slot& slot, bounce_mapping& mapping) noexcept {
+Result<void> Device::map_taken(const MapRequest& request, const Wish& wish, const Slot& slot,
+                               bounce_mapping& mapping) noexcept {
     if (records_ != nullptr) {
         if (auto room = records_->prepare(slot); !room) {
             static_cast<void>(pool_.free(group_, context(), slot));
             return room;
         }
     }
-    const std::uint32_t flags = request.flags & ~std::uint32_t{BOUNCE_WAIT_PRIORITY};
-    mapping.addr = slot.gpa.value;
-    mapping.slot = slot.hva;
-    mapping.handle = slot.handle.bits();
+    const MapRequest plain{request.buf, request.bytes, request.direction,
+                           request.flags & ~std::uint32_t{BOUNCE_WAIT_PRIORITY}};
     // Of now, not of when it was taken: nothing has been copied before.
-    mapping.epoch = pool_.region(slot.region()).epoch();
-    if (fill(mapping, slot.hva, request.buf, request.bytes, request.direction, flags)) fence_streams();
+    Slot now = slot;
+    now.epoch = pool_.region(slot.region()).epoch();
+    if (fill_special(now, wish.bytes, plain, mapping)) fence_streams();
     note_maps(1);
     if (records_ != nullptr) note_record(mapping);
     if (watched()) watch_mapping(mapping, debug_ != nullptr && debug_->take_turn(), 0, 0);
@@ -72,18 +79,26 @@ Result<void> Device::map_taken(const MapRequest& request, const Slot& slot, boun
 
 Result<void> Device::map_wait(const MapRequest& request, std::uint32_t timeout_ms, bounce_mapping& mapping) noexcept {
     mapping = bounce_mapping{};
-    if (auto good = check_request(request); !good) return good;
+    if (direct_ != nullptr) {
+        auto address = take_direct(request);
+        if (address) {
+            fill_direct(*address, request, mapping);
+            return {};
+        }
+        if (address.code() != EAGAIN) return address.error();
+    }
+    const auto wish = wish_of(request);
+    if (!wish) return wish.error();
     Slot slot;
-    auto taken = take_now(request, slot);
-    if (taken) return map_taken(request, slot, mapping);
-    if (timeout_ms == 0 || !may_wait_for(taken.code()) || Pool::beyond_ceiling(group_, request.bytes)) return taken;
+    auto taken = take_now(*wish, slot);
+    if (taken) return map_taken(request, *wish, slot, mapping);
+    if (timeout_ms == 0 || !may_wait_for(taken.code()) || Pool::beyond_ceiling(group_, *wish)) return taken;
     Waiters* const waiters = Waiters::of(pool_);
     if (waiters == nullptr) return no_watch();
     const std::uint64_t until =
         timeout_ms == UINT32_MAX ? kNoDeadline : clock_ns() + std::uint64_t{timeout_ms} * 1'000'000;
     Waiter waiter;
-    waiter.bytes = request.bytes;
-    waiter.priority = (request.flags & BOUNCE_WAIT_PRIORITY) != 0;
+    waiter.wish = *wish;
     waiter.blocking = true;
     line_.open.fetch_add(1, std::memory_order_relaxed);
     const bool ready = waiters->add(line_, waiter) || waiters->wait(waiter, until);
@@ -91,22 +106,32 @@ Result<void> Device::map_wait(const MapRequest& request, std::uint32_t timeout_m
     if (!ready)
         return fail(ETIMEDOUT, "no memory for a mapping of %llu bytes within %llu ms", request.bytes, timeout_ms);
     if (waiter.code != 0) return why_refused(waiter.code, request.bytes);
-    return map_taken(request, waiter.slot, mapping);
+    return map_taken(request, *wish, waiter.slot, mapping);
 }
 
 Result<bool> Device::begin_wait(Wait& wait) noexcept {
-    if (auto good = check_request(wait.request); !good) return good.error();
-    auto taken = take_now(wait.request, wait.waiter.slot);
-    if (taken) {
+    const auto at_once = [&] {
         wait.waiter.state.store(Waiter::kReady, std::memory_order_release);  // W1
         line_.open.fetch_add(1, std::memory_order_relaxed);
         return true;
+    };
+    if (direct_ != nullptr) {
+        const auto address = take_direct(wait.request);
+        if (address) {
+            wait.direct = true;
+            wait.address = *address;
+            return at_once();
+        }
+        if (address.code() != EAGAIN) return address.error();
     }
-    if (!may_wait_for(taken.code()) || Pool::beyond_ceiling(group_, wait.request.bytes)) return taken.error();
+    const auto wish = wish_of(wait.request);
+    if (!wish) return wish.error();
+    wait.waiter.wish = *wish;
+    auto taken = take_now(*wish, wait.waiter.slot);
+    if (taken) return at_once();
+    if (!may_wait_for(taken.code()) || Pool::beyond_ceiling(group_, *wish)) return taken.error();
     Waiters* const waiters = Waiters::of(pool_);
     if (waiters == nullptr) return no_watch();
-    wait.waiter.bytes = wait.request.bytes;
-    wait.waiter.priority = (wait.request.flags & BOUNCE_WAIT_PRIORITY) != 0;
     line_.open.fetch_add(1, std::memory_order_relaxed);
     return waiters->add(line_, wait.waiter);
 }
@@ -119,14 +144,20 @@ Result<void> Device::finish_wait(Wait& wait, bounce_mapping& mapping) noexcept {
     if (wait.waiter.line != nullptr) Waiters::of(pool_)->end(wait.waiter);
     line_.open.fetch_sub(1, std::memory_order_relaxed);
     if (wait.waiter.code != 0) return why_refused(wait.waiter.code, wait.request.bytes);
-    return map_taken(wait.request, wait.waiter.slot, mapping);
+    if (wait.direct) {
+        fill_direct(wait.address, wait.request, mapping);
+        return {};
+    }
+    return map_taken(wait.request, wait.waiter.wish, wait.waiter.slot, mapping);
 }
 
 void Device::cancel_wait(Wait& wait) noexcept {
     if (!pool_.alive()) return;
     if (wait.waiter.line != nullptr) Waiters::of(pool_)->end(wait.waiter);
     // It was handed out to nobody else, so this cannot fail.
-    if (wait.waiter.is_ready() && wait.waiter.code == 0)
+    if (wait.direct)
+        direct_->give(wait.address, wait.request.bytes);
+    else if (wait.waiter.is_ready() && wait.waiter.code == 0)
         static_cast<void>(pool_.free(group_, context(), wait.waiter.slot));
     line_.open.fetch_sub(1, std::memory_order_relaxed);
 }

@@ -85,9 +85,9 @@ void Waiters::serve() noexcept {
 // True: somebody has left the line.
 bool Waiters::serve_first(WaitLine& line) noexcept {
     Waiter& waiter = *line.waiters.first;
-    const int code = pool_.try_for_waiter(line.group, waiter.bytes, waiter.priority, waiter.slot);
+    const int code = pool_.try_for_waiter(line.group, waiter.wish, waiter.slot);
     if (code == ENOSPC) return false;
-    if (code == EDQUOT && !Pool::beyond_ceiling(line.group, waiter.bytes)) return false;
+    if (code == EDQUOT && !Pool::beyond_ceiling(line.group, waiter.wish)) return false;
     take_out(waiter);
     if (line.waiters.first != nullptr) {
         unlist(line);

@@ -31,8 +31,7 @@ struct WaitLine;
 struct Waiter {
     enum State : std::uint32_t { kQueued, kReady };
 
-    std::uint64_t bytes = 0;
-    bool priority = false;
+    Wish wish;
     bool blocking = false;
     // Not blocking: what to do when it is ready, each may be none.
     bounce_wait_fn ready = nullptr;

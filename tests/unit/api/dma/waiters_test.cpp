@@ -401,5 +401,112 @@ TEST_F(WaitersTest, WithPriorityTheReserveHelps) {
     end(*other_, held);
 }
 
+TEST_F(WaitersTest, WhatLiesSomewhereWaitsToo) {
+    auto placed = make({.name = "placed",
+                        .limits = {.min_align_mask = 4095,
+                                   .segment_boundary = 64 << 10,
+                                   .scrub_at_map = Scrub::kTail,
+                                   .scrub_at_unmap = Scrub::kAll}});
+    char* const buf = buffer_.data() + 4096 - (reinterpret_cast<std::uintptr_t>(buffer_.data()) & 4095) + 777;
+    constexpr std::size_t kPart = 60000;
+    const MapRequest wanted{buf, kPart, Direction::kBidirectional, 0};
+    bounce_mapping mapping{};
+    EXPECT_EQ(placed->map_wait({buf, 65536, Direction::kToDevice, 0}, kForever, mapping).code(), EDOM);
+    std::vector<bounce_mapping> held;
+    fill(held, *other_);
+    Wait wait;
+    wait.request = wanted;
+    const auto begun = placed->begin_wait(wait);
+    ASSERT_TRUE(begun) << last_error();
+    EXPECT_FALSE(*begun);
+    EXPECT_EQ(placed->map_wait(wanted, 1, mapping).code(), ETIMEDOUT);
+    end(*other_, held[3]);
+    ASSERT_TRUE(wait.waiter.is_ready());
+    ASSERT_TRUE(placed->finish_wait(wait, mapping)) << last_error();
+    EXPECT_EQ(mapping.addr & 4095, 777U);
+    EXPECT_EQ(seen(mapping), std::string(kPart, 'x'));
+    std::byte* const slot = at(mapping.addr - 777, 777 + kPart);
+    for (std::size_t i = 0; i < 777; ++i) ASSERT_EQ(slot[i], std::byte{0}) << i << ": scrubbed at map";
+    static_cast<std::byte*>(mapping.slot)[5] = std::byte{'y'};
+    end(*placed, mapping);
+    EXPECT_EQ(buf[5], 'y');
+    EXPECT_EQ(slot[777], std::byte{0}) << "scrubbed at unmap";
+    held.erase(held.begin() + 3);
+    // The same of one that blocks, and one that is cancelled when it has its memory.
+    held.push_back(take(*other_));
+    std::thread blocked([&] {
+        bounce_mapping mine{};
+        EXPECT_TRUE(placed->map_wait(wanted, kForever, mine)) << last_error();
+        end(*placed, mine);
+    });
+    while (placed->waits().waiting == 0) std::this_thread::yield();
+    end(*other_, held[0]);
+    blocked.join();
+    held[0] = take(*other_);
+    Wait dropped;
+    dropped.request = wanted;
+    ASSERT_FALSE(*placed->begin_wait(dropped));
+    end(*other_, held[0]);
+    EXPECT_TRUE(dropped.waiter.is_ready());
+    placed->cancel_wait(dropped);
+    held.erase(held.begin());
+    end(*other_, held);
+    EXPECT_EQ(placed->outstanding(), 0U);
+}
+
+/// Takes buffers below a limit as they are.
+struct Translation {
+    static int translate(void* user, const void* buf, std::size_t, int, std::uint64_t* address) {
+        auto& self = *static_cast<Translation*>(user);
+        if (buf >= self.limit) return -ENXIO;
+        ++self.booked;
+        *address = reinterpret_cast<std::uintptr_t>(buf);
+        return 0;
+    }
+    static void untranslate(void* user, std::uint64_t, std::size_t) { --static_cast<Translation*>(user)->booked; }
+    const void* limit;
+    int booked = 0;
+};
+
+TEST_F(WaitersTest, WhatGoesAsItIsNeedNotWait) {
+    Translation host{buffer_.data() + kBytes};
+    DeviceConfig config{.name = "direct"};
+    config.direct = {.translate = Translation::translate,
+                     .untranslate = Translation::untranslate,
+                     .user = &host,
+                     .may_bounce = true};
+    auto direct = make(config);
+    std::vector<bounce_mapping> held;
+    fill(held, *other_);
+    bounce_mapping mapping{};
+    ASSERT_TRUE(direct->map_wait(request(100), kForever, mapping)) << last_error();
+    EXPECT_EQ(mapping.slot, buffer_.data());
+    EXPECT_EQ(host.booked, 1);
+    end(*direct, mapping);
+    Wait wait;
+    wait.request = request(100);
+    EXPECT_TRUE(*direct->begin_wait(wait));
+    ASSERT_TRUE(direct->finish_wait(wait, mapping));
+    EXPECT_EQ(mapping.addr, reinterpret_cast<std::uintptr_t>(buffer_.data()));
+    end(*direct, mapping);
+    Wait cancelled;
+    cancelled.request = request(100);
+    EXPECT_TRUE(*direct->begin_wait(cancelled));
+    EXPECT_EQ(host.booked, 1);
+    direct->cancel_wait(cancelled);
+    EXPECT_EQ(host.booked, 0);
+    // What has to be bounced waits.
+    Wait bounced;
+    bounced.request = {buffer_.data() + kBytes, kBytes, Direction::kToDevice, 0};
+    ASSERT_FALSE(*direct->begin_wait(bounced));
+    end(*other_, held[0]);
+    ASSERT_TRUE(direct->finish_wait(bounced, mapping)) << last_error();
+    EXPECT_EQ(seen(mapping), std::string(kBytes, 'x'));
+    end(*direct, mapping);
+    held.erase(held.begin());
+    end(*other_, held);
+    EXPECT_EQ(direct->outstanding(), 0U);
+}
+
 }  // namespace
 }  // namespace bounce
