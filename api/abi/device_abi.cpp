@@ -80,6 +80,10 @@ Result<DeviceLimits> read_limits(const bounce_device_options& options) noexcept 
                         .scrub_at_unmap = Scrub{options.scrub_at_unmap}};
 }
 
+}  // namespace
+
+namespace bounce::abi {
+
 Result<DeviceConfig> read_device_options(const bounce_device_options* given, std::uint64_t pool_bytes,
                                          std::uint32_t encoding, bounce_device_options& options) noexcept {
     if (const auto read = read_options(given, kFirstDeviceOptions, "options", options); !read) return read.error();
@@ -104,7 +108,7 @@ Result<DeviceConfig> read_device_options(const bounce_device_options* given, std
     return config;
 }
 
-}  // namespace
+}  // namespace bounce::abi
 
 int bounce_device_create(bounce_pool* pool, const bounce_device_options* options, bounce_device** device) {
     if (device == nullptr) return negative(null_argument("device"));

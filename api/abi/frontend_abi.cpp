@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#include <algorithm>
+
 #include "api/abi/frontend_handle.hpp"
 #include "api/abi/options.hpp"
 #include "api/abi/policy_options.hpp"
+#include "api/abi/watch.hpp"
+#include "api/dma/call_site.hpp"
 #include "bounce/policy.h"
 
 using namespace bounce;
@@ -27,8 +31,25 @@ Result<void> check_platform(const bounce_platform& platform, bool translated) no
     return {};
 }
 
-Result<FrontendConfig> read_frontend_options(const bounce_frontend_options* given,
-                                             const bounce_platform& platform) noexcept {
+/// What the options say of the device; the front-end has its name, policy and regions itself.
+Result<void> read_own_device(bounce_pool& pool, const bounce_device_options* given, FrontendConfig& config,
+                             DebugConfig& debug) noexcept {
+    if (given == nullptr) return {};
+    bounce_device_options known{};
+    auto device = read_device_options(given, shared_bytes(*pool.pool), pool.platform.encoding, known);
+    if (!device) return device.error();
+    if (known.name != nullptr || known.regions != 0 || known.policy != nullptr || known.translate != nullptr)
+        return fail(EINVAL,
+                    "options.device has a name, regions, a policy or a translation, expected none: a front-end has "
+                    "its own name and policy, and its device all regions that the back-end is shown");
+    if (auto watch = read_watch_options(pool, known, *device, debug); !watch) return watch;
+    config.device = *device;
+    return {};
+}
+
+Result<FrontendConfig> read_frontend_options(bounce_pool& pool, const bounce_frontend_options* given,
+                                             DebugConfig& debug) noexcept {
+    const bounce_platform& platform = pool.platform;
     bounce_frontend_options options{};
     if (const auto read = read_options(given, kFirstFrontendOptions, "options", options); !read) return read.error();
     if (const auto good = known_flags(options.flags, kFrontendFlags, "options.flags"); !good) return good.error();
@@ -44,13 +65,15 @@ Result<FrontendConfig> read_frontend_options(const bounce_frontend_options* give
     if (options.queues != 0) config.queues = options.queues;
     if (options.queue_size != 0) config.queue_size = options.queue_size;
     if (options.timeout_ms != 0) config.timeout_ms = options.timeout_ms;
-    if (options.max_segment_bytes != 0) config.max_segment_bytes = options.max_segment_bytes;
+    if (const auto own = read_own_device(pool, options.device, config, debug); !own) return own.error();
+    const auto narrow = [](std::uint64_t& limit, std::uint64_t other) { limit = std::min(limit, other); };
+    if (options.max_segment_bytes != 0) narrow(config.device.max_segment_bytes, options.max_segment_bytes);
     const auto translated = read_frontend_policy(options.policy, platform.encoding);
     if (!translated) return translated.error();
     config.features.translated = *translated;
     if (options.policy != nullptr) {
-        config.dma_mask = options.policy->dma_mask;
-        config.coherent_dma_mask = options.policy->coherent_dma_mask;
+        narrow(config.device.dma_mask, options.policy->dma_mask);
+        narrow(config.device.coherent_dma_mask, options.policy->coherent_dma_mask);
     }
     if (const auto good = check_platform(platform, *translated); !good) return good.error();
     config.device_type = options.device_type;
@@ -67,7 +90,8 @@ int bounce_frontend_connect(bounce_pool* pool, const bounce_frontend_options* op
     *frontend = nullptr;
     if (pool == nullptr) return negative(null_argument("pool"));
     if (const auto owner = in_owner(*pool->pool); !owner) return status(owner);
-    const auto config = read_frontend_options(options, pool->platform);
+    DebugConfig debug;
+    const auto config = read_frontend_options(*pool, options, debug);
     if (!config) return negative(config.error());
     // Memory for the handles first: a connection that was made has nothing left to fail.
     std::unique_ptr<bounce_frontend> handle(new (std::nothrow) bounce_frontend);
@@ -81,6 +105,7 @@ int bounce_frontend_connect(bounce_pool* pool, const bounce_frontend_options* op
     for (std::uint32_t i = 0; i < config->queues; ++i) {
         handle->rings[i].emplace(handle->frontend->ring(i), *handle->frontend);
     }
+    if (handle->device->device->watched()) begin_watch(*pool, *handle->device);
     *frontend = handle.release();
     return 0;
 }
@@ -89,7 +114,15 @@ int bounce_frontend_close(bounce_frontend* frontend) {
     if (frontend == nullptr) return 0;
     if (const auto good = usable(frontend); !good) return status(good);
     const auto closed = frontend->frontend->close();
-    if (closed.code() != EBUSY) delete frontend;
+    if (closed.code() == EBUSY) {
+        if (Debug* const debug = frontend->device->device->debug()) {
+            const CallSiteScope site(__builtin_return_address(0), "bounce_frontend_close");
+            debug->report_leaks(true);
+        }
+        return status(closed);
+    }
+    end_watch(*frontend->device);
+    delete frontend;
     return status(closed);
 }
 

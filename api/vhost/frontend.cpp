@@ -57,13 +57,10 @@ Result<void> Frontend::start() noexcept {
     // What others left in the memory is none of the back-end's business.
     if (auto clean = pool_.forget(); !clean) return clean;
     if (auto good = check_regions(pool_.shown()); !good) return good;
-    DeviceConfig device;
-    device.name = name_;
-    device.max_segment_bytes = config_.max_segment_bytes;
-    device.dma_mask = config_.dma_mask;
-    device.coherent_dma_mask = config_.coherent_dma_mask;
-    auto made = Device::create(pool_, callbacks_, device);
+    config_.device.name = name_;
+    auto made = Device::create(pool_, callbacks_, config_.device);
     if (!made) return made.error();
+    config_.device.debug = nullptr;
     device_ = std::move(*made);
     if (auto done = session_.open(path_); !done) return done;
     if (auto done = negotiate(0); !done) return done;

@@ -34,9 +34,7 @@ struct FrontendConfig {
     std::uint32_t timeout_ms = 5000;
     bool calls = false;
     bool trusted = false;
-    std::uint64_t max_segment_bytes = ~std::uint64_t{0};
-    std::uint64_t dma_mask = ~std::uint64_t{0};
-    std::uint64_t coherent_dma_mask = ~std::uint64_t{0};
+    DeviceConfig device;            // but for its name; what it refers to is looked at once
     std::uint32_t device_type = 0;  // virtio device ID, 0: does not matter
 
     static constexpr std::uint32_t kNetwork = 1;

@@ -141,8 +141,9 @@ protected:
     /// The chain at `head` is live.
     void remember(std::uint32_t head, void* cookie, std::size_t n, std::size_t n_out, const Plan& plan,
                   std::uint32_t segments, std::uint16_t link) noexcept {
-        remember(head, {cookie, 0, plan.writable, segments, static_cast<std::uint16_t>(n_out),
-                        static_cast<std::uint16_t>(n - n_out), link, plan.table.id},
+        remember(head,
+                 {cookie, 0, plan.writable, segments, static_cast<std::uint16_t>(n_out),
+                  static_cast<std::uint16_t>(n - n_out), link, plan.table.id},
                  plan.readable);
     }
     /// The same of one_in_place().
@@ -261,7 +262,7 @@ protected:
     RegionId last_region_;   // where a segment that is used in place was found before
     std::uint64_t added_ = 0;
     std::uint64_t published_sequence_ = 0;  // chains below it were shown to the device
-    RingCounters counters_;  // what others see of it, too
+    RingCounters counters_;                 // what others see of it, too
     SegmentPool segments_;
     TablePool tables_;
     CellArea cells_;

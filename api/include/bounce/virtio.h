@@ -179,6 +179,9 @@ typedef struct bounce_frontend_options {
      * required, and the back-end asks for translations (bounce/iotlb.h). BOUNCED_GPA: as NULL. -EPERM: it refuses;
      * -ENOTSUP: another answer, for a process is not shown private memory. */
     const struct bounce_policy *policy;
+    /* More of its device, read at once; NULL = none of it. `name`, `regions`, `policy` and `translate` are not set there, for
+     * the front-end has its own; of two masks or lengths the lower one counts. */
+    const bounce_device_options *device;
 } bounce_frontend_options;
 
 /* Connects, negotiates, lends the regions of the pool (and nothing else) to the back-end and starts the queues. A pool is

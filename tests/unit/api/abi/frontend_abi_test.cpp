@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 // The front-end through the C ABI and its wrapper: what may not be done while a back-end has the memory.
+#include <algorithm>
 #include <cerrno>
+#include <vector>
 
 #include "bounce/bounce.hpp"
+#include "bounce/debug.h"
 #include "tests/support/temp_folder.hpp"
 #include "tests/unit/api/abi/abi_fixture.hpp"
 #include "tests/unit/api/vhost/fake_backend.hpp"
@@ -54,6 +57,42 @@ TEST_F(FrontendAbi, WhatTheBackEndMaySeeIsNotRecycled) {
     ASSERT_EQ(bounce_ring_abort(ring, &completion, 1), 1) << bounce_last_error();
     EXPECT_EQ(completion.cookie, data);
     EXPECT_EQ(bounce_ring_reset(ring), 0) << bounce_last_error();
+    EXPECT_EQ(bounce_frontend_close(frontend), 0) << bounce_last_error();
+}
+
+TEST_F(FrontendAbi, ItsDeviceIsDebuggedAndLimited) {
+    std::vector<int> kinds;
+    bounce_debug_options debug{};
+    debug.size = sizeof debug;
+    debug.user = &kinds;
+    debug.report = [](void* user, const bounce_debug_report* report) {
+        static_cast<std::vector<int>*>(user)->push_back(report->kind);
+    };
+    bounce_device_options device{};
+    device.size = sizeof device;
+    device.flags = BOUNCE_DEVICE_DEBUG;
+    device.debug = &debug;
+    device.min_align_mask = 511;
+    device.max_segment_bytes = 8192;
+    auto how = options();
+    how.device = &device;
+    how.max_segment_bytes = 4096;
+    bounce_frontend* frontend = nullptr;
+    device.name = "other";
+    expect_error(bounce_frontend_connect(pool_, &how, &frontend), EINVAL, "its own name");
+    device.name = nullptr;
+    ASSERT_EQ(bounce_frontend_connect(pool_, &how, &frontend), 0) << bounce_last_error();
+    bounce_device* const mine = bounce_frontend_device(frontend);
+    alignas(512) char data[8192] = {};
+    bounce_mapping mapping;
+    expect_error(bounce_device_map(mine, data, 8192, BOUNCE_TO_DEVICE, 0, &mapping), E2BIG);
+    ASSERT_EQ(bounce_device_map(mine, data + 77, 100, BOUNCE_TO_DEVICE, 0, &mapping), 0) << bounce_last_error();
+    EXPECT_EQ(mapping.addr & 511, 77U);
+    bounce_debug_stats stats;
+    EXPECT_EQ(bounce_debug_get_stats(mine, &stats), 0) << bounce_last_error();
+    expect_error(bounce_frontend_close(frontend), EBUSY);
+    EXPECT_EQ(std::count(kinds.begin(), kinds.end(), BOUNCE_DEBUG_LEAK), 1);
+    EXPECT_EQ(bounce_device_unmap(mine, &mapping, 100), 0) << bounce_last_error();
     EXPECT_EQ(bounce_frontend_close(frontend), 0) << bounce_last_error();
 }
 
