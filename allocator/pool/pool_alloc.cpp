@@ -183,12 +183,17 @@ bool Pool::refill(ContextGroup& group, Context& context, std::uint64_t bytes, Sl
     const std::uint32_t size_class = class_of(bytes);
     SlotStack& stack = context.stacks[size_class];
     if (!contexts_.enter(context)) return false;
+    usage_.prefetch();
     raise_limit(context, size_class);
     const bool starved = context.refusals >= Contexts::kPatience;
     if (starved) context.refusals = 0;
     CachedSlot got[SlotStack::kRoom];
     const std::uint64_t slot_bytes = kSizeClasses[size_class].bytes;
-    const std::uint32_t want = group.credit.affordable(slot_bytes, std::max<std::uint32_t>((stack.limit() + 1) / 2, 1));
+    const std::uint64_t frees = context.frees.load(std::memory_order_relaxed);
+    const bool only_takes = frees == context.frees_at_refill;
+    context.frees_at_refill = frees;
+    const std::uint32_t room = only_takes ? stack.limit() : (stack.limit() + 1) / 2;
+    const std::uint32_t want = group.credit.affordable(slot_bytes, std::max<std::uint32_t>(room, 1));
     Credit::Step step;
     std::uint32_t n = 0;
     if (want != 0 && group.credit.take(want * slot_bytes, step)) [[likely]] {
@@ -300,11 +305,14 @@ bool Pool::make_room(Context& context, std::uint32_t index) noexcept {
     KeptSlot old[SlotStack::kRoom];
     std::uint32_t n = 0;
     if (!contexts_.enter(context)) return false;
+    usage_.prefetch();
     raise_limit(context, index);
     const std::uint32_t count = stack.count();
     const bool room = stack.limit() != 0;
     if (count >= stack.limit() && room) {
-        n = in_turn ? count : (count + 1) / 2;
+        const std::uint64_t frees = context.frees.load(std::memory_order_relaxed);
+        n = in_turn || frees == context.frees_when_full ? count : (count + 1) / 2;
+        context.frees_when_full = frees + stack.limit() - (count - n);
         std::copy_n(stack.slots.begin(), n, old);
         std::copy(stack.slots.begin() + n, stack.slots.begin() + count, stack.slots.begin());
         stack.set_count(count - n);

@@ -193,6 +193,11 @@ struct Context {
     std::atomic<std::uint32_t> thread{0};  // number of the thread's record + 1; 0: somebody who passes it along
     std::uint32_t refusals = 0;            // grants that were refused for want of budget, in a row
     std::uint32_t victim = 0;              // stack or run that gives its grant back next
+    // Who only takes, or only gives, moves as much as there is room for at a time: of two threads that hand slots on,
+    // each goes home half as often. `frees` at the last refill; and where it will be when a stack is full again out of
+    // which nothing was taken.
+    std::uint64_t frees_at_refill = ~std::uint64_t{0};
+    std::uint64_t frees_when_full = ~std::uint64_t{0};
     std::array<KeptRun, kRuns> runs;
     // What allocations take from, one for each class; and, for a group that reuses its slots in turn, what frees go to,
     // on their way home.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "allocator/slab/slab_core.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <cerrno>
 
@@ -84,7 +85,11 @@ std::uint32_t SlabCore::claim_from(std::uint32_t size_class, std::uint32_t from,
     const Shape shape = tables_.shape(head);
     if (!shape.is_slab()) return 0;
     const Ops::Bits all = tables_.bits(head, shape);
-    if (!Ops::claim_from(all, from, want, favoured_by(colour, all), index, bits)) return 0;
+    // For writing: else the load of a word that another processor wrote, and the exchange of it, wait one after the
+    // other.
+    __builtin_prefetch(&all.words[(all.first + from) / 64], 1);
+    const auto favoured = favoured_by(colour, all);
+    if (!Ops::claim_from(all, from, want, favoured, true, index, bits)) return 0;
     // As in claim_in(): the slab may have died between the two loads.
     if (shape.size_class() != size_class || tables_.shape(head) != shape) [[unlikely]] {
         put_back(all, index, shape.size_class(), bits);
@@ -95,16 +100,24 @@ std::uint32_t SlabCore::claim_from(std::uint32_t size_class, std::uint32_t from,
     next = index * 64 + 64 - static_cast<std::uint32_t>(std::countl_zero(bits)) - all.first;
     const std::uint64_t slot_bytes = kSizeClasses[size_class].bytes;
     std::uint32_t count = 0;
-    // The lowest is handed out first, so it comes last.
-    while (bits != 0) {
-        const std::uint64_t highest = std::bit_floor(bits);
-        bits &= ~highest;
-        const std::uint32_t slot = all.slot(index, highest);
-        const PageEntry entry = tables_.entry(head + static_cast<std::uint32_t>(slot * slot_bytes / kPageBytes));
-        const unsigned generation = Ops::generation(tables_.state(head, slot, size_class));
-        slots[count++] =
-            CachedSlot(region, head, slot_index(size_class, slot), token_generation(generation, entry.birth));
-    }
+    do {
+        std::uint32_t more = 0;
+        // The lowest is handed out first, so it comes last.
+        while (bits != 0) {
+            const std::uint64_t highest = std::bit_floor(bits);
+            bits &= ~highest;
+            const std::uint32_t slot = all.slot(index, highest);
+            const PageEntry entry = tables_.entry(head + static_cast<std::uint32_t>(slot * slot_bytes / kPageBytes));
+            const unsigned generation = Ops::generation(tables_.state(head, slot, size_class));
+            slots[count + more++] =
+                CachedSlot(region, head, slot_index(size_class, slot), token_generation(generation, entry.birth));
+        }
+        std::rotate(slots, slots + count, slots + count + more);
+        count += more;
+        // Of many colours a word has few of each, and what moves from one processor to another is the line of it. The
+        // slab stays: these are out.
+    } while (count < want && colour.among > 1 &&
+             Ops::claim_from(all, from, want - count, favoured, false, index, bits));
     usage_.add(count * slot_bytes);
     return count;
 }

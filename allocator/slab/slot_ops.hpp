@@ -103,13 +103,14 @@ struct SlotOps {
     }
 
     /// Takes up to `want` bits at home of one word, the lowest from slot `from` on: the word's index, and which bits.
-    /// As long as there are some of those that favoured(index) has, only of these. False when there are none at all.
-    /// Who goes on where he stopped takes the slots of a slab in turn.
+    /// As long as there are some of those that favoured(index) has, only of these; `others`: else any. False when there
+    /// are none. Who goes on where he stopped takes the slots of a slab in turn.
     template <class Favoured>
-    static bool claim_from(const Bits& bits, std::uint32_t from, std::uint32_t want, Favoured&& favoured,
+    static bool claim_from(const Bits& bits, std::uint32_t from, std::uint32_t want, Favoured&& favoured, bool others,
                            std::uint32_t& index, std::uint64_t& got) noexcept {
         const std::uint32_t start = bits.first + from;
         for (const bool any : {false, true}) {
+            if (any && !others) break;
             std::uint64_t mask = ~std::uint64_t{0} << (start % 64);
             for (index = start / 64; index < bits.count(); ++index, mask = ~std::uint64_t{0}) {
                 const std::uint64_t these = mask & bits.mask(index) & (any ? ~std::uint64_t{0} : favoured(index));

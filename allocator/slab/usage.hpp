@@ -12,6 +12,8 @@ namespace bounce {
 
 class alignas(kCacheLine) Usage {
 public:
+    /// It will be written soon, after something else that may be in another processor's cache.
+    void prefetch() const noexcept { __builtin_prefetch(this, 1); }
     void add(std::uint64_t bytes) noexcept {
         const std::uint64_t now = bytes_.fetch_add(bytes, std::memory_order_relaxed) + bytes;
         std::uint64_t most = most_.load(std::memory_order_relaxed);

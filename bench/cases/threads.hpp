@@ -94,18 +94,22 @@ double time_pipe(double seconds, Produce&& produce, Consume&& consume) {
             auto make = produce();
             ns = time_chunks(seconds, kChunk, [&] {
                 for (unsigned n = 0; n < kChunk; ++n) {
-                    Item item{};
-                    make(item);
-                    spin_until(failed, [&] { return pipe.push(item); });
+                    Item* item = nullptr;
+                    spin_until(failed, [&] { return (item = pipe.begin_push()) != nullptr; });
+                    *item = Item{};
+                    make(*item);
+                    pipe.end_push();
                 }
             });
             done.store(true, std::memory_order_release);  // R1: after the last item
         } else {
             auto use = consume();
-            Item item{};
             spin_until(failed, [&] {
                 const bool last = done.load(std::memory_order_acquire);  // A1: pairs with R1
-                while (pipe.pop(item)) use(item);
+                while (Item* const item = pipe.begin_pop()) {
+                    use(*item);
+                    pipe.end_pop();
+                }
                 return last;
             });
         }

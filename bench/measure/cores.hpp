@@ -42,26 +42,45 @@ struct Distance {
 template <class T, std::size_t kEntries>
 class Pipe {
 public:
-    bool push(const T& value) {
+    /// Where the next entry goes; nullptr: there is no room.
+    T* begin_push() {
         const std::size_t tail = tail_.load(std::memory_order_relaxed);
         if (tail - head_seen_ == kEntries) {
-            // A1: acquire, pairs with R2 in pop(): the entry has been read before it is overwritten.
+            // A1: acquire, pairs with R2 in end_pop(): the entry has been read before it is overwritten.
             head_seen_ = head_.load(std::memory_order_acquire);
-            if (tail - head_seen_ == kEntries) return false;
+            if (tail - head_seen_ == kEntries) return nullptr;
         }
-        entries_[tail % kEntries] = value;
-        // R1: release, pairs with A2 in pop(): the entry is whole, and so is what it points to.
-        tail_.store(tail + 1, std::memory_order_release);
+        return &entries_[tail % kEntries];
+    }
+    void end_push() {
+        // R1: release, pairs with A2 in begin_pop(): the entry is whole, and so is what it points to.
+        tail_.store(tail_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+    }
+    bool push(const T& value) {
+        T* const entry = begin_push();
+        if (entry == nullptr) return false;
+        *entry = value;
+        end_push();
         return true;
     }
-    bool pop(T& value) {
+    /// The next entry; nullptr: there is none.
+    T* begin_pop() {
         const std::size_t head = head_.load(std::memory_order_relaxed);
         if (head == tail_seen_) {
-            tail_seen_ = tail_.load(std::memory_order_acquire);  // A2: pairs with R1 in push()
-            if (head == tail_seen_) return false;
+            tail_seen_ = tail_.load(std::memory_order_acquire);  // A2: pairs with R1 in end_push()
+            if (head == tail_seen_) return nullptr;
         }
-        value = entries_[head % kEntries];
-        head_.store(head + 1, std::memory_order_release);  // R2: pairs with A1 in push()
+        return &entries_[head % kEntries];
+    }
+    void end_pop() {
+        // R2: pairs with A1 in begin_push()
+        head_.store(head_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+    }
+    bool pop(T& value) {
+        const T* const entry = begin_pop();
+        if (entry == nullptr) return false;
+        value = *entry;
+        end_pop();
         return true;
     }
 

@@ -56,7 +56,7 @@ TEST(SlotOps, NeighboursInAWordStayAsTheyAre) {
             EXPECT_EQ(Ops::claim(bits), kNoSlot);
             std::uint32_t index = 0;
             std::uint64_t got = 0;
-            EXPECT_FALSE(Ops::claim_from(bits, 0, 64, all, index, got));
+            EXPECT_FALSE(Ops::claim_from(bits, 0, 64, all, true, index, got));
             Ops::birth(bits);
             EXPECT_FALSE(Ops::kill(bits, none));
             Ops::give(words[0], std::uint64_t{1} << first);
@@ -65,7 +65,7 @@ TEST(SlotOps, NeighboursInAWordStayAsTheyAre) {
             ASSERT_EQ(Ops::claim(bits), kNoSlot);
             for (std::uint32_t i = 0; i < bits.count(); ++i) Ops::give(words[i], bits.mask(i));
             std::uint32_t taken = 0;
-            while (Ops::claim_from(bits, slots / 2, 7, all, index, got)) {
+            while (Ops::claim_from(bits, slots / 2, 7, all, true, index, got)) {
                 ASSERT_EQ(got & ~bits.mask(index), 0U);
                 ASSERT_EQ(bits.slot(index, got), slots / 2 + taken);
                 taken += static_cast<std::uint32_t>(std::popcount(got));
