@@ -76,7 +76,10 @@ Result<void> Device::map_wait(const MapRequest& request, std::uint32_t timeout_m
     Slot slot;
     auto taken = take_now(request, slot);
     if (taken) return map_taken(request, slot, mapping);
-    if (timeout_ms == 0 || !may_wait_for(taken.code()) || Pool::beyond_ceiling(group_, request.bytes)) return taken;
+    if (timeout_ms == 0 || !may_wait_for(taken.code()) || Pool::beyond_ceiling(group_, request.bytes)) {
+        trace_no_slot(taken.code(), request.buf, request.bytes);
+        return taken;
+    }
     Waiters* const waiters = Waiters::of(pool_);
     if (waiters == nullptr) return no_watch();
     const std::uint64_t until =
@@ -86,8 +89,10 @@ Result<void> Device::map_wait(const MapRequest& request, std::uint32_t timeout_m
     waiter.priority = (request.flags & BOUNCE_WAIT_PRIORITY) != 0;
     waiter.blocking = true;
     line_.open.fetch_add(1, std::memory_order_relaxed);
+    trace_wait(request.buf, request.bytes, true);
     const bool ready = waiters->add(line_, waiter) || waiters->wait(waiter, until);
     line_.open.fetch_sub(1, std::memory_order_relaxed);
+    if (!ready || waiter.code != 0) trace_wait(request.buf, request.bytes, false);
     if (!ready)
         return fail(ETIMEDOUT, "no memory for a mapping of %llu bytes within %llu ms", request.bytes, timeout_ms);
     if (waiter.code != 0) return why_refused(waiter.code, request.bytes);
@@ -102,12 +107,16 @@ Result<bool> Device::begin_wait(Wait& wait) noexcept {
         line_.open.fetch_add(1, std::memory_order_relaxed);
         return true;
     }
-    if (!may_wait_for(taken.code()) || Pool::beyond_ceiling(group_, wait.request.bytes)) return taken.error();
+    if (!may_wait_for(taken.code()) || Pool::beyond_ceiling(group_, wait.request.bytes)) {
+        trace_no_slot(taken.code(), wait.request.buf, wait.request.bytes);
+        return taken.error();
+    }
     Waiters* const waiters = Waiters::of(pool_);
     if (waiters == nullptr) return no_watch();
     wait.waiter.bytes = wait.request.bytes;
     wait.waiter.priority = (wait.request.flags & BOUNCE_WAIT_PRIORITY) != 0;
     line_.open.fetch_add(1, std::memory_order_relaxed);
+    trace_wait(wait.request.buf, wait.request.bytes, true);
     return waiters->add(line_, wait.waiter);
 }
 
@@ -118,6 +127,7 @@ Result<void> Device::finish_wait(Wait& wait, bounce_mapping& mapping) noexcept {
     // Was it ever in line?
     if (wait.waiter.line != nullptr) Waiters::of(pool_)->end(wait.waiter);
     line_.open.fetch_sub(1, std::memory_order_relaxed);
+    if (wait.waiter.code != 0) trace_wait(wait.request.buf, wait.request.bytes, false);
     if (wait.waiter.code != 0) return why_refused(wait.waiter.code, wait.request.bytes);
     return map_taken(wait.request, wait.waiter.slot, mapping);
 }
@@ -125,6 +135,7 @@ Result<void> Device::finish_wait(Wait& wait, bounce_mapping& mapping) noexcept {
 void Device::cancel_wait(Wait& wait) noexcept {
     if (!pool_.alive()) return;
     if (wait.waiter.line != nullptr) Waiters::of(pool_)->end(wait.waiter);
+    trace_wait(wait.request.buf, wait.request.bytes, false);
     // It was handed out to nobody else, so this cannot fail.
     if (wait.waiter.is_ready() && wait.waiter.code == 0)
         static_cast<void>(pool_.free(group_, context(), wait.waiter.slot));
