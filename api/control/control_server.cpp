@@ -103,6 +103,7 @@ ControlServer::~ControlServer() {
         return;
     }
     if (own_path_) ::unlink(path_);
+    for (Client& client : clients_) requests_.forget(client.peer);
     Telemetry& telemetry = callbacks_.telemetry();
     telemetry.want(false, 0);
     telemetry.visit([](Device& device) { static_cast<void>(device.set_observed(false, 0)); });
@@ -188,6 +189,7 @@ void ControlServer::accept_clients() noexcept {
 }
 
 void ControlServer::drop(Client& client) noexcept {
+    requests_.forget(client.peer);
     close_if(client.fd);  // epoll forgets it with that
     client.fd = -1;
 }
@@ -199,7 +201,8 @@ void ControlServer::serve(Client& client) noexcept {
     client.used = turns_ | kAsked;
     requests_.answer(client.peer, std::span(request_).first(static_cast<std::size_t>(n)), reply_);
     const auto bytes = std::span<const std::byte>(reply_.bytes).first(reply_.size);
-    if (!send_packet(client.fd, bytes, reply_.with_stats ? segment_->fd() : -1) || reply_.last) drop(client);
+    const int attached = reply_.with_stats ? segment_->fd() : reply_.trace_fd;
+    if (!send_packet(client.fd, bytes, attached) || reply_.last) drop(client);
 }
 
 }  // namespace bounce

@@ -33,6 +33,7 @@ constexpr Command kCommands[] = {
     {BOUNCE_CONTROL_EVENTS, BOUNCE_CONTROL_OBSERVE, "events", "what has happened"},
     {BOUNCE_CONTROL_QUARANTINE, BOUNCE_CONTROL_TUNE, "quarantine", "holds back what a device gives back"},
     {BOUNCE_CONTROL_DRAIN, BOUNCE_CONTROL_TUNE, "drain", "hands nothing more out of a region"},
+    {BOUNCE_CONTROL_TRACE, BOUNCE_CONTROL_TUNE, "trace", "records what is asked of the pool, and gives the descriptor"},
 };
 
 constexpr std::size_t kEventsAtOnce =
@@ -98,6 +99,7 @@ Result<ControlRequests::Asked> ControlRequests::read(std::span<const std::byte> 
 
 void ControlRequests::answer(ControlPeer& peer, std::span<const std::byte> request, Reply& reply) noexcept {
     reply.with_stats = false;
+    reply.trace_fd = -1;
     bounce_control_reply& head_of = head(reply);
     head_of = bounce_control_reply{};
     head_of.magic = BOUNCE_CONTROL_MAGIC;
@@ -118,6 +120,7 @@ void ControlRequests::answer(ControlPeer& peer, std::span<const std::byte> reque
     std::snprintf(text, 512, "%s", last_error());
     reply.size = sizeof head_of + std::strlen(text) + 1;
     reply.with_stats = false;
+    reply.trace_fd = -1;
 }
 
 Result<void> ControlRequests::dispatch(ControlPeer& peer, const Asked& asked, Reply& reply) noexcept {
@@ -175,6 +178,7 @@ Result<void> ControlRequests::dispatch(ControlPeer& peer, const Asked& asked, Re
             if (drained) callbacks_.telemetry().event(BOUNCE_EVENT_DRAIN, "", head_of.arg[0], 0, peer.uid);
             return drained;
         }
+        case BOUNCE_CONTROL_TRACE: return trace(peer, asked, reply);
         default: return fail(ENOTSUP, "command %llu", head_of.command);
     }
 }
@@ -247,6 +251,7 @@ Result<void> ControlRequests::quarantine(const ControlPeer& peer, std::uint64_t 
 
 void ControlRequests::tick() noexcept {
     Telemetry& telemetry = callbacks_.telemetry();
+    if (Trace* const trace = telemetry.wanted_trace(); trace != nullptr) trace->set_now();
     telemetry.set_now(clock_ns());
     // Regions come while tags are on. Without memory for their tags they have none.
     if (settings_.tags) static_cast<void>(telemetry.prepare_tags(pool_));

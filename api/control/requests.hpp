@@ -19,6 +19,7 @@ namespace bounce {
 struct ControlPeer {
     std::uint32_t rights = 0;
     std::uint64_t uid = 0;
+    bool traces = false;  // the trace that is being recorded is for this one
     PoolCheck check;
 };
 
@@ -28,6 +29,7 @@ public:
         alignas(8) std::array<std::byte, BOUNCE_CONTROL_REPLY_BYTES> bytes;
         std::size_t size = 0;
         bool with_stats = false;  // the descriptor of the stats segment goes along
+        int trace_fd = -1;        // or this one does
         bool last = false;        // the client does not speak this protocol
     };
 
@@ -42,6 +44,8 @@ public:
     void answer(ControlPeer& peer, std::span<const std::byte> request, Reply& reply) noexcept;
     /// The time is taken, what has happened becomes events, and the segment is written.
     void tick() noexcept;
+    /// The client has gone.
+    void forget(ControlPeer& peer) noexcept { stop_trace(peer); }
     [[nodiscard]] ControlSettings& settings() noexcept { return settings_; }
     [[nodiscard]] Tunables& tunables() noexcept { return tunables_; }
 
@@ -58,6 +62,8 @@ private:
     void commands(const Asked& asked, Reply& reply) noexcept;
     Result<void> set(const ControlPeer& peer, const Asked& asked, Reply& reply) noexcept;
     void held(const Asked& asked, Reply& reply) noexcept;
+    Result<void> trace(ControlPeer& peer, const Asked& asked, Reply& reply) noexcept;
+    void stop_trace(ControlPeer& peer) noexcept;
     Result<void> quarantine(const ControlPeer& peer, std::uint64_t id) noexcept;
     static bounce_control_reply& head(Reply& reply) noexcept;
     static void records(Reply& reply, std::size_t n, std::size_t bytes) noexcept;
@@ -69,6 +75,7 @@ private:
     ControlSettings settings_;
     Publisher publisher_;
     Tunables tunables_;
+    bool traced_ = false;
     PoolStats told_{};  // as events were made of it
 };
 

@@ -12,23 +12,19 @@
 // One thread at a time writes. One that stops in the middle leaves the epoch odd.
 #pragma once
 
-#include <fcntl.h>
-#include <linux/memfd.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
 
 #include "allocator/base/error.hpp"
+#include "allocator/base/sealed_memory.hpp"
 #include "bounce/stats.h"
 
 namespace bounce {
 
 class StatsSegment {
 public:
-    /// Nobody makes it smaller or larger, and who gets it cannot write.
-    static constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL;
     static constexpr std::uint64_t kRegions = 64;
     static constexpr std::uint64_t kClassRows = 96;
     static constexpr std::uint64_t kDevices = 256;
@@ -41,10 +37,10 @@ public:
     StatsSegment& operator=(const StatsSegment&) = delete;
 
     /// A read-only descriptor, of the segment's.
-    [[nodiscard]] int fd() const noexcept { return fd_; }
+    [[nodiscard]] int fd() const noexcept { return shown_.fd(); }
     [[nodiscard]] std::uint64_t bytes() const noexcept { return words_ * sizeof(std::uint64_t); }
     /// In a forked child, which does not have the mapping.
-    void forget() noexcept { shown_ = nullptr; }
+    void forget() noexcept { shown_.forget(); }
 
     /// A picture begins; all tables are empty.
     void begin() noexcept;
@@ -60,14 +56,12 @@ public:
 
 private:
     StatsSegment() noexcept = default;
-    Result<void> make_memory() noexcept;
     void put(int table, const void* record) noexcept;
     [[nodiscard]] bounce_stats_header& header() noexcept {
         return *reinterpret_cast<bounce_stats_header*>(picture_.get());
     }
 
-    int fd_ = -1;
-    std::uint64_t* shown_ = nullptr;
+    SealedMemory shown_;
     std::uint64_t words_ = 0;
     std::unique_ptr<std::uint64_t[]> picture_;
     std::uint64_t epoch_ = 0;

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "api/control/stats_view.hpp"
 
-#include <fcntl.h>
-#include <linux/memfd.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -12,7 +9,7 @@
 #include <new>
 #include <utility>
 
-#include "api/control/stats_segment.hpp"
+#include "allocator/base/sealed_memory.hpp"
 
 namespace bounce {
 namespace {
@@ -52,17 +49,12 @@ Result<void> StatsView::make_room(std::uint64_t bytes) noexcept {
 }
 
 Result<std::unique_ptr<StatsView>> StatsView::open(int fd) noexcept {
-    const int seals = ::fcntl(fd, F_GET_SEALS);
-    if (seals < 0 || (seals & StatsSegment::kSeals) != StatsSegment::kSeals)
-        return fail(EINVAL, "descriptor %llu is no stats segment: it has seals 0x%llx, expected 0x%llx",
-                    static_cast<std::uint64_t>(fd), seals < 0 ? 0 : static_cast<std::uint64_t>(seals),
-                    StatsSegment::kSeals);
-    struct stat status {};
-    if (::fstat(fd, &status) != 0) return fail_text(EINVAL, "fstat of a stats segment: %s", std::strerror(errno));
+    const auto bytes = SealedMemory::check(fd, "stats segment");
+    if (!bytes) return bytes.error();
     std::unique_ptr<StatsView> view(new (std::nothrow) StatsView);
     if (view == nullptr) return fail(ENOMEM, "no memory for a view");
-    if (auto room = view->make_room(static_cast<std::uint64_t>(status.st_size)); !room) return room.error();
-    void* const memory = ::mmap(nullptr, static_cast<std::size_t>(status.st_size), PROT_READ, MAP_SHARED, fd, 0);
+    if (auto room = view->make_room(*bytes); !room) return room.error();
+    void* const memory = ::mmap(nullptr, *bytes, PROT_READ, MAP_SHARED, fd, 0);
     if (memory == MAP_FAILED) return fail_text(ENOMEM, "mmap of a stats segment: %s", std::strerror(errno));
     view->shared_ = static_cast<const std::uint64_t*>(memory);
     if (auto first = view->refresh(); !first) return first.error();

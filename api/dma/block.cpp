@@ -61,7 +61,10 @@ Result<void> Device::take_block(SlotKind kind, const BlockRequest& request, boun
                                    .rule = group_.rule,
                                    .domain = group_.domain},
                                   &group_);
-    if (!slot) return slot.error();
+    if (!slot) {
+        trace_no_block(slot.code(), kind, request.bytes);
+        return slot.error();
+    }
     // The slot holds what was there before. A buffer's content is this pool's own and the caller overwrites it.
     if (kind == SlotKind::kCoherent && !BOUNCE_MUTATED(kScrubAtAlloc)) zero_slot(slot->hva, request.bytes);
     block.ptr = slot->hva;
@@ -81,6 +84,7 @@ Result<void> Device::take_block(SlotKind kind, const BlockRequest& request, boun
             return recorded;
         }
     }
+    trace_block(block, request.align);
     if (debug_ != nullptr) watch_block(block);
     return {};
 }
@@ -123,12 +127,14 @@ Result<void> Device::free_checked(SlotKind kind, bounce_block& block) noexcept {
         if (const std::uint64_t mapped = shared_maps_.count_in(Gpa{block.addr}, block.bytes); mapped != 0)
             return fail(EBUSY, "%llu mappings of the buffer (address 0x%llx) exist, expected none", mapped, block.addr);
     }
-    if (watched() || quarantined()) {
-        // As Device::end_watched(): it is forgotten while nobody else can get the slot. In quarantine it is held back.
+    if (watched() || quarantined() || trace_.load(std::memory_order_relaxed) != nullptr) {
+        // As Device::end_watched(): it is forgotten, and its end recorded, while nobody else can get the slot. In
+        // quarantine it is held back.
         Pool::Ending ending;
         if (const auto begun = pool_.begin_free(slot_of(block), kind, 0, ending); !begun) return begun;
         if (debug_ != nullptr) debug_->freed(block);
         if (records_ != nullptr) records_->forget(slot_of(block));
+        trace_freed(block);
         pool_.finish_free(group_, nullptr, ending);
     } else if (const auto freed = pool_.free(slot_of(block), kind, &group_); !freed) {
         return freed;

@@ -68,6 +68,7 @@ Result<std::unique_ptr<Device>> Device::create(Pool& pool, Callbacks& callbacks,
     const Telemetry& telemetry = callbacks.telemetry();
     if (telemetry.wants_tags() || telemetry.wanted_sample() != 0)
         static_cast<void>(device->set_observed(telemetry.wants_tags(), telemetry.wanted_sample()));
+    if (Trace* const trace = telemetry.wanted_trace(); trace != nullptr) device->set_trace(trace);
     return device;
 }
 
@@ -110,7 +111,7 @@ Context* Device::context() noexcept {
         Slot taken;
         if (const auto result = pool_.alloc_slow(group_, context, bytes, taken); !result) {
             mapping = bounce_mapping{};
-            return no_slot(result.error(), flags);
+            return no_slot(result.error(), buf, bytes, flags);
         }
         sink({taken.gpa, taken.hva, taken.handle}, taken.epoch);
     }
@@ -176,6 +177,7 @@ Result<void> Device::unmap_slow(Context* context, bounce_mapping& mapping, const
     const auto begun = pool_.begin_slow(slot_of(mapping), SlotKind::kStreaming, mapping.bytes, true, why, ending);
     if (!begun) return begun;
     store_ended(mapping);
+    if (written == nullptr) trace_dropped(mapping);
     const bool renewed = written != nullptr && copy_back(mapping, *written);
     pool_.finish_free(group_, context, ending);
     return renewed ? lost(mapping) : Result<void>();
@@ -194,6 +196,7 @@ Result<void> Device::discard(Context* context, bounce_mapping& mapping) noexcept
     if (begun != Pool::Begun::kYes) [[unlikely]]
         return unmap_slow(context, mapping, nullptr, begun);
     store_ended(mapping);
+    trace_dropped(mapping);
     pool_.finish(group_, context, ended);
     return {};
 }

@@ -32,6 +32,7 @@ class Callbacks;  // api/dma/callbacks.hpp: rate-limited log and violation repor
 class Sampler;    // api/dma/sampler.hpp
 class Debug;      // api/dma/debug.hpp
 class Records;    // api/dma/records.hpp
+class Trace;      // api/dma/trace.hpp
 struct DebugConfig;
 enum class DebugApi : std::uint8_t;
 
@@ -244,6 +245,8 @@ public:
     /// two up to Sampler::kMostSample, 0: none. ENOMEM. Thread-safe, as all of these.
     Result<void> set_observed(bool tags, std::uint32_t sample) noexcept;
     [[nodiscard]] bool observed() const noexcept;
+    /// What it asks for is recorded there (trace.hpp), from now on and by those threads that see it; nullptr: no more.
+    void set_trace(Trace* trace) noexcept;
     /// Empty until the first sample was asked for.
     [[nodiscard]] const Sampler* sampler() const noexcept { return sampler_.load(std::memory_order_acquire); }  // O1
     /// What the device may choose from, as in its config. A new choice begins at once.
@@ -321,7 +324,7 @@ private:
                       bool copied) const noexcept;
     void scrub_ended(const Pool::Ending& ending, std::uint64_t padding, std::uint64_t bytes) const noexcept;
     Result<void> end_special(Context* context, bounce_mapping& mapping, const std::size_t* written) noexcept;
-    Error no_slot(Error error, std::uint32_t flags) noexcept;
+    Error no_slot(Error error, const void* buf, std::uint64_t bytes, std::uint32_t flags) noexcept;
     // list.cpp
     class ListBuilder;
     static constexpr std::uint64_t kMostListBytes = std::uint64_t{1} << 43;  // as much as the largest region
@@ -400,6 +403,16 @@ private:
     bool copy_back_noted(std::uint32_t mode, const bounce_mapping& mapping, std::size_t written) noexcept;
     void tag_slot(SlotHandle handle, Gpa gpa, std::uint64_t bytes, Direction direction) noexcept;
     void take_calibration() noexcept;
+    // device_trace.cpp; each does nothing when nothing is recorded.
+    void trace_map(Trace& trace, const bounce_mapping& mapping, const void* buf, std::uint64_t bytes) noexcept;
+    void trace_end(Trace& trace, const bounce_mapping& mapping) noexcept;
+    /// Of an end that copies nothing back.
+    void trace_dropped(const bounce_mapping& mapping) noexcept;
+    void trace_no_slot(int code, const void* buf, std::uint64_t bytes) noexcept;
+    void trace_wait(const void* buf, std::uint64_t bytes, bool begins) noexcept;
+    void trace_block(const bounce_block& block, std::uint64_t align) noexcept;
+    void trace_freed(const bounce_block& block) noexcept;
+    void trace_no_block(int code, SlotKind kind, std::uint64_t bytes) noexcept;
 
     // What mode_ holds: how to copy, whether mappings are reported to calibration_, with their times, the reuse policy
     // in force, and whether mappings are tagged or sampled.
@@ -448,6 +461,8 @@ private:
     std::atomic<std::uint32_t> sample_{0};
     // O1: stored with release when it is complete, loaded with acquire; the device's.
     std::atomic<Sampler*> sampler_{nullptr};
+    // O2: stored with release when it is complete, loaded with acquire; it outlives the device.
+    std::atomic<Trace*> trace_{nullptr};
     std::uint32_t number_ = 0;
     Device* next_device_ = nullptr;
 };

@@ -28,6 +28,8 @@ bool Device::map_noted(std::uint32_t mode, std::byte* slot, const void* buf, std
     const bool streamed = (mode & kTimed) != 0 ? map_timed(mode, slot, buf, bytes, copies, mapping.addr)
                                                : copies && copy_in(mode, slot, buf, bytes);
     if (sampled) sampler->mapped(mapping.addr, bytes, begin, ticks());
+    if (Trace* const trace = trace_.load(std::memory_order_acquire); trace != nullptr)  // O2
+        trace_map(*trace, mapping, buf, bytes);
     if (tags_.load(std::memory_order_relaxed))
         tag_slot(handle, Gpa{mapping.addr - limits_.padding(mapping.addr)}, bytes, direction);
     return streamed;
@@ -47,6 +49,8 @@ bool Device::copy_back_noted(std::uint32_t mode, const bounce_mapping& mapping, 
     // O1: acquire, as above.
     if (Sampler* const sampler = sampler_.load(std::memory_order_acquire); sampler != nullptr)
         sampler->unmapped(mapping.addr);
+    if (Trace* const trace = trace_.load(std::memory_order_acquire); trace != nullptr)  // O2
+        trace_end(*trace, mapping);
     if ((mode & kTimed) != 0) return copy_back_timed(mode, mapping, written);
     bool copied = false;
     return copy_out(mapping, written, copied);
@@ -74,7 +78,15 @@ Result<void> Device::set_observed(bool tags, std::uint32_t sample) noexcept {
 }
 
 bool Device::observed() const noexcept {
-    return tags_.load(std::memory_order_relaxed) || sample_.load(std::memory_order_relaxed) != 0;
+    return tags_.load(std::memory_order_relaxed) || sample_.load(std::memory_order_relaxed) != 0 ||
+           trace_.load(std::memory_order_relaxed) != nullptr;
+}
+
+void Device::set_trace(Trace* trace) noexcept {
+    take_calibration();
+    trace_.store(trace, std::memory_order_release);  // O2
+    adopt_choice();
+    busy_.store(false, std::memory_order_release);  // M4
 }
 
 Result<void> Device::set_policy(const Tuned& tuned) noexcept {

@@ -74,7 +74,8 @@ Result<Wish> Device::wish_for(std::uint64_t padding, std::uint64_t bytes, std::u
     return wish;
 }
 
-Error Device::no_slot(Error error, std::uint32_t flags) noexcept {
+Error Device::no_slot(Error error, const void* buf, std::uint64_t bytes, std::uint32_t flags) noexcept {
+    trace_no_slot(error.code(), buf, bytes);
     if (error.code() == ENOSPC) callbacks_.telemetry().note_full(id_);
     if (error.code() == ENOSPC && (flags & BOUNCE_MAP_NO_WARN) == 0 && callbacks_.logs())
         callbacks_.log(BOUNCE_LOG_WARNING, "%s: %s", name_, last_error());
@@ -91,7 +92,7 @@ Result<void> Device::map_special(Context* context, void* buf, std::size_t bytes,
     if (!wish) return wish.error();
     Slot slot;
     if (const auto taken = pool_.alloc_placed(group_, context, *wish, slot); !taken)
-        return no_slot(taken.error(), flags);
+        return no_slot(taken.error(), buf, wish->bytes, flags);
     streamed |= fill_special(slot, wish->bytes, {buf, bytes, direction, flags}, mapping);
     note_maps(1);
     return {};
@@ -154,6 +155,7 @@ Result<void> Device::end_special(Context* context, bounce_mapping& mapping, cons
     const auto begun = pool_.begin_free(whole_slot(mapping), SlotKind::kStreaming, mapping.bytes + padding, ending);
     if (!begun) return begun;
     store_ended(mapping);
+    if (written == nullptr) trace_dropped(mapping);
     const bool renewed = written != nullptr && copy_back(mapping, *written);
     scrub_ended(ending, padding, mapping.bytes);
     pool_.finish_free(group_, context, ending);

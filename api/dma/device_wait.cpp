@@ -92,7 +92,10 @@ Result<void> Device::map_wait(const MapRequest& request, std::uint32_t timeout_m
     Slot slot;
     auto taken = take_now(*wish, slot);
     if (taken) return map_taken(request, *wish, slot, mapping);
-    if (timeout_ms == 0 || !may_wait_for(taken.code()) || Pool::beyond_ceiling(group_, *wish)) return taken;
+    if (timeout_ms == 0 || !may_wait_for(taken.code()) || Pool::beyond_ceiling(group_, *wish)) {
+        trace_no_slot(taken.code(), request.buf, request.bytes);
+        return taken;
+    }
     Waiters* const waiters = Waiters::of(pool_);
     if (waiters == nullptr) return no_watch();
     const std::uint64_t until =
@@ -101,8 +104,10 @@ Result<void> Device::map_wait(const MapRequest& request, std::uint32_t timeout_m
     waiter.wish = *wish;
     waiter.blocking = true;
     line_.open.fetch_add(1, std::memory_order_relaxed);
+    trace_wait(request.buf, request.bytes, true);
     const bool ready = waiters->add(line_, waiter) || waiters->wait(waiter, until);
     line_.open.fetch_sub(1, std::memory_order_relaxed);
+    if (!ready || waiter.code != 0) trace_wait(request.buf, request.bytes, false);
     if (!ready)
         return fail(ETIMEDOUT, "no memory for a mapping of %llu bytes within %llu ms", request.bytes, timeout_ms);
     if (waiter.code != 0) return why_refused(waiter.code, request.bytes);
@@ -129,10 +134,14 @@ Result<bool> Device::begin_wait(Wait& wait) noexcept {
     wait.waiter.wish = *wish;
     auto taken = take_now(*wish, wait.waiter.slot);
     if (taken) return at_once();
-    if (!may_wait_for(taken.code()) || Pool::beyond_ceiling(group_, *wish)) return taken.error();
+    if (!may_wait_for(taken.code()) || Pool::beyond_ceiling(group_, *wish)) {
+        trace_no_slot(taken.code(), wait.request.buf, wait.request.bytes);
+        return taken.error();
+    }
     Waiters* const waiters = Waiters::of(pool_);
     if (waiters == nullptr) return no_watch();
     line_.open.fetch_add(1, std::memory_order_relaxed);
+    trace_wait(wait.request.buf, wait.request.bytes, true);
     return waiters->add(line_, wait.waiter);
 }
 
@@ -143,6 +152,7 @@ Result<void> Device::finish_wait(Wait& wait, bounce_mapping& mapping) noexcept {
     // Was it ever in line?
     if (wait.waiter.line != nullptr) Waiters::of(pool_)->end(wait.waiter);
     line_.open.fetch_sub(1, std::memory_order_relaxed);
+    if (wait.waiter.code != 0) trace_wait(wait.request.buf, wait.request.bytes, false);
     if (wait.waiter.code != 0) return why_refused(wait.waiter.code, wait.request.bytes);
     if (wait.direct) {
         fill_direct(wait.address, wait.request, mapping);
@@ -154,6 +164,7 @@ Result<void> Device::finish_wait(Wait& wait, bounce_mapping& mapping) noexcept {
 void Device::cancel_wait(Wait& wait) noexcept {
     if (!pool_.alive()) return;
     if (wait.waiter.line != nullptr) Waiters::of(pool_)->end(wait.waiter);
+    if (!wait.direct) trace_wait(wait.request.buf, wait.request.bytes, false);
     // It was handed out to nobody else, so this cannot fail.
     if (wait.direct)
         direct_->give(wait.address, wait.request.bytes);

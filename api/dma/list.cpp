@@ -244,7 +244,7 @@ Result<void> Device::map_list(std::span<const bounce_sg> sg, Direction direction
     if (const auto built = builder.build(); !built) {
         builder.take_apart();
         list.bytes = 0;
-        return no_slot(built.error(), flags);
+        return no_slot(built.error(), sg[0].base, total, flags);
     }
     bool streamed = false;
     std::uint32_t slots = 0;

@@ -34,7 +34,9 @@ Result<void> Device::map_sg(std::span<const bounce_sg> sg, Direction direction, 
         // Each was handed out just above, so this cannot fail. The error stays this thread's last one.
         for (std::uint32_t i = 0; i < done; ++i) static_cast<void>(pool_.free(group_, mine, slot_of(mappings[i])));
         std::fill_n(mappings, sg.size(), bounce_mapping{});
-        return no_slot(good.error(), flags);
+        // One request of many is known by its first piece; the memory that it wanted is one piece after the other.
+        for (std::size_t i = 1; i < sg.size(); ++i) trace_no_slot(good.code(), sg[i].base, sg[i].bytes);
+        return no_slot(good.error(), sg[0].base, sg[0].bytes, flags);
     }
     bool streamed = false;
     for (std::uint32_t i = 0; i < n; ++i)

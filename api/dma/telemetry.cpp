@@ -127,6 +127,15 @@ Result<void> Telemetry::prepare_tags(const Pool& pool) noexcept {
     return {};
 }
 
+Result<Trace*> Telemetry::make_trace() noexcept {
+    if (trace_ == nullptr) {
+        auto made = Trace::create();
+        if (!made) return made.error();
+        trace_ = std::move(*made);
+    }
+    return trace_.get();
+}
+
 Telemetry::Word* Telemetry::word_at(RegionId region, std::uint64_t place) const noexcept {
     // G1: acquire, pairs with the release in prepare_tags().
     const PrivateMemory* const table = tables_[region.value].load(std::memory_order_acquire);

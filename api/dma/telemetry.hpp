@@ -19,6 +19,7 @@
 
 #include "allocator/base/private_memory.hpp"
 #include "allocator/pool/pool_audit.hpp"
+#include "api/dma/trace.hpp"
 #include "bounce/control.h"
 
 namespace bounce {
@@ -93,6 +94,11 @@ public:
         want_tags_.store(tags, std::memory_order_relaxed);
         want_sample_.store(sample, std::memory_order_relaxed);
     }
+    /// The trace of the pool, made when it was first asked for; it stays. ENOMEM. One thread at a time.
+    Result<Trace*> make_trace() noexcept;
+    /// Devices that come record into it from their beginning; nullptr: not.
+    void want_trace(Trace* trace) noexcept { want_trace_.store(trace, std::memory_order_release); }  // G2
+    [[nodiscard]] Trace* wanted_trace() const noexcept { return want_trace_.load(std::memory_order_acquire); }
     [[nodiscard]] bool wants_tags() const noexcept { return want_tags_.load(std::memory_order_relaxed); }
     [[nodiscard]] std::uint32_t wanted_sample() const noexcept { return want_sample_.load(std::memory_order_relaxed); }
     /// Tables for the regions that have none. ENOMEM. One thread at a time.
@@ -123,6 +129,9 @@ private:
     std::atomic<std::uint64_t> now_{0};
     std::atomic<bool> want_tags_{false};
     std::atomic<std::uint32_t> want_sample_{0};
+    std::unique_ptr<Trace> trace_;
+    // G2: stored with release when it is complete, loaded with acquire.
+    std::atomic<Trace*> want_trace_{nullptr};
     // G1: stored with release when it is complete, loaded with acquire; never changed afterwards.
     std::array<std::atomic<PrivateMemory*>, Pool::kMaxRegions> tables_{};
 };

@@ -31,4 +31,13 @@ inline std::uint64_t ticks() noexcept {
 #endif
 }
 
+/// The same clock, not in order: for when it is about.
+inline std::uint64_t ticks_about() noexcept {
+#if defined(__x86_64__)
+    return __rdtsc();
+#else
+    return ticks();
+#endif
+}
+
 }  // namespace bounce

@@ -139,6 +139,7 @@ Result<void> Device::end_watched(Context* context, bounce_mapping& mapping, cons
     // All before the slot is in reach of others.
     if (debug_ != nullptr) debug_->ended(mapping);
     if (records_ != nullptr) records_->forget(whole_slot(mapping));
+    if (written == nullptr) trace_dropped(mapping);
     const bool renewed = written != nullptr && copy_back(mapping, *written);
     scrub_ended(ending, padding, mapping.bytes);
     pool_.finish_free(group_, context, ending);

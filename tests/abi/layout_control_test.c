@@ -38,8 +38,8 @@ IS(bounce_control_chunk, 40);
 IS(bounce_control_problem, 128);
 IS(bounce_control_event, 112);
 AT(bounce_control_event, kind, 40);
-VALUE(BOUNCE_CONTROL_DRAIN, 12);
-VALUE(BOUNCE_EVENT_DRAIN, 8);
+VALUE(BOUNCE_CONTROL_TRACE, 13);
+VALUE(BOUNCE_EVENT_TRACE, 9);
 
 IS(bounce_stats_directory, 48);
 IS(bounce_stats_header, 896);

@@ -48,6 +48,7 @@ std::string event_text(const Json& event) {
     if (kind == "violation") return text(name, ": got ", arg(0), ", expected ", arg(1), ", kind ", arg(2));
     if (kind == "quarantine") return text("device ", arg(0), " by uid ", arg(2));
     if (kind == "drain") return text("region ", arg(0), " by uid ", arg(2));
+    if (kind == "trace") return text(arg(0) != 0 ? "begun" : "ended", " by uid ", arg(2));
     return name;
 }
 

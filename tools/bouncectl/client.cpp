@@ -2,6 +2,7 @@
 #include "tools/bouncectl/client.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -56,8 +57,21 @@ Client::Client(std::string path) : path_(std::move(path)), buffer_(BOUNCE_CONTRO
     const auto hello = ask<bounce_control_hello>({.command = BOUNCE_CONTROL_HELLO});
     if (hello.empty()) throw Failure(text("'", path_, "' does not say who it is"));
     hello_ = hello[0];
+    stats_ = std::move(received_);
     for (char* const name : {hello_.name, hello_.vm_name}) name[63] = '\0';
     hello_.vm_uuid[sizeof hello_.vm_uuid - 1] = '\0';
+}
+
+tools::Descriptor Client::tell_for_descriptor(const Question& question) {
+    received_ = tools::Descriptor();
+    tell(question);
+    if (!received_) throw Failure(text("'", path_, "' gave no descriptor with its answer"));
+    return std::move(received_);
+}
+
+bool Client::hung_up() const noexcept {
+    pollfd one{socket_.get(), POLLRDHUP, 0};
+    return ::poll(&one, 1, 0) > 0 && (one.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
 }
 
 void Client::gone() const {
@@ -98,7 +112,7 @@ const bounce_control_reply& Client::exchange(const Question& question) {
         if (control->cmsg_level != SOL_SOCKET || control->cmsg_type != SCM_RIGHTS) continue;
         int fd = -1;
         std::memcpy(&fd, CMSG_DATA(control), sizeof fd);
-        stats_ = tools::Descriptor(fd);
+        received_ = tools::Descriptor(fd);
     }
     const auto& reply = *reinterpret_cast<const bounce_control_reply*>(buffer_.data());
     const auto bytes = static_cast<std::size_t>(n);

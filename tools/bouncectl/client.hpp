@@ -56,8 +56,26 @@ public:
             question.arg[1] = reply.next[1];
         }
     }
+    /// One reply of it; question goes on behind it. False: that was all.
+    template <class T>
+    bool ask_some(Question& question, std::vector<T>& all) {
+        const bounce_control_reply& reply = exchange(question);
+        const char* record = reinterpret_cast<const char*>(buffer_.data()) + sizeof reply;
+        for (std::uint32_t i = 0; i < reply.records; ++i, record += reply.record_bytes) {
+            T one{};
+            std::memcpy(&one, record, std::min<std::size_t>(sizeof one, reply.record_bytes));
+            all.push_back(one);
+        }
+        question.arg[0] = reply.next[0];
+        question.arg[1] = reply.next[1];
+        return reply.more != 0;
+    }
     /// For what has no records.
     void tell(const Question& question) { static_cast<void>(exchange(question)); }
+    /// For what is answered with a descriptor. Throws tools::Failure when none came.
+    tools::Descriptor tell_for_descriptor(const Question& question);
+    /// The other side has ended the connection.
+    [[nodiscard]] bool hung_up() const noexcept;
 
 private:
     const bounce_control_reply& exchange(const Question& question);
@@ -66,6 +84,7 @@ private:
     std::string path_;
     tools::Descriptor socket_;
     tools::Descriptor stats_;
+    tools::Descriptor received_;  // with the last reply
     pid_t pid_ = 0;
     bounce_control_hello hello_{};
     std::vector<std::uint64_t> buffer_;

@@ -28,5 +28,8 @@ void add_snapshot(CLI::App& app, Run& run);
 void add_metrics(CLI::App& app, Run& run);
 void add_doctor(CLI::App& app, Run& run);
 void add_policy(CLI::App& app, Run& run);
+void add_record(CLI::App& app, Run& run);
+void add_replay(CLI::App& app, Run& run);
+void add_advise(CLI::App& app, Run& run);
 
 }  // namespace bounce::ctl

@@ -2,7 +2,7 @@
 # bash completion for bouncectl: commands, options, and names of tunables of the pool that there is.
 _bouncectl() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]}
-    local commands="list show top map who hist get set watch check events snapshot metrics doctor policy"
+    local commands="list show top map who hist get set watch check events snapshot metrics doctor policy record replay advise"
     local target="--socket --pid --name"
     COMPREPLY=()
     case $before in
@@ -11,6 +11,12 @@ _bouncectl() {
             return
             ;;
         --pid | --name | --gpa | --older | --device | --most | --every | --rounds) return ;;
+        --seconds | --limit | --size | --headroom | --lead) return ;;
+        --set)
+            compopt -o nospace
+            COMPREPLY=($(compgen -W "pool.limit_bytes= pool.low_watermark= pool.high_watermark= pool.reserve_bytes= reuse_policy= reuse_window_bytes=" -- "$word"))
+            return
+            ;;
         --sort)
             COMPREPLY=($(compgen -W "rate used name" -- "$word"))
             return
@@ -32,6 +38,14 @@ _bouncectl() {
         snapshot)
             compopt -o default
             COMPREPLY=($(compgen -W "$target --help" -- "$word"))
+            ;;
+        record | replay | advise)
+            compopt -o default
+            local options="--seconds $target"
+            [[ $command == replay ]] && options="--limit --size --set"
+            [[ $command == advise ]] && options="live --headroom --lead $options"
+            COMPREPLY=($(compgen -W "$options -j -p --help" -- "$word"))
+            [[ $word == -* || $word == l* ]] || COMPREPLY=()
             ;;
         get | set)
             local names

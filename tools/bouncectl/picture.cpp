@@ -17,8 +17,8 @@ using tools::Failure;
 using tools::Json;
 using tools::text;
 
-constexpr std::array kEventNames = {"unknown", "violation", "full",       "grow", "shrink",
-                                    "set",     "device",    "quarantine", "drain"};
+constexpr std::array kEventNames = {"unknown", "violation", "full",       "grow",  "shrink",
+                                    "set",     "device",    "quarantine", "drain", "trace"};
 constexpr std::array kKinds = {"free", "mapping", "coherent", "buffer"};
 constexpr std::array kDirections = {"bidirectional", "to_device", "from_device"};
 constexpr std::uint32_t kRunClass = 127;
@@ -111,7 +111,7 @@ Json take_picture(Client& client, unsigned parts) {
         {"vm_uuid", hello.vm_uuid},
         {"library", text(hello.library >> 16, ".", hello.library >> 8 & 0xff, ".", hello.library & 0xff)},
         {"may_tune", (hello.rights & BOUNCE_CONTROL_TUNE) != 0}};
-    if (hello.commands > BOUNCE_CONTROL_DRAIN)
+    if (hello.commands > BOUNCE_CONTROL_TRACE)
         json["process"]["note"] = "the library can be asked more than this bouncectl knows";
     if ((parts & kStats) != 0) {
         client.tell({.command = BOUNCE_CONTROL_PUBLISH});

@@ -93,7 +93,9 @@ enum bounce_control_command {
     BOUNCE_CONTROL_CHECK = 9,      /* bounce_control_problem; arg[0], arg[1]: where to go on, 0 and 0 begin anew */
     BOUNCE_CONTROL_EVENTS = 10,    /* bounce_control_event; arg[0]: from this number on */
     BOUNCE_CONTROL_QUARANTINE = 11, /* the device with the id arg[0], as bounce_device_quarantine() */
-    BOUNCE_CONTROL_DRAIN = 12       /* the region with index arg[0], as bounce_pool_drain_region() */
+    BOUNCE_CONTROL_DRAIN = 12,      /* the region with index arg[0], as bounce_pool_drain_region() */
+    BOUNCE_CONTROL_TRACE = 13       /* arg[0] 1: what is asked of the pool is recorded until the client asks with 0, or goes;
+                                     * the descriptor comes along (bounce/trace.h). -EBUSY: there is a trace already */
 };
 
 enum { BOUNCE_CONTROL_OBSERVE = 1u << 0, BOUNCE_CONTROL_TUNE = 1u << 1 };
@@ -217,7 +219,8 @@ enum bounce_control_event_kind {
     BOUNCE_EVENT_SET = 5,        /* arg: old, new, uid; text is the tunable */
     BOUNCE_EVENT_DEVICE = 6,     /* arg[0]: id; arg[1]: 1 it came, 0 it went */
     BOUNCE_EVENT_QUARANTINE = 7, /* arg[0]: id; arg[2]: uid */
-    BOUNCE_EVENT_DRAIN = 8       /* arg[0]: region; arg[2]: uid */
+    BOUNCE_EVENT_DRAIN = 8,      /* arg[0]: region; arg[2]: uid */
+    BOUNCE_EVENT_TRACE = 9       /* arg[0]: 1 a trace began, 0 it ended; arg[2]: uid */
 };
 
 typedef struct bounce_control_event {
