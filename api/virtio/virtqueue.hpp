@@ -187,7 +187,14 @@ protected:
     }
     /// With UsedLength::kFail: is this more than can be?
     [[nodiscard]] bool too_long(std::uint32_t head, std::uint32_t reported) const noexcept {
-        return used_length_ == UsedLength::kFail && reported > chains_[head].writable;
+        return used_length_ == UsedLength::kFail && reported > chains_[head].writable &&
+               !length_is_reserved(chains_[head].writable);
+    }
+    /// The length of a used descriptor of a packed ring means something when the device has written: of a buffer that
+    /// it could only read, it is what the device left there, such as the length that the driver wrote (virtio 1.2,
+    /// section 2.8.6).
+    [[nodiscard]] bool length_is_reserved(std::uint32_t writable) const noexcept {
+        return writable == 0 && config_.packed;
     }
     /// What is to be done when a collect() ends with n completions.
     Result<std::size_t> collected(std::span<bounce_completion> completions, std::size_t n) noexcept;
@@ -229,7 +236,7 @@ protected:
     bool armed_ = false;     // by poll()
     std::uint64_t added_ = 0;
     std::uint64_t published_sequence_ = 0;  // chains below it were shown to the device
-    RingCounters counters_;  // what others see of it, too
+    RingCounters counters_;                 // what others see of it, too
     SegmentPool segments_;
     TablePool tables_;
     CellArea cells_;

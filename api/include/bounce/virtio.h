@@ -32,7 +32,7 @@ enum {
      * counts as written. */
     BOUNCE_RING_USED_LENGTH_IGNORE = 1u << 7,
     /* A used length beyond what the device could write breaks the ring; otherwise it is reported and clamped. Not with
-     * IGNORE. */
+     * IGNORE. (Of an outgoing buffer of a packed ring it is reserved, and means nothing: virtio 1.2, section 2.8.6.) */
     BOUNCE_RING_USED_LENGTH_FAIL = 1u << 8
 };
 
