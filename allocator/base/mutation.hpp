@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 // The protections that the conformance suite, the hostile device or a unit test must notice when one is missing. The
 // mutation check compiles the library a second time with BOUNCE_MUTATIONS defined and then, in that copy only, the
-// environment says which one is left out. In every other build BOUNCE_MUTATED is the constant false, and nothing of this
-// exists.
+// environment says which one is left out. In every other build BOUNCE_MUTATED is the constant false, and nothing of
+// this exists.
 #pragma once
 
 #include <cstdint>
@@ -46,6 +46,12 @@ enum class Mutation : std::uint8_t {
     kStopBound,
     kPeek,
     kPrivateWrite,
+    kReadOnce,
+    kIndexMask,
+    kHeaderLength,
+    // Of the device side, noticed by tests/fuzz.
+    kElementInUse,
+    kWritePermission,
 };
 /// The one that is left out; defined by the test program (tests/conformance).
 Mutation current_mutation() noexcept;

@@ -170,6 +170,14 @@ int bounce_frontend_sync_regions(bounce_frontend* frontend) {
     return on(frontend, [](Frontend& it) { return it.sync_regions(); });
 }
 
+int bounce_frontend_stop_queue(bounce_frontend* frontend, uint32_t queue) {
+    return on(frontend, [=](Frontend& it) { return it.stop_queue(queue); });
+}
+
+int bounce_frontend_start_queue(bounce_frontend* frontend, uint32_t queue) {
+    return on(frontend, [=](Frontend& it) { return it.start_queue(queue); });
+}
+
 int bounce_frontend_disconnect(bounce_frontend* frontend) {
     return on(frontend, [](Frontend& it) { return it.disconnect(); });
 }

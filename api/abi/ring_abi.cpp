@@ -66,7 +66,7 @@ Result<void> usable(const bounce_ring* ring) noexcept {
 
 /// What the back-end may still see or write is neither recycled nor zeroed.
 Result<void> out_of_reach(const bounce_ring* ring) noexcept {
-    if (ring->frontend == nullptr || ring->frontend->alone()) return {};
+    if (ring->frontend == nullptr || ring->frontend->out_of_reach(*ring->queue)) return {};
     return fail(EBUSY,
                 "the ring's back-end may still use its memory: bounce_frontend_disconnect() comes first, and must have "
                 "succeeded");

@@ -109,20 +109,29 @@ Result<void> Frontend::run_queues() noexcept {
     const bool slots = (terms.protocol & kConfigureMemSlots) != 0;
     pool_.limit_regions(slots ? terms.max_memory_slots : static_cast<std::uint32_t>(std::popcount(regions)));
     for (std::uint32_t i = 0; i < queue_count_; ++i) {
-        FrontendQueue& queue = queues_[i];
-        if (auto done = queue.open_events(); !done) return done;
-        // A polling driver gives a call descriptor too: its ring stays disarmed, and back-ends know that best.
-        if (auto done = session_.start_queue(i, queue.ring().layout(), queue.call_fd(), queue.kick_fd()); !done)
-            return done;
-        if (auto done = serve_misses(); !done) return done;  // of the ring itself
+        if (auto done = set_up_queue(i); !done) return done;
     }
     for (std::uint32_t i = 0; i < queue_count_; ++i) {
-        if (auto done = session_.enable_queue(i); !done) return done;
-        if (auto done = serve_misses(); !done) return done;
+        if (auto done = enable_queue(i); !done) return done;
     }
     terms_ = session_.terms();
     state_.store(State::kConnected, std::memory_order_relaxed);
     return {};
+}
+
+Result<void> Frontend::set_up_queue(std::uint32_t index) noexcept {
+    FrontendQueue& queue = queues_[index];
+    if (auto done = queue.open_events(); !done) return done;
+    // A polling driver gives a call descriptor too: its ring stays disarmed, and back-ends know that best.
+    if (auto done = session_.start_queue(index, queue.ring().layout(), queue.call_fd(), queue.kick_fd()); !done)
+        return done;
+    return serve_misses();  // of the ring itself
+}
+
+Result<void> Frontend::enable_queue(std::uint32_t index) noexcept {
+    if (auto done = session_.enable_queue(index); !done) return done;
+    queues_[index].set_stopped(false);
+    return serve_misses();
 }
 
 /// Takes everything back after a failure to connect; the error and its sentence stay those of the failure.
@@ -182,6 +191,7 @@ Result<void> Frontend::reconnect() noexcept {
 
 Result<void> Frontend::restart() noexcept {
     shown_regions_ = 0;
+    misbehaved_ = false;
     iotlb_.clear();
     if (auto done = session_.open(path_); !done) return done;
     if (auto done = negotiate(BOUNCE_MUTATED(kRenegotiation) ? 0 : terms_.accepted); !done) return done;
@@ -216,9 +226,11 @@ Result<void> Frontend::close() noexcept {
 /// True when every queue was said to have stopped, all before the deadline, and none gave reason not to believe that: a
 /// back-end that broke the protocol, or that has requests (some go on with those after they said so).
 bool Frontend::stop_queues(Deadline deadline) noexcept {
-    bool clean = true;
+    bool clean = !misbehaved_;
     for (std::uint32_t i = 0; i < queue_count_; ++i) {
-        if (auto stopped = session_.stop_queue(i, deadline); !stopped) return false;
+        if (!queues_[i].stopped()) {
+            if (auto stopped = session_.stop_queue(i, deadline); !stopped) return false;
+        }
         const bounce_ring_stats ring = queues_[i].ring().stats();
         clean = clean && ring.broken == 0 && ring.outstanding == 0;
     }

@@ -68,6 +68,9 @@ public:
     Result<void> unmap_iova(std::uint64_t address, std::uint64_t bytes) noexcept;
     Result<bounce_iotlb_info> iotlb_info() const noexcept;
 
+    /// One queue, while the others run.
+    Result<void> stop_queue(std::uint32_t queue) noexcept;
+    Result<void> start_queue(std::uint32_t queue) noexcept;
     Result<void> submit(std::uint32_t queue) noexcept;
     Result<void> kick(std::uint32_t queue) noexcept;
     Result<void> wait(std::uint32_t queue, std::uint32_t timeout_ms) noexcept;
@@ -76,6 +79,8 @@ public:
     [[nodiscard]] bounce_frontend_info info() const noexcept;
     /// No back-end, present or former, has the memory that the rings are in.
     [[nodiscard]] bool alone() const noexcept { return state() == State::kDisconnected && !tainted_; }
+    /// The back-end can do nothing to the requests of this ring, or it is trusted and says that it has stopped.
+    [[nodiscard]] bool out_of_reach(const Virtqueue& ring) const noexcept;
     [[nodiscard]] Pool& pool() const noexcept { return pool_; }
     [[nodiscard]] Device& device() const noexcept { return *device_; }
     [[nodiscard]] std::uint32_t queues() const noexcept { return queue_count_; }
@@ -91,6 +96,8 @@ private:
     Result<void> negotiate(std::uint64_t previous) noexcept;
     Result<void> create_queues() noexcept;
     Result<void> run_queues() noexcept;
+    Result<void> set_up_queue(std::uint32_t queue) noexcept;
+    Result<void> enable_queue(std::uint32_t queue) noexcept;
     Result<void> check_regions(RegionMask regions) const noexcept;
     Result<void> show_regions(RegionMask regions) noexcept;
     Result<void> hide_regions(RegionMask regions) noexcept;
@@ -129,7 +136,8 @@ private:
     bounce_iotlb_info iotlb_counts_{};
     bool lent_ = false;
     bool tainted_ = false;
-    bool retired_ = false;  // what is tainted was given up
+    bool misbehaved_ = false;  // a queue was broken that was started anew
+    bool retired_ = false;     // what is tainted was given up
     // Relaxed: a hint for other threads. What it stands for is asked of the kernel, and who changes the connection has
     // no other thread in submit() or wait().
     std::atomic<State> state_{State::kDisconnected};

@@ -162,6 +162,37 @@ Result<void> Frontend::write_config(std::uint32_t offset, const void* in, std::s
     return noted(session_.write_config(offset, std::span(static_cast<const std::byte*>(in), bytes)));
 }
 
+Result<void> Frontend::stop_queue(std::uint32_t queue) noexcept {
+    if (auto good = need_queue(queue); !good) return good;
+    if (auto good = need_connection(); !good) return good;
+    if (queues_[queue].stopped()) return fail(EALREADY, "queue %llu is stopped", queue);
+    auto stopped = session_.stop_queue(queue, session_.deadline());
+    if (stopped) queues_[queue].set_stopped(true);
+    return noted(stopped);
+}
+
+Result<void> Frontend::start_queue(std::uint32_t queue) noexcept {
+    if (auto good = need_queue(queue); !good) return good;
+    if (auto good = need_connection(); !good) return good;
+    FrontendQueue& one = queues_[queue];
+    if (!one.stopped()) return fail(EALREADY, "queue %llu runs", queue);
+    if (const std::uint32_t n = one.ring().outstanding(); n != 0)
+        return fail(EBUSY, "queue %llu has %llu outstanding requests, expected none", queue, n);
+    misbehaved_ = misbehaved_ || one.ring().stats().broken != 0;
+    if (auto empty = one.ring().reset(); !empty) return empty;
+    if (auto done = set_up_queue(queue); !done) return noted(done);
+    return noted(enable_queue(queue));
+}
+
+bool Frontend::out_of_reach(const Virtqueue& ring) const noexcept {
+    if (alone()) return true;
+    if (!config_.trusted) return false;
+    for (std::uint32_t i = 0; i < queue_count_; ++i) {
+        if (&queues_[i].ring() == &ring) return queues_[i].stopped();
+    }
+    return false;
+}
+
 Result<void> Frontend::submit(std::uint32_t queue) noexcept {
     if (auto good = need_queue(queue); !good) return good;
     if (state() != State::kConnected) [[unlikely]]

@@ -33,6 +33,9 @@ public:
     Result<void> wait(int socket, std::uint32_t timeout_ms) noexcept;
 
     [[nodiscard]] Virtqueue& ring() const noexcept { return *ring_; }
+    /// The back-end says that it has stopped this one.
+    [[nodiscard]] bool stopped() const noexcept { return stopped_; }
+    void set_stopped(bool stopped) noexcept { stopped_ = stopped; }
     [[nodiscard]] bool created() const noexcept { return ring_ != nullptr; }
     [[nodiscard]] int call_fd() const noexcept { return call_.get(); }
     [[nodiscard]] int kick_fd() const noexcept { return kick_.get(); }
@@ -44,6 +47,7 @@ private:
     std::unique_ptr<Virtqueue> ring_;
     Fd call_;
     Fd kick_;
+    bool stopped_ = false;
 };
 
 }  // namespace bounce::vhost

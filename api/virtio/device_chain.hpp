@@ -9,6 +9,7 @@
 #include <cstring>
 #include <span>
 
+#include "allocator/base/mutation.hpp"
 #include "api/virtio/device_queue.hpp"
 #include "api/virtio/ring_memory.hpp"
 
@@ -68,7 +69,7 @@ public:
 
 private:
     static bool may(const bounce_guest_region& region, bool write) noexcept {
-        return !write || (region.flags & BOUNCE_GUEST_READ_ONLY) == 0;
+        return !write || (region.flags & BOUNCE_GUEST_READ_ONLY) == 0 || BOUNCE_MUTATED(kWritePermission);
     }
     void segment(std::byte* hva, std::uint64_t gpa, std::uint64_t bytes, bool write) noexcept {
         const std::uint32_t at = element_.n_out + element_.n_in;

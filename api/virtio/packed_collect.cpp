@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 // Taking completions out of a packed virtqueue. Whatever the device wrote is read once, and checked against private
 // state. Each step ends a live request, so a call ends with what was outstanding, whatever the device does meanwhile.
+#include "allocator/base/mutation.hpp"
 #include "api/virtio/dma_barrier.hpp"
 #include "api/virtio/packed_queue.hpp"
 
@@ -37,11 +38,12 @@ bool PackedQueue::next_used(std::uint32_t& id, std::uint32_t& len) noexcept {
     // anything.
     len = desc.len.load();
     // The mask is for speculation past the branch: chains_ is as long as it reaches.
-    id = reported & index_mask_;
+    id = BOUNCE_MUTATED(kIndexMask) ? (reported < queue_size_ ? reported : 0) : reported & index_mask_;
     if ((reported >= queue_size_ || !is_shown(id)) && !unchecked_) [[unlikely]] {
         static_cast<void>(violate(BOUNCE_VIOLATION_USED_ID, reported, queue_size_));
         return false;
     }
+    if (BOUNCE_MUTATED(kReadOnce)) id = desc.id.load() & index_mask_;
     if (too_long(id, len)) [[unlikely]] {
         static_cast<void>(violate(BOUNCE_VIOLATION_USED_LENGTH, len, chains_[id].writable));
         return false;

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <new>
 
+#include "allocator/base/mutation.hpp"
 #include "api/virtio/device_chain.hpp"
 
 namespace bounce {
@@ -78,7 +79,7 @@ Result<bool> PackedDeviceQueue::pop_one(bounce_element& element) noexcept {
         flags = desc()[at.at()].flags.load();
     }
     if (auto fits = chain.finish(); !fits) return fits.error();
-    if (!held_[id].free()) [[unlikely]]
+    if (!held_[id].free() && !BOUNCE_MUTATED(kElementInUse)) [[unlikely]]
         return violate(BOUNCE_DRIVER_IN_USE, id, outstanding());
     element.id = id;
     take(element, n);

@@ -47,11 +47,12 @@ bool SplitQueue::next_used(std::uint16_t& ready, std::uint32_t& head, std::uint3
     if (BOUNCE_MUTATED(kUsedIdWidth)) id &= 0xffff;
     len = element.len.load();
     // All 32 bits are compared before the mask narrows them; the mask is for speculation past the branch.
-    head = id & index_mask_;
+    head = BOUNCE_MUTATED(kIndexMask) ? (id < queue_size_ ? id : 0) : id & index_mask_;
     if ((id >= queue_size_ || !is_shown(head)) && !unchecked_) [[unlikely]] {
         static_cast<void>(violate(BOUNCE_VIOLATION_USED_ID, id, queue_size_));
         return false;
     }
+    if (BOUNCE_MUTATED(kReadOnce)) head = element.id.load() & index_mask_;
     if (too_long(head, len)) [[unlikely]] {
         static_cast<void>(violate(BOUNCE_VIOLATION_USED_LENGTH, len, chains_[head].writable));
         return false;

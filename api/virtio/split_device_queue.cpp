@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <new>
 
+#include "allocator/base/mutation.hpp"
 #include "api/virtio/device_chain.hpp"
 
 namespace bounce {
@@ -105,7 +106,7 @@ Result<bool> SplitDeviceQueue::pop_one(bounce_element& element) noexcept {
     const std::uint32_t head = avail_ring(next_avail_ & mask_).load();
     if (head >= config_.queue_size) [[unlikely]]
         return violate(BOUNCE_DRIVER_HEAD, head, config_.queue_size);
-    if (!held_[head].free()) [[unlikely]]
+    if (!held_[head].free() && !BOUNCE_MUTATED(kElementInUse)) [[unlikely]]
         return violate(BOUNCE_DRIVER_IN_USE, head, outstanding());
     auto n = walk(head, element);
     if (!n) return n.error();

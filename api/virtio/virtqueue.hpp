@@ -209,7 +209,14 @@ protected:
     }
     /// With UsedLength::kFail: is this more than can be?
     [[nodiscard]] bool too_long(std::uint32_t head, std::uint32_t reported) const noexcept {
-        return used_length_ == UsedLength::kFail && reported > chains_[head].writable;
+        return used_length_ == UsedLength::kFail && reported > chains_[head].writable &&
+               !length_is_reserved(chains_[head].writable);
+    }
+    /// The length of a used descriptor of a packed ring means something when the device has written: of a buffer that
+    /// it could only read, it is what the device left there, such as the length that the driver wrote (virtio 1.2,
+    /// section 2.8.6).
+    [[nodiscard]] bool length_is_reserved(std::uint32_t writable) const noexcept {
+        return writable == 0 && config_.packed;
     }
     /// What is to be done when a collect() ends with n completions.
     [[gnu::always_inline]] Result<std::size_t> collected(std::span<bounce_completion> completions,

@@ -36,6 +36,7 @@ Error Virtqueue::violate(int kind, std::uint64_t got, std::uint64_t expected) no
 /// What counts as written, by the queue's policy, when it is not what the device says.
 std::uint32_t Virtqueue::correct_length(std::uint32_t reported, std::uint32_t writable) noexcept {
     if (used_length_ == UsedLength::kIgnore) return writable;
+    if (length_is_reserved(writable)) return 0;
     if (BOUNCE_MUTATED(kLengthClamp)) return reported;
     bump(counters_.violations);
     device_.callbacks().violation(device_.name(), BOUNCE_VIOLATION_USED_LENGTH, config_.index, reported, writable,

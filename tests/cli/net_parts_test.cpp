@@ -28,6 +28,14 @@ TEST(Checksum, KnownValues) {
     EXPECT_EQ(fold(sum_words(std::as_bytes(std::span(words)).first(3))), 0xf201);
 }
 
+// Point 13 of what is said of hostile devices: a header is subtracted from a length that has it.
+TEST(Header, IsTakenOffALengthThatHasIt) {
+    for (std::size_t written = 0; written < PacketHeader::kBytes; ++written)
+        EXPECT_EQ(PacketHeader::frame_bytes(written), std::nullopt) << written;
+    EXPECT_EQ(PacketHeader::frame_bytes(PacketHeader::kBytes), std::size_t{0});
+    EXPECT_EQ(PacketHeader::frame_bytes(PacketHeader::kBytes + 60), std::size_t{60});
+}
+
 TEST(Frame, ComesBackGood) {
     for (const Protocol protocol : {Protocol::kUdp, Protocol::kTcp}) {
         for (const std::size_t bytes : {least_frame_bytes(protocol), std::size_t{1401}, kMaxFrameBytes}) {

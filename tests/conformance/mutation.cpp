@@ -49,6 +49,11 @@ constexpr const char* kNames[] = {
     "stop_bound",
     "peek",
     "private_write",
+    "read_once",
+    "index_mask",
+    "header_length",
+    "element_in_use",
+    "write_permission",
 };
 
 Mutation read() noexcept {

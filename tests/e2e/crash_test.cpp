@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <thread>
@@ -22,6 +23,12 @@ namespace bounce::e2e {
 namespace {
 
 constexpr std::uint64_t kMiB = 1U << 20;
+
+/// How often the device is killed.
+std::uint32_t restarts() {
+    const char* const given = std::getenv("BOUNCE_RESTARTS");
+    return given != nullptr ? static_cast<std::uint32_t>(std::strtoul(given, nullptr, 10)) : 3;
+}
 
 class Crash : public ::testing::Test {
 protected:
@@ -105,7 +112,7 @@ void kill_in_the_middle(bool calls) {
         ASSERT_TRUE(flush.good());
     }
 
-    for (std::uint32_t round = 1; round <= 3; ++round) {
+    for (std::uint32_t round = 1; round <= restarts(); ++round) {
         MixedLoad first(frontend.get(), 0, calls), second(frontend.get(), 1, calls);
         std::thread one([&first] { first.run(); }), two([&second] { second.run(); });
         while (first.n_done.load() < 50 || second.n_done.load() < 50) ::sched_yield();

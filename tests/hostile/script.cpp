@@ -15,12 +15,12 @@ struct Name {
 };
 // By enum Step.
 constexpr Name kNames[] = {
-    {"add", 240},       {"publish", 200},    {"collect", 160},     {"poll", 30},      {"arm", 15},
-    {"disarm", 8},      {"recover", 4},      {"honest", 20},       {"scan", 4},       {"complete", 150},
-    {"fill", 30},       {"long_length", 12}, {"short_length", 15}, {"any_id", 4},     {"alias_id", 4},
-    {"replay", 4},      {"inside", 4},       {"unpublished", 5},   {"run_ahead", 4},  {"flip_desc", 20},
-    {"flip_table", 15}, {"flip_driver", 15}, {"flip_device", 5},   {"flip_data", 10}, {"events", 15},
-    {"scribble", 10},   {"storm", 2},        {"withhold", 6},
+    {"add", 240},       {"publish", 200},    {"collect", 160},     {"poll", 30},       {"arm", 15},
+    {"disarm", 8},      {"recover", 4},      {"honest", 20},       {"scan", 4},        {"complete", 150},
+    {"fill", 30},       {"long_length", 12}, {"short_length", 15}, {"any_id", 4},      {"alias_id", 4},
+    {"replay", 4},      {"inside", 4},       {"unpublished", 5},   {"run_ahead", 4},   {"flip_desc", 20},
+    {"flip_table", 15}, {"flip_driver", 15}, {"flip_device", 5},   {"flip_data", 10},  {"events", 15},
+    {"scribble", 10},   {"storm", 2},        {"withhold", 6},      {"flip_config", 3}, {"read_config", 3},
 };
 constexpr auto kSteps = static_cast<std::size_t>(Step::kCount);
 static_assert(std::size(kNames) == kSteps);

@@ -49,6 +49,8 @@ enum class Step : std::uint8_t {
     kScribble,     // garbage in everything that the driver never has to read
     kStorm,        // many completions of the same, and events, in a row
     kWithhold,     // request a is never completed
+    kFlipConfig,   // byte a of the configuration space, and what the next answer about it is
+    kReadConfig,   // of the driver: some of that, at a
     kCount
 };
 inline constexpr std::uint8_t kFirstDeviceStep = static_cast<std::uint8_t>(Step::kComplete);

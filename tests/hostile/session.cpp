@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "tests/hostile/config_line.hpp"
 #include "tests/hostile/shared_word.hpp"
 
 namespace bounce::hostile {
@@ -42,7 +43,7 @@ public:
     Session& operator=(const Session&) = delete;
 
     Report run(const std::vector<Action>& actions) {
-        const std::size_t room = measure();
+        static const std::size_t room = measure();  // of any such pool; it takes as long as all the rest
         Setup beside = setup_;
         beside.queue_size = setup_.packed ? 3 : 4;
         beside.length_ignore = false;
@@ -90,6 +91,8 @@ private:
             case Step::kRecover: return recover();
             case Step::kHonest: return honest_->honest_turn(1 + action.a % 2, action.b);
             case Step::kScan: return attacked_->oracle().scan();
+            case Step::kFlipConfig: return config().flip(action.a, action.b);
+            case Step::kReadConfig: return config().read(action.a, action.b);
             default: attacked_->device().act(action);
         }
     }
@@ -114,6 +117,12 @@ private:
         if (n > 0) report_.completed += static_cast<std::uint64_t>(n);
     }
 
+    /// Only a script that asks for it has a front-end.
+    ConfigLine& config() {
+        if (!config_) config_.emplace(findings_);
+        return *config_;
+    }
+
     void recover() {
         broken_steps_ = 0;
         ++report_.recoveries;
@@ -129,6 +138,7 @@ private:
         attacked_->oracle().scan();
         attacked_->finish();
         honest_->finish();
+        if (config_) config_->finish();
         if (findings_.any()) return;
         attacked_.reset();
         honest_.reset();
@@ -148,6 +158,7 @@ private:
     bounce_pool* pool_ = nullptr;
     std::optional<Line> attacked_;
     std::optional<Line> honest_;
+    std::optional<ConfigLine> config_;
     unsigned broken_steps_ = 0;
 };
 

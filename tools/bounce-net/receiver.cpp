@@ -45,7 +45,8 @@ std::uint32_t Receiver::collect() {
 /// The first buffer of a packet. False: there is no packet in it.
 bool Receiver::begin(const std::byte* data, std::size_t bytes) {
     packet_.clear();
-    if (bytes < PacketHeader::kBytes) {
+    const auto frame = PacketHeader::frame_bytes(bytes);
+    if (!frame) {
         ++malformed_;
         return false;
     }
@@ -57,7 +58,8 @@ bool Receiver::begin(const std::byte* data, std::size_t bytes) {
     }
     if (buffers > 1) ++spanning_;
     missing_ = buffers;
-    packet_.assign(data + PacketHeader::kBytes, data + bytes);
+    data += PacketHeader::kBytes;
+    packet_.assign(data, data + *frame);
     return true;
 }
 

@@ -6,6 +6,10 @@
 
 #include "tools/common/little_endian.hpp"
 
+#ifndef BOUNCE_MUTATED  // in the copy that the mutation check is made with, it may be true
+#define BOUNCE_MUTATED(name) false
+#endif
+
 namespace bounce::net {
 namespace {
 
@@ -53,6 +57,12 @@ constexpr std::array kFeatureNames = {
 
 std::span<const BitName> feature_table() noexcept {
     return kFeatureNames;
+}
+
+std::optional<std::size_t> PacketHeader::frame_bytes(std::size_t written) noexcept {
+    // Compared before it is subtracted: the length is the device's word.
+    if (written < kBytes && !BOUNCE_MUTATED(kHeaderLength)) return std::nullopt;
+    return written - kBytes;
 }
 
 PacketHeader PacketHeader::load(const std::byte* at) noexcept {

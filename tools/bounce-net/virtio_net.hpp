@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -60,6 +61,8 @@ struct PacketHeader {
     std::uint16_t csum_offset = 0;
     std::uint16_t num_buffers = 0;
 
+    /// Of the first buffer of a packet, what is behind the header; none: it has not come whole.
+    static std::optional<std::size_t> frame_bytes(std::size_t written) noexcept;
     /// Each field is read once: the bytes may be in memory that the device writes.
     static PacketHeader load(const std::byte* at) noexcept;
     void store(std::byte* at) const noexcept;

@@ -456,6 +456,12 @@ public:
     }
     [[nodiscard]] Result<void> check() noexcept { return detail::checked(bounce_frontend_check(handle())); }
     Result<void> sync_regions() noexcept { return detail::checked(bounce_frontend_sync_regions(handle())); }
+    Result<void> stop_queue(std::uint32_t queue) noexcept {
+        return detail::checked(bounce_frontend_stop_queue(handle(), queue));
+    }
+    Result<void> start_queue(std::uint32_t queue) noexcept {
+        return detail::checked(bounce_frontend_start_queue(handle(), queue));
+    }
     Result<void> disconnect() noexcept { return detail::checked(bounce_frontend_disconnect(handle())); }
     Result<void> reconnect() noexcept { return detail::checked(bounce_frontend_reconnect(handle())); }
     /// What the destructor does, with its result. After EBUSY it is disconnected, not closed: end what depends on it

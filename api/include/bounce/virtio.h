@@ -32,7 +32,7 @@ enum {
      * counts as written. */
     BOUNCE_RING_USED_LENGTH_IGNORE = 1u << 7,
     /* A used length beyond what the device could write breaks the ring; otherwise it is reported and clamped. Not with
-     * IGNORE. */
+     * IGNORE. (Of an outgoing buffer of a packed ring it is reserved, and means nothing: virtio 1.2, section 2.8.6.) */
     BOUNCE_RING_USED_LENGTH_FAIL = 1u << 8
 };
 
@@ -248,6 +248,18 @@ BOUNCE_API int bounce_frontend_check(bounce_frontend *frontend);
  * that they can be removed. -ENOTSUP when it cannot take more; -EINVAL when a region may not be shown (as in connecting).
  */
 BOUNCE_API int bounce_frontend_sync_regions(bounce_frontend *frontend);
+
+/* Stops one queue while the others go on: asks the back-end to stop it (GET_VRING_BASE) and waits until it says that it
+ * has. What it completed can be collected. What it has not can be aborted where the front-end is trusted
+ * (BOUNCE_FRONTEND_TRUSTED); of another one the word is no proof, so its requests stay outstanding until
+ * bounce_frontend_disconnect() (bounce_ring_abort() is -EBUSY). The queue may not be in use by another thread, nor be used
+ * until it is started. 0; -EALREADY: it is stopped; -EINVAL: no such queue; -ETIMEDOUT, -EPROTO, -ECONNRESET: the
+ * connection is over. For the control thread. Source: virtio 1.2, section 2.6.1 (VIRTIO_F_RING_RESET). */
+BOUNCE_API int bounce_frontend_stop_queue(bounce_frontend *frontend, uint32_t queue);
+
+/* Starts a queue that was stopped with an empty ring, and with kicks and calls of its own. -EALREADY: it runs; -EBUSY:
+ * requests are outstanding; -EMFILE: no eventfds, and it is still stopped; otherwise as stopping. */
+BOUNCE_API int bounce_frontend_start_queue(bounce_frontend *frontend, uint32_t queue);
 
 /* After -ECONNRESET, -EPROTO or -ETIMEDOUT, or to begin anew: asks a back-end that is still there to stop its queues (and
  * waits for that no longer than timeout_ms and one second), closes the connection and renews the memory of the pool, so

@@ -271,6 +271,32 @@ TEST_P(RingFeaturesTest, AWrongLengthIsClampedIgnoredOrBreaksTheQueue) {
     expect_all_given_back();
 }
 
+// dpdk-testpmd leaves in a used descriptor of a packed ring the length that the driver wrote.
+TEST_P(RingFeaturesTest, TheLengthOfAnOutgoingPackedBufferMeansNothing) {
+    for (const UsedLength policy : {UsedLength::kClamp, UsedLength::kFail}) {
+        make({.queue_size = 4, .used_length = policy});
+        for (const std::uint32_t len : {0U, 64U, 1500U, ~0U}) {
+            Bytes out = bytes_of(64, 1);
+            ASSERT_TRUE(add({sg_of(out)}, 1, 0));
+            queue_->publish();
+            model_->complete(RingTest::pop().head, len);
+            if (policy == UsedLength::kFail && len != 0 && !packed_) {  // a split ring's has to be 0
+                EXPECT_EQ(collect_error(), EPROTO);
+                break;
+            }
+            const auto done = collect();
+            ASSERT_EQ(done.size(), 1U);
+            EXPECT_EQ(done[0].status, 0);
+            EXPECT_EQ(done[0].written, 0U);
+            EXPECT_EQ(done[0].reported, len);
+            EXPECT_EQ(out, bytes_of(64, 1));
+        }
+        EXPECT_EQ(queue_->stats().violations, packed_ ? 0U : policy == UsedLength::kFail ? 1U : 3U);
+        abort_all();
+    }
+    expect_all_given_back();
+}
+
 TEST_P(RingFeaturesTest, PollingTurnsCallsOffUnderLoadAndOnAgain) {
     make({.queue_size = 16, .poll_after = 4, .poll_idle = 3});
     Bytes out = bytes_of(16, 1);
