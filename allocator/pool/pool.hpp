@@ -117,6 +117,7 @@ class Pool {
     struct Part;
     friend class PoolAudit;   // pool_audit.hpp
     friend class PoolTuning;  // pool_tuning.hpp
+    friend class PoolFault;   // tests/unit/api/control: plants what PoolCheck has to find
 
 public:
     static constexpr std::size_t kMaxRegions = RegionOrder::kMaxRegions;
