@@ -10,6 +10,7 @@
 #include "allocator/base/bits.hpp"
 #include "allocator/base/clock.hpp"
 #include "allocator/base/descriptor.hpp"
+#include "allocator/base/probes.hpp"
 #include "allocator/pool/pool.hpp"
 
 namespace bounce {
@@ -200,6 +201,7 @@ Result<void> Pool::add_grown(std::uint64_t wanted) noexcept {
     if (old == nullptr) window_used_ += round_up(bytes, kChunkBytes);
     parts_[added->value]->grown = true;
     update();
+    probes::grow(added->value, config.bytes, total + config.bytes);
     return {};
 }
 
@@ -245,7 +247,11 @@ Result<void> Pool::shrink_step(const GrowthState& state) noexcept {
     }
     if (part != nullptr) {
         auto retired = retire_chunks(*part, kChunksPerService);
-        if (is(part->stage, RegionStage::kGone)) shrinks_.fetch_add(1, std::memory_order_relaxed);
+        if (is(part->stage, RegionStage::kGone)) {
+            shrinks_.fetch_add(1, std::memory_order_relaxed);
+            probes::shrink(static_cast<std::uint32_t>(std::countr_zero(bit_of(*part))), part->region.bytes(),
+                           growth_state(0).total);
+        }
         return retired;
     }
     part = last_part([&](const Part& each) { return each.grown && (accepted() & bit_of(each)) != 0; });

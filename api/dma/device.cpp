@@ -110,7 +110,7 @@ Context* Device::context() noexcept {
         Slot taken;
         if (const auto result = pool_.alloc_slow(group_, context, bytes, taken); !result) {
             mapping = bounce_mapping{};
-            return no_slot(result.error(), flags);
+            return no_slot(result.error(), bytes, flags);
         }
         sink({taken.gpa, taken.hva, taken.handle}, taken.epoch);
     }
@@ -243,6 +243,7 @@ Result<void> Device::sync_out(const bounce_mapping& mapping, std::size_t offset,
     if (!copies_back(direction)) return {};
     copy_from_slot(static_cast<std::byte*>(mapping.orig) + offset, static_cast<std::byte*>(mapping.slot) + offset,
                    bytes);
+    probes::sync(id_, mapping.addr + offset, bytes, 1);
     return check_fresh(slot_of(mapping));  // it may have been renewed under the copy
 }
 
@@ -260,6 +261,7 @@ Result<void> Device::sync_in(const bounce_mapping& mapping, std::size_t offset, 
     if (!copies_in(direction)) return {};
     const std::uint32_t mode = mode_.load(std::memory_order_relaxed);  // M1
     if (copy_in(mode, static_cast<std::byte*>(mapping.slot) + offset, static_cast<std::byte*>(mapping.orig) + offset,
+    probes::sync(id_, mapping.addr + offset, bytes, 0);
                 bytes))
         fence_streams();
     return {};

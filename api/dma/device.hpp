@@ -142,6 +142,8 @@ public:
     void cancel_wait(Wait& wait) noexcept;
     std::uint64_t cancel_waits() noexcept;
     [[nodiscard]] bounce_wait_stats waits() noexcept;
+    /// ns that requests waited, of those that were served.
+    [[nodiscard]] const Log2Histogram& waited() const noexcept { return line_.waited; }
 
     /// As bounce/quota.h says.
     Result<void> set_quota(std::uint64_t floor, std::uint64_t ceiling) noexcept {
@@ -310,7 +312,7 @@ private:
                       bool copied) const noexcept;
     void scrub_ended(const Pool::Ending& ending, std::uint64_t padding, std::uint64_t bytes) const noexcept;
     Result<void> end_special(Context* context, bounce_mapping& mapping, const std::size_t* written) noexcept;
-    Error no_slot(Error error, std::uint32_t flags) noexcept;
+    Error no_slot(Error error, std::uint64_t bytes, std::uint32_t flags) noexcept;
     // list.cpp
     class ListBuilder;
     static constexpr std::uint64_t kMostListBytes = std::uint64_t{1} << 43;  // as much as the largest region
@@ -423,7 +425,7 @@ private:
     std::uint32_t enrolled_ = 0;  // in records_
     std::unique_ptr<Debug> debug_;
     SharedMaps shared_maps_;
-    WaitLine line_{group_};
+    WaitLine line_{group_, id_};
     std::unique_ptr<DirectPath> direct_;  // empty: all bounces
     // M2: relaxed loads and stores, no read-modify-write: what two threads count at once may be lost.
     alignas(kCacheLine) std::atomic<std::uint64_t> until_timing_{kNever};

@@ -31,6 +31,7 @@ Result<void> Device::map_direct(Context* context, void* buf, std::size_t bytes, 
             mapping.flags = static_cast<std::uint16_t>(flags);
             mapping.direction = static_cast<std::uint8_t>(direction);
             mapping.state = kLiveDirect;
+            probes::map(id_, mapping.addr, bytes, mapping.direction);
             return {};
         }
         if (!direct_->may_bounce()) return address.error();
@@ -45,6 +46,7 @@ Result<void> Device::end_direct(bounce_mapping& mapping) noexcept {
     std::uint8_t live = kLiveDirect;
     if (!__atomic_compare_exchange_n(&mapping.state, &live, kEnded, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
         return not_live(mapping);
+    probes::unmap(id_, mapping.addr, mapping.bytes, mapping.direction);
     direct_->give(mapping.addr, mapping.bytes);
     return {};
 }

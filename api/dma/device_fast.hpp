@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "allocator/base/mutation.hpp"
+#include "allocator/base/probes.hpp"
 #include "allocator/pool/pool_bulk.hpp"
 #include "api/dma/copy.hpp"
 #include "api/dma/device.hpp"
@@ -31,8 +32,9 @@ inline bool copies_back(Direction direction) noexcept {
 inline std::uint8_t load_state(const bounce_mapping& mapping) noexcept {
     return __atomic_load_n(&mapping.state, __ATOMIC_RELAXED);
 }
-inline void store_ended(bounce_mapping& mapping) noexcept {
+[[gnu::always_inline]] inline void store_ended(bounce_mapping& mapping) noexcept {
     __atomic_store_n(&mapping.state, kEnded, __ATOMIC_RELAXED);
+    probes::unmap(mapping.device, mapping.addr, mapping.bytes, mapping.direction);
 }
 
 [[gnu::always_inline]] inline Context* Device::context_here() noexcept {
@@ -73,6 +75,7 @@ inline bool Device::copy_in(std::uint32_t mode, std::byte* slot, const void* buf
     mapping.flags = static_cast<std::uint16_t>(flags);
     mapping.direction = static_cast<std::uint8_t>(direction);
     mapping.state = kLiveMapping;
+    probes::map(id_, mapping.addr, bytes, static_cast<std::uint8_t>(direction));
     return streamed;
 }
 

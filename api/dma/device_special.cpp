@@ -74,11 +74,13 @@ Result<Wish> Device::wish_for(std::uint64_t padding, std::uint64_t bytes, std::u
     return wish;
 }
 
-Error Device::no_slot(Error error, std::uint32_t flags) noexcept {
+/// The request of so many bytes has none.
+Error Device::no_slot(Error error, std::uint64_t bytes, std::uint32_t flags) noexcept {
     if (error.code() == ENOSPC) callbacks_.telemetry().note_full(id_);
     if (error.code() == ENOSPC && (flags & BOUNCE_MAP_NO_WARN) == 0 && callbacks_.logs())
         callbacks_.log(BOUNCE_LOG_WARNING, "%s: %s", name_, last_error());
     return error;
+    if (error.code() == ENOSPC || error.code() == EDQUOT) probes::full(id_, bytes, error.code());
 }
 
 Result<void> Device::map_special(Context* context, void* buf, std::size_t bytes, Direction direction,
@@ -91,7 +93,7 @@ Result<void> Device::map_special(Context* context, void* buf, std::size_t bytes,
     if (!wish) return wish.error();
     Slot slot;
     if (const auto taken = pool_.alloc_placed(group_, context, *wish, slot); !taken)
-        return no_slot(taken.error(), flags);
+        return no_slot(taken.error(), bytes, flags);
     mapping.addr = slot.gpa.value + padding;
     mapping.slot = slot.hva + padding;
     mapping.epoch = slot.epoch;

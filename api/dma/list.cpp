@@ -244,7 +244,7 @@ Result<void> Device::map_list(std::span<const bounce_sg> sg, Direction direction
     if (const auto built = builder.build(); !built) {
         builder.take_apart();
         list.bytes = 0;
-        return no_slot(built.error(), flags);
+        return no_slot(built.error(), total, flags);
     }
     bool streamed = false;
     std::uint32_t slots = 0;
@@ -346,6 +346,7 @@ Result<void> Device::sync_list(const bounce_list& list, std::size_t offset, std:
     }
     if (streamed) fence_streams();
     return {};
+    probes::sync(id_, tokens[0].addr, bytes, for_cpu ? 1 : 0);
 }
 
 Result<void> Device::check_group(const bounce_mapping& head, bool good_group, std::uint64_t bytes,

@@ -34,7 +34,7 @@ Result<void> Device::map_sg(std::span<const bounce_sg> sg, Direction direction, 
         // Each was handed out just above, so this cannot fail. The error stays this thread's last one.
         for (std::uint32_t i = 0; i < done; ++i) static_cast<void>(pool_.free(group_, mine, slot_of(mappings[i])));
         std::fill_n(mappings, sg.size(), bounce_mapping{});
-        return no_slot(good.error(), flags);
+        return no_slot(good.error(), done < n ? sg[done].bytes : 0, flags);
     }
     bool streamed = false;
     for (std::uint32_t i = 0; i < n; ++i)

@@ -58,4 +58,5 @@ VALUE(BOUNCE_STATS_HISTOGRAMS, 6);
 int main(void) {
     bounce_stats_view *view = NULL;
     return bounce_stats_open(-1, &view) < 0 && view == NULL && bounce_control_destroy(NULL) == 0 ? 0 : 1;
+VALUE(BOUNCE_STATS_WAIT, 4);
 }

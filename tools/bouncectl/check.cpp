@@ -106,7 +106,8 @@ int run_hist(const PartCommand& command) {
         for (const Json& each : picture["devices"]) {
             if (each["id"] == one["device"]) device = each["name"].get<std::string>();
         }
-        whole += text(device, " ", kind, ": ", count, " values, one in ", one["sample"].dump(), " mappings\n");
+        whole += text(device, " ", kind, ": ", count, " values");
+        whole += kind == "wait_ns" ? std::string("\n") : text(", one in ", one["sample"].dump(), " mappings\n");
         std::uint64_t most = 0;
         for (const Json& bucket : one["buckets"]) most = std::max(most, bucket["count"].get<std::uint64_t>());
         for (const Json& bucket : one["buckets"]) {
@@ -115,7 +116,7 @@ int run_hist(const PartCommand& command) {
                           " ", bar(n, most, 40), " ", n, "\n");
         }
     }
-    if (whole.empty()) whole = "no histograms: 'bouncectl set stats.sample=16' begins to count\n";
+    if (whole.empty()) whole = "no histograms and nobody waited: 'bouncectl set stats.sample=16' begins to count\n";
     print(command.output,
           {{"schema_version", kPictureSchema}, {"process", picture["process"]}, {"histograms", picture["histograms"]}},
           whole);

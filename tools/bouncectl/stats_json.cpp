@@ -106,7 +106,7 @@ constexpr Number<bounce_stats_ring> kRing[] = {
 constexpr std::array kStages = {"active", "draining", "retiring", "removed"};
 constexpr std::array kCopyPolicies = {"auto", "memcpy", "nontemporal"};
 constexpr std::array kReusePolicies = {"auto", "lifo", "window", "fifo"};
-constexpr std::array kHistograms = {"unknown", "size_bytes", "copy_ns", "hold_ns"};
+constexpr std::array kHistograms = {"unknown", "size_bytes", "copy_ns", "hold_ns", "wait_ns"};
 
 template <class T, std::size_t N>
 Json numbers(const T& record, const Number<T> (&fields)[N]) {
