@@ -312,6 +312,9 @@ public:
     /// Renews every region that is not retired; ENOTSUP, and nothing changes, when one is imported.
     Result<void> renew() noexcept;
     /// The same of those that a peer may have been shown.
+    /// Of a group, from now on. What its contexts keep goes home, but for those in the middle of an operation, which
+    /// keep to the one before until they ask for more. Thread-safe.
+    void set_numa_policy(ContextGroup& group, NumaPolicy policy) noexcept;
     Result<void> renew_open() noexcept;
     /// Renews what can be renewed if there may be old content of somebody's in it and nothing that lives: no device,
     /// and something was handed out since the last time. Imported regions stay as they are.

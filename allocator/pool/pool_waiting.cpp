@@ -36,7 +36,7 @@ int Pool::try_for_waiter(ContextGroup& group, std::uint64_t bytes, bool priority
     if (group.quarantine.load(std::memory_order_relaxed) != nullptr) return EPROTO;
     const AllocRequest request{.bytes = bytes,
                                .max_address = group.max_address,
-                               .rule = group.rule,
+                               .rule = group.rule(),
                                .domain = group.domain,
                                .priority = priority};
     int code = 0;
@@ -46,7 +46,7 @@ int Pool::try_for_waiter(ContextGroup& group, std::uint64_t bytes, bool priority
         return 0;
     }
     // Those who wait behind the first have not asked for it yet.
-    if (code == ENOSPC && growth_helps(request, nodes_.matter(group.rule) ? nodes_.of_thread() : kAnyNode)) {
+    if (code == ENOSPC && growth_helps(request, nodes_.matter(group.rule()) ? nodes_.of_thread() : kAnyNode)) {
         want_growth(bytes);
     }
     return code;

@@ -58,7 +58,7 @@ Result<void> Device::take_block(SlotKind kind, const BlockRequest& request, boun
                                    .max_address = kind == SlotKind::kCoherent ? coherent_dma_mask_ : dma_mask_,
                                    .kind = kind,
                                    .boundary = request.boundary,
-                                   .rule = group_.rule,
+                                   .rule = group_.rule(),
                                    .domain = group_.domain},
                                   &group_);
     if (!slot) return slot.error();

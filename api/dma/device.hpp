@@ -264,6 +264,18 @@ public:
     /// The highest address that streaming mappings may have.
     [[nodiscard]] std::uint64_t dma_mask() const noexcept { return dma_mask_; }
     [[nodiscard]] const DeviceLimits& limits() const noexcept { return limits_; }
+    /// Of mappings that are made from now on. device_special.cpp. Thread-safe.
+    void set_scrub(Scrub at_map, Scrub at_unmap) noexcept;
+    [[nodiscard]] Scrub scrub_at_map() const noexcept { return scrub_at_map_.load(std::memory_order_relaxed); }
+    [[nodiscard]] Scrub scrub_at_unmap() const noexcept { return scrub_at_unmap_.load(std::memory_order_relaxed); }
+    /// Has it any limit beyond a length, or a scrub policy? Then mappings go by device_special.cpp.
+    [[nodiscard]] bool special() const noexcept {
+        return limits_.placed() || scrub_at_map() != Scrub::kNone || scrub_at_unmap() != Scrub::kNone;
+    }
+    [[nodiscard]] NumaRule numa() const noexcept { return group_.rule(); }
+    void set_numa_policy(NumaPolicy policy) noexcept { pool_.set_numa_policy(group_, policy); }
+    /// Whose buffers may go as they are: nullptr when all bounces.
+    [[nodiscard]] const DirectPath* direct() const noexcept { return direct_.get(); }
 
 private:
     [[nodiscard]] const Region& region_of(const bounce_block& block) const noexcept {
@@ -271,6 +283,8 @@ private:
     }
     Device(Pool& pool, Callbacks& callbacks, const DeviceConfig& config) noexcept;
     static DeviceLimits limits_of(const DeviceConfig& config) noexcept;
+    /// map_limit_ and list_limit_.
+    void set_short_ways(bool direct) noexcept;
     [[nodiscard]] static bool good_map(const void* buf, std::size_t bytes, std::uint32_t flags,
                                        std::uint64_t limit) noexcept;
     [[nodiscard]] Error why_not_map(const void* buf, std::size_t bytes, std::uint32_t flags) const noexcept;
@@ -414,8 +428,11 @@ private:
     const bool watched_;
     // What the short ways of map and of lists take; 0 for a device that is watched or has limits beyond a length, so
     // that all of it goes the long way and the short ones have nothing to ask.
-    const std::uint64_t map_limit_;
-    const std::size_t list_limit_;
+    // Relaxed: set_scrub() changes them, and either way is right for who maps meanwhile.
+    std::atomic<std::uint64_t> map_limit_;
+    std::atomic<std::size_t> list_limit_;
+    std::atomic<Scrub> scrub_at_map_;
+    std::atomic<Scrub> scrub_at_unmap_;
     // M1: relaxed everywhere. Any mode that was ever in force is a right way to copy.
     std::atomic<std::uint32_t> mode_{0};
     char name_[64];

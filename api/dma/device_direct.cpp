@@ -17,7 +17,7 @@ Result<void> Device::map_direct(Context* context, void* buf, std::size_t bytes, 
     if (!can_map(buf, bytes, flags)) return why_not_map(buf, bytes, flags);
     // Without a slot there is no operation of the pool that would notice.
     if (!pool_.alive()) return fail(EOWNERDEAD, kForked);
-    const bool placed = limits_.special() || align != 1;
+    const bool placed = special() || align != 1;
     if (placed && !direct_->may_bounce())
         return fail(ENOTSUP, "a buffer that goes as it is cannot be placed as the device or the call demands");
     if (!placed) {

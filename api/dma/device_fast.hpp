@@ -37,6 +37,12 @@ inline std::uint8_t load_state(const bounce_mapping& mapping) noexcept {
     probes::unmap(mapping.device, mapping.addr, mapping.bytes, mapping.direction);
 }
 
+/// Of a slot, or of a run of so many bytes.
+inline std::uint64_t room_of(SlotHandle handle, std::uint64_t bytes) noexcept {
+    const std::uint32_t slot = kSlotSizes[handle.size_class()].bytes;
+    return slot != 0 ? slot : (bytes + kPageBytes - 1) / kPageBytes * kPageBytes;
+}
+
 [[gnu::always_inline]] inline Context* Device::context_here() noexcept {
     return pool_.context(group_);
 }

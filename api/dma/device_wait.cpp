@@ -33,8 +33,8 @@ Error why_refused(int code, std::uint64_t bytes) noexcept {
 
 Result<void> Device::check_request(const MapRequest& request) const noexcept {
     const std::uint32_t flags = request.flags & ~std::uint32_t{BOUNCE_WAIT_PRIORITY};
-    if (limits_.special())
-        return fail(ENOTSUP, "a device with min_align_mask, segment_boundary or scrubbing cannot wait for a mapping");
+    if (limits_.placed())
+        return fail(ENOTSUP, "a device with min_align_mask or segment_boundary cannot wait for a mapping");
     if (direct_ != nullptr) return fail(ENOTSUP, "a device whose buffers go as they are cannot wait for a mapping");
     if (!can_map(request.buf, request.bytes, flags)) return why_not_map(request.buf, request.bytes, flags);
     return {};
@@ -63,7 +63,13 @@ Result<void> Device::map_taken(const MapRequest& request, const Slot& slot, boun
     mapping.handle = slot.handle.bits();
     // Of now, not of when it was taken: nothing has been copied before.
     mapping.epoch = pool_.region(slot.region()).epoch();
+    if (special()) [[unlikely]] {
+        const bool copied =
+            (copies_in(request.direction) || (flags & BOUNCE_MAP_PRESERVE) != 0) && (flags & BOUNCE_MAP_SKIP_SYNC) == 0;
+        scrub_mapped(slot.hva, room_of(slot.handle, request.bytes), 0, request.bytes, copied);
+    }
     if (fill(mapping, slot.hva, request.buf, request.bytes, request.direction, flags)) fence_streams();
+    if (scrub_at_unmap() != Scrub::kNone) mapping.state = kLiveSpecial;
     note_maps(1);
     if (records_ != nullptr) note_record(mapping);
     if (watched()) watch_mapping(mapping, debug_ != nullptr && debug_->take_turn(), 0, 0);
