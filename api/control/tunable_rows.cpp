@@ -61,7 +61,7 @@ constexpr PoolRow kPoolRows[] = {
     {"who.tags", BOUNCE_CONTROL_BOOL, "off,on",
      "mappings are tagged with their device and time, so that it can be asked who has what",
      [](const PoolView& of) noexcept {
-         return TunableValue{of.settings.tags ? 1U : 0U, 0, 1, 0};
+         return TunableValue{of.settings.tags ? 1U : 0U, 0, 1, 1};
      }},
     {"stats.sample", BOUNCE_CONTROL_CHOICE, "off,1,2,4,8,16,32,64",
      "one in so many mappings is counted in the histograms",

@@ -292,7 +292,7 @@ private:
                          bounce_mapping& mapping, bool& streamed) noexcept;
     bool copy_in(std::uint32_t mode, std::byte* slot, const void* buf, std::size_t bytes) noexcept;
     bool fill(bounce_mapping& mapping, std::byte* slot, void* buf, std::size_t bytes, Direction direction,
-              std::uint32_t flags) noexcept;
+              std::uint32_t flags, bool first = true) noexcept;
     Result<void> check_request(const MapRequest& request) const noexcept;
     Result<void> take_now(const MapRequest& request, Slot& slot) noexcept;
     Result<void> map_taken(const MapRequest& request, const Slot& slot, bounce_mapping& mapping) noexcept;
@@ -403,6 +403,7 @@ private:
     bool map_noted(std::uint32_t mode, std::byte* slot, const void* buf, std::size_t bytes, bool copies,
                    const bounce_mapping& mapping, Direction direction) noexcept;
     bool copy_back_noted(std::uint32_t mode, const bounce_mapping& mapping, std::size_t written) noexcept;
+    /// Of a slot that was handed out just now, and begins at gpa.
     void tag_slot(SlotHandle handle, Gpa gpa, std::uint64_t bytes, Direction direction) noexcept;
     void take_calibration() noexcept;
 
@@ -413,9 +414,12 @@ private:
     static constexpr std::uint32_t kClock = 1u << 2;
     static constexpr unsigned kReuseShift = 3;
     static constexpr std::uint32_t kReuseMask = 3;
-    static constexpr std::uint32_t kObserved = 1u << 5;
-    // Mappings and their ends go by device_observed.cpp.
-    static constexpr std::uint32_t kNoted = kTimed | kObserved;
+    static constexpr std::uint32_t kTagged = 1u << 5;
+    static constexpr std::uint32_t kSampled = 1u << 6;
+    // Ends go by device_observed.cpp. (They have nothing to do with tags.)
+    static constexpr std::uint32_t kLong = kTimed | kSampled;
+    // Mappings do.
+    static constexpr std::uint32_t kNoted = kLong | kTagged;
     // In until_timing_: the options leave no choice.
     static constexpr std::uint64_t kNever = ~std::uint64_t{0};
 

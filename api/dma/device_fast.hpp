@@ -9,8 +9,10 @@
 #include "allocator/base/mutation.hpp"
 #include "allocator/base/probes.hpp"
 #include "allocator/pool/pool_bulk.hpp"
+#include "api/dma/callbacks.hpp"
 #include "api/dma/copy.hpp"
 #include "api/dma/device.hpp"
+#include "api/dma/telemetry.hpp"
 #include "api/dma/ticks.hpp"
 #include "api/dma/token.hpp"
 
@@ -64,15 +66,21 @@ inline bool Device::copy_in(std::uint32_t mode, std::byte* slot, const void* buf
     return can_stream();
 }
 
-/// The slot and the rest of a token that knows its slot. True: it was streamed.
+[[gnu::always_inline]] inline void Device::tag_slot(SlotHandle handle, Gpa gpa, std::uint64_t bytes,
+                                                    Direction direction) noexcept {
+    callbacks_.telemetry().tag(pool_, handle, gpa, number_, bytes, static_cast<std::uint32_t>(direction));
+}
+
+/// The slot and the rest of a token that knows its slot. True: it was streamed. `first`: the mapping is where the slot
+/// begins, but for padding; of the pieces of a list in one slot that is the first.
 [[gnu::always_inline]] inline bool Device::fill(bounce_mapping& mapping, std::byte* slot, void* buf, std::size_t bytes,
-                                                Direction direction, std::uint32_t flags) noexcept {
+                                                Direction direction, std::uint32_t flags, bool first) noexcept {
     const bool copies =
         (copies_in(direction) || (flags & BOUNCE_MAP_PRESERVE) != 0) && (flags & BOUNCE_MAP_SKIP_SYNC) == 0;
     const std::uint32_t mode = mode_.load(std::memory_order_relaxed);  // M1
     bool streamed = false;
     if ((mode & kNoted) != 0) [[unlikely]]
-        streamed = map_noted(mode, slot, buf, bytes, copies, mapping, direction);
+        streamed = map_noted(first ? mode : mode & ~kTagged, slot, buf, bytes, copies, mapping, direction);
     else if (copies)
         streamed = copy_in(mode, slot, buf, bytes);
     mapping.bytes = bytes;
@@ -109,7 +117,7 @@ inline bool Device::good_token(const bounce_mapping& mapping) const noexcept {
 
 [[gnu::always_inline]] inline bool Device::copy_back(const bounce_mapping& mapping, std::size_t written) noexcept {
     const std::uint32_t mode = mode_.load(std::memory_order_relaxed);  // M1
-    if ((mode & kNoted) != 0) [[unlikely]]
+    if ((mode & kLong) != 0) [[unlikely]]
         return copy_back_noted(mode, mapping, written);
     bool copied = false;
     return copy_out(mapping, written, copied);

@@ -38,6 +38,7 @@ IS(bounce_control_chunk, 40);
 IS(bounce_control_problem, 128);
 IS(bounce_control_event, 112);
 AT(bounce_control_event, kind, 40);
+VALUE(BOUNCE_CONTROL_NO_TAGS, 2);
 VALUE(BOUNCE_CONTROL_DRAIN, 12);
 VALUE(BOUNCE_EVENT_DRAIN, 8);
 

@@ -22,9 +22,8 @@ typedef struct bounce_control bounce_control;
 enum {
     /* Nobody may change anything. */
     BOUNCE_CONTROL_READ_ONLY = 1u << 0,
-    /* Mappings are tagged from the beginning, so that it can be asked who has them; that costs each some 30 ns and more. The
-     * tunable who.tags changes it. */
-    BOUNCE_CONTROL_TAGS = 1u << 1
+    /* Mappings are not tagged from the beginning: who has them cannot be asked before the tunable who.tags is set. */
+    BOUNCE_CONTROL_NO_TAGS = 1u << 1
 };
 
 typedef struct bounce_control_options {
