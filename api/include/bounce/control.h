@@ -92,7 +92,12 @@ enum bounce_control_command {
     BOUNCE_CONTROL_CHECK = 9,      /* bounce_control_problem; arg[0], arg[1]: where to go on, 0 and 0 begin anew */
     BOUNCE_CONTROL_EVENTS = 10,    /* bounce_control_event; arg[0]: from this number on */
     BOUNCE_CONTROL_QUARANTINE = 11, /* the device with the id arg[0], as bounce_device_quarantine() */
-    BOUNCE_CONTROL_DRAIN = 12       /* the region with index arg[0], as bounce_pool_drain_region() */
+    BOUNCE_CONTROL_DRAIN = 12,      /* the region with index arg[0], as bounce_pool_drain_region() */
+    /* 13 is for traces. */
+    BOUNCE_CONTROL_ADD_REGION = 14,    /* the pool grows by a region of arg[0] bytes, at node arg[1] - 1 (0: where grown
+                                        * regions are), within its limit; `total` is its index */
+    BOUNCE_CONTROL_REMOVE_REGION = 15, /* the region with index arg[0], as bounce_pool_remove_region() */
+    BOUNCE_CONTROL_REVOKE = 16         /* the region with index arg[0], as bounce_pool_retire_region() */
 };
 
 enum { BOUNCE_CONTROL_OBSERVE = 1u << 0, BOUNCE_CONTROL_TUNE = 1u << 1 };
@@ -124,7 +129,8 @@ typedef struct bounce_control_reply {
     uint32_t more; /* 1: ask again, with `next` as arg[0] and arg[1] */
     uint64_t tag;
     uint64_t next[2];
-    uint64_t total; /* CHECK: slots looked at so far; EVENTS: the number of the next event; TUNABLES: how many there are */
+    uint64_t total; /* CHECK: slots looked at so far; EVENTS: the number of the next event; TUNABLES: how many there are;
+                       * ADD_REGION: its index */
 } bounce_control_reply;
 
 typedef struct bounce_control_hello {
@@ -216,7 +222,11 @@ enum bounce_control_event_kind {
     BOUNCE_EVENT_SET = 5,        /* arg: old, new, uid; text is the tunable */
     BOUNCE_EVENT_DEVICE = 6,     /* arg[0]: id; arg[1]: 1 it came, 0 it went */
     BOUNCE_EVENT_QUARANTINE = 7, /* arg[0]: id; arg[2]: uid */
-    BOUNCE_EVENT_DRAIN = 8       /* arg[0]: region; arg[2]: uid */
+    BOUNCE_EVENT_DRAIN = 8,      /* arg[0]: region; arg[2]: uid */
+    /* 9 is for traces. */
+    BOUNCE_EVENT_ADD_REGION = 10,    /* arg[0]: region; arg[1]: its bytes; arg[2]: uid */
+    BOUNCE_EVENT_REMOVE_REGION = 11, /* arg[0]: region; arg[2]: uid */
+    BOUNCE_EVENT_REVOKE = 12         /* the same */
 };
 
 typedef struct bounce_control_event {
