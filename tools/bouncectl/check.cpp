@@ -47,7 +47,9 @@ std::string event_text(const Json& event) {
     if (kind == "device") return text(name, " (", arg(0), arg(1) != 0 ? ") came" : ") went");
     if (kind == "violation") return text(name, ": got ", arg(0), ", expected ", arg(1), ", kind ", arg(2));
     if (kind == "quarantine") return text("device ", arg(0), " by uid ", arg(2));
-    if (kind == "drain") return text("region ", arg(0), " by uid ", arg(2));
+    if (kind == "drain" || kind == "remove_region" || kind == "revoke")
+        return text("region ", arg(0), " by uid ", arg(2));
+    if (kind == "add_region") return text("region ", arg(0), ", ", tools::format_bytes(arg(1)), ", by uid ", arg(2));
     return name;
 }
 

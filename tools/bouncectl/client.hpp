@@ -56,8 +56,8 @@ public:
             question.arg[1] = reply.next[1];
         }
     }
-    /// For what has no records.
-    void tell(const Question& question) { static_cast<void>(exchange(question)); }
+    /// For what has no records; `total` of the reply.
+    std::uint64_t tell(const Question& question) { return exchange(question).total; }
 
 private:
     const bounce_control_reply& exchange(const Question& question);

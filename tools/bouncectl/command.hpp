@@ -28,5 +28,8 @@ void add_snapshot(CLI::App& app, Run& run);
 void add_metrics(CLI::App& app, Run& run);
 void add_doctor(CLI::App& app, Run& run);
 void add_policy(CLI::App& app, Run& run);
+void add_region(CLI::App& app, Run& run);
+void add_quarantine(CLI::App& app, Run& run);
+void add_revoke(CLI::App& app, Run& run);
 
 }  // namespace bounce::ctl

@@ -22,10 +22,24 @@ struct Command {
 };
 
 constexpr Command kCommands[] = {
-    {"list", add_list},       {"show", add_show},     {"top", add_top},       {"map", add_map},
-    {"who", add_who},         {"hist", add_hist},     {"get", add_get},       {"set", add_set},
-    {"watch", add_watch},     {"check", add_check},   {"events", add_events}, {"snapshot", add_snapshot},
-    {"metrics", add_metrics}, {"doctor", add_doctor}, {"policy", add_policy},
+    {"list", add_list},
+    {"show", add_show},
+    {"top", add_top},
+    {"map", add_map},
+    {"who", add_who},
+    {"hist", add_hist},
+    {"get", add_get},
+    {"set", add_set},
+    {"watch", add_watch},
+    {"check", add_check},
+    {"events", add_events},
+    {"snapshot", add_snapshot},
+    {"metrics", add_metrics},
+    {"doctor", add_doctor},
+    {"policy", add_policy},
+    {"region", add_region},
+    {"quarantine", add_quarantine},
+    {"revoke", add_revoke},
 };
 
 int fail(const std::string& sentence, int status) {
