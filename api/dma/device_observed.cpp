@@ -19,19 +19,23 @@ namespace bounce {
 /// The slot of a token whose content goes in now. True: streamed, and not fenced.
 bool Device::map_noted(std::uint32_t mode, std::byte* slot, const void* buf, std::size_t bytes, bool copies,
                        const bounce_mapping& mapping, Direction direction) noexcept {
-    const SlotHandle handle(mapping.handle);
-    if ((mode & kTagged) != 0) tag_slot(handle, Gpa{mapping.addr - limits_.padding(mapping.addr)}, bytes, direction);
+    if ((mode & kTagged) != 0)
+        tag_slot(SlotHandle(mapping.handle), Gpa{mapping.addr - limits_.padding(mapping.addr)}, bytes, direction);
     if ((mode & kLong) == 0) [[likely]]
         return copies && copy_in(mode, slot, buf, bytes);
-    // O1: acquire, pairs with the release in set_observed().
-    Sampler* const sampler = sampler_.load(std::memory_order_acquire);
-    const std::uint32_t every = sample_.load(std::memory_order_relaxed);
-    const bool sampled = sampler != nullptr && every != 0 && Sampler::chosen(handle, every);
-    const std::uint64_t begin = sampled ? ticks() : 0;
-    const bool streamed = (mode & kTimed) != 0 ? map_timed(mode, slot, buf, bytes, copies, mapping.addr)
-                                               : copies && copy_in(mode, slot, buf, bytes);
-    if (sampled) sampler->mapped(mapping.addr, bytes, begin, ticks());
-    return streamed;
+    // Apart, for tags are on by default: what follows would take registers from them.
+    const auto longer = [ this, mode, slot, buf, bytes, copies, &mapping ]() __attribute__((noinline)) {
+        // O1: acquire, pairs with the release in set_observed().
+        Sampler* const sampler = sampler_.load(std::memory_order_acquire);
+        const std::uint32_t every = sample_.load(std::memory_order_relaxed);
+        const bool sampled = sampler != nullptr && every != 0 && Sampler::chosen(SlotHandle(mapping.handle), every);
+        const std::uint64_t begin = sampled ? ticks() : 0;
+        const bool streamed = (mode & kTimed) != 0 ? map_timed(mode, slot, buf, bytes, copies, mapping.addr)
+                                                   : copies && copy_in(mode, slot, buf, bytes);
+        if (sampled) sampler->mapped(mapping.addr, bytes, begin, ticks());
+        return streamed;
+    };
+    return longer();
 }
 
 bool Device::copy_back_noted(std::uint32_t mode, const bounce_mapping& mapping, std::size_t written) noexcept {
