@@ -17,7 +17,7 @@ std::uint64_t next_group_id() noexcept {
 }  // namespace
 
 ContextGroup::ContextGroup(std::uint64_t most, const NumaRule& numa, RegionMask regions) noexcept
-    : id(next_group_id()), max_address(most), rule(numa), domain(regions) {}
+    : id(next_group_id()), max_address(most), numa_policy(numa.policy), numa_node(numa.node), domain(regions) {}
 
 Result<Contexts> Contexts::create() noexcept {
     auto memory = PrivateMemory::create(kMost * sizeof(Context));

@@ -29,10 +29,14 @@ public:
     explicit ContextGroup(std::uint64_t max_address = ~std::uint64_t{0}, const NumaRule& rule = {},
                           RegionMask domain = 0) noexcept;
 
-    const std::uint64_t id;           // never 0, never used again
-    const std::uint64_t max_address;  // of the last byte of what its contexts keep
-    const NumaRule rule;
-    const RegionMask domain;  // domains.hpp
+    /// Where its allocations come from. Relaxed: whoever allocates goes by the one before or by this one.
+    [[nodiscard]] NumaRule rule() const noexcept { return {numa_policy.load(std::memory_order_relaxed), numa_node}; }
+
+    const std::uint64_t id;               // never 0, never used again
+    const std::uint64_t max_address;      // of the last byte of what its contexts keep
+    std::atomic<NumaPolicy> numa_policy;  // changed by Pool::set_numa_policy()
+    const NodeId numa_node;               // where the device is
+    const RegionMask domain;              // domains.hpp
     // 0: the slot that was freed last is reused first. Else slots are reused in turn, over so many bytes of each class.
     // Relaxed: what is kept already goes the way it came.
     std::atomic<std::uint64_t> window{0};

@@ -118,6 +118,7 @@ class Pool {
     struct Part;
     friend class PoolAudit;   // pool_audit.hpp
     friend class PoolTuning;  // pool_tuning.hpp
+    friend class PoolFault;   // tests/unit/api/control: plants what PoolCheck has to find
 
 public:
     static constexpr std::size_t kMaxRegions = RegionOrder::kMaxRegions;
@@ -304,7 +305,13 @@ public:
     /// but for a chunk that stays mapped for ever.
     Result<void> remove_region(RegionId id) noexcept;
 
-    /// pool_service.cpp. Grows and shrinks by a bounded step; true: there is more to do at once.
+    /// pool_service.cpp. A region of so many bytes as growing would bring it, at this node (kAnyNode: that of grown
+    /// regions): in the addresses that are reserved, and within the limit. Service opens it where that is done chunk by
+    /// chunk, and whoever lends the pool shows it to the peer, as with every grown one. ENOTSUP: the pool does not
+    /// grow; EINVAL: not a multiple of 4 KiB, the granule or the huge page, or too small; ENOSPC: beyond the limit, the
+    /// addresses, or what a peer can see.
+    Result<RegionId> grow_by(std::uint64_t bytes, NodeId node) noexcept;
+    /// Grows and shrinks by a bounded step; true: there is more to do at once.
     Result<bool> service() noexcept;
     /// Readable when service is wanted; -1 when the pool does not grow.
     [[nodiscard]] int event_fd() const noexcept { return event_fd_; }
@@ -312,6 +319,9 @@ public:
     [[nodiscard]] const Region& region(RegionId id) const noexcept;
 
     [[nodiscard]] NumaPolicy numa_policy() const noexcept { return numa_policy_; }
+    /// Of a group, from now on. What its contexts keep goes home, but for those in the middle of an operation, which
+    /// keep to the one before until they ask for more. Thread-safe.
+    void set_numa_policy(ContextGroup& group, NumaPolicy policy) noexcept;
     /// EINVAL when the machine has no such node.
     Result<void> check_node(NodeId node) noexcept;
 

@@ -44,7 +44,7 @@ Result<Slot> Pool::alloc(const AllocRequest& request, ContextGroup* payer) noexc
     const bool plain = payer == nullptr && !request.priority && request.align <= SlabCore::kNaturalAlign &&
                        request.max_address == ~std::uint64_t{0} && request.domain == 0 && request.boundary == 0 &&
                        request.kind == SlotKind::kStreaming &&
-                       (!nodes_.matter(request.rule) || request.rule == direct_.rule);
+                       (!nodes_.matter(request.rule) || request.rule == direct_.rule());
     if (plain) [[likely]]
         return taken(alloc(direct_, context(direct_), request.bytes, slot), slot);
     auto home = alloc_paid(payer != nullptr ? *payer : direct_, request, nullptr, slot);
@@ -65,7 +65,7 @@ Result<void> Pool::alloc_slow(ContextGroup& group, Context* context, std::uint64
     const auto home = alloc_paid(group,
                                  {.bytes = bytes,
                                   .max_address = group.max_address,
-                                  .rule = group.rule,
+                                  .rule = group.rule(),
                                   .domain = group.domain,
                                   .priority = priority,
                                   .colour = context != nullptr ? contexts_.colour(*context) : Colour{}},
@@ -245,8 +245,8 @@ std::uint32_t Pool::fetch(const ContextGroup& group, const Context& context, std
         return 0;
     };
     std::uint32_t n = 0;
-    if (nodes_.matter(group.rule)) [[unlikely]] {
-        const RegionOrder order = nodes_.order(regions(), group.rule, context.node, accepts);
+    if (nodes_.matter(group.rule())) [[unlikely]] {
+        const RegionOrder order = nodes_.order(regions(), group.rule(), context.node, accepts);
         std::optional<NodeId> node;
         for (const std::uint8_t i : order.sequence()) {
             if ((accepts >> i & 1) == 0) continue;

@@ -16,24 +16,6 @@ std::uint64_t PoolAudit::places(RegionId id) const noexcept {
     return round_up(2 * (region.address().value % kChunkBytes + region.bytes()) / kMinSlotBytes, kColours * kCacheLine);
 }
 
-bool PoolAudit::place_of(SlotHandle handle, Gpa gpa, std::uint64_t& place) const noexcept {
-    const Pool::View& view = pool_.view_of(handle);
-    // V1: acquire, pairs with the release in View::open().
-    const std::uint64_t end = view.end.load(std::memory_order_acquire);
-    const std::uint64_t position = gpa - view.first_gpa;
-    if (position >= end) return false;
-    if (handle.size_class() == kRunClass) {
-        const std::uint32_t entry = view.entries[position / kPageBytes].load(std::memory_order_relaxed);
-        place = state_index((position + end) >> kSlotSizes[kRunClass].state_shift);
-        return position % kPageBytes == 0 && PageEntry::unpack(entry).kind == PageEntry::kRun;
-    }
-    SlotView::Place found;
-    if (handle.size_class() >= kClasses || !view.place_of(position, end, handle, found) || !SlotView::holds(found))
-        return false;
-    place = found.state;
-    return true;
-}
-
 PoolAudit::Extent PoolAudit::next(RegionId id, std::uint64_t offset, std::uint64_t until) const noexcept {
     if (!there(id)) return {};
     const Pool::Part& part = *pool_.parts_[id.value];

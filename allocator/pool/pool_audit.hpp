@@ -18,9 +18,14 @@ public:
 
     /// One more than the largest number that place_of() can have for a region; as long as the pool lives.
     [[nodiscard]] std::uint64_t places(RegionId id) const noexcept;
-    /// The number of the slot or run that begins at an address and has this handle. False: no slot begins there, or it
-    /// is another one. Of slots that are handed out no two have the same.
-    [[nodiscard]] bool place_of(SlotHandle handle, Gpa gpa, std::uint64_t& place) const noexcept;
+    /// The number of a slot or run that is the caller's, and begins at this address. Of those that are handed out no
+    /// two have the same. Arithmetic only: what the caller says of its own slot is right.
+    [[nodiscard, gnu::always_inline]] std::uint64_t place_of(SlotHandle handle, Gpa gpa) const noexcept {
+        const Pool::View& view = pool_.view_of(handle);
+        // Relaxed: the caller was handed the slot after the region had come.
+        const std::uint64_t end = view.end.load(std::memory_order_relaxed);
+        return state_index((gpa - view.first_gpa + end) >> kSlotSizes[handle.size_class()].state_shift);
+    }
 
     /// The next slab or run that begins in [offset, until); its pages are 0 when none does.
     [[nodiscard]] Extent next(RegionId id, std::uint64_t offset, std::uint64_t until) const noexcept;

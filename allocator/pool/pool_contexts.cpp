@@ -75,11 +75,12 @@ Context* Pool::find_context(ContextGroup& group) noexcept {
 // and then be given what its policy forbids. A thread that moves and always finds what it wants in the context goes on
 // with it; the fast path asks for no node.
 bool Pool::follow_thread(const ContextGroup& group, Context& context) noexcept {
-    const NumaRule& rule = group.rule;
+    const NumaRule rule = group.rule();
     const std::uint32_t count = regions();  // first: who sees the region that makes nodes matter sees that they do
     const bool matter = nodes_.matter(rule);
     const NodeId node = matter ? nodes_.of_thread() : kAnyNode;
-    if (context.known_regions == count && context.node == node) return context.accepts != 0;
+    const auto policy = static_cast<std::uint8_t>(rule.policy);
+    if (context.known_regions == count && context.node == node && context.policy == policy) return context.accepts != 0;
     const RegionMask among = domains_.regions_of(group.domain);
     // Not those to come: they may be at another node, or restricted.
     RegionMask accepts = ~RegionMask{0} >> (kMaxRegions - count) & among;
@@ -93,6 +94,7 @@ bool Pool::follow_thread(const ContextGroup& group, Context& context) noexcept {
     context.accepts = accepts;
     context.known_regions = count;
     context.node = node;
+    context.policy = policy;
     Contexts::Ops::leave(context.mark);
     return accepts != 0;
 }

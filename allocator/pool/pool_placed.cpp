@@ -57,7 +57,7 @@ Result<void> Pool::alloc_placed(ContextGroup& group, Context* context, const Wis
                                   .align = wish.align,
                                   .max_address = group.max_address,
                                   .boundary = wish.boundary,
-                                  .rule = group.rule,
+                                  .rule = group.rule(),
                                   .domain = group.domain,
                                   .attempt = wish.attempt,
                                   .priority = wish.priority},

@@ -10,6 +10,7 @@
 #include "allocator/base/bits.hpp"
 #include "allocator/base/clock.hpp"
 #include "allocator/base/descriptor.hpp"
+#include "allocator/base/probes.hpp"
 #include "allocator/pool/pool.hpp"
 
 namespace bounce {
@@ -200,7 +201,53 @@ Result<void> Pool::add_grown(std::uint64_t wanted) noexcept {
     if (old == nullptr) window_used_ += round_up(bytes, kChunkBytes);
     parts_[added->value]->grown = true;
     update();
+    probes::grow(added->value, config.bytes, total + config.bytes);
     return {};
+}
+
+Result<RegionId> Pool::grow_by(std::uint64_t bytes, NodeId node) noexcept {
+    if (!alive()) return fail(EOWNERDEAD, kForked);
+    const LookAfter look_after{*this};
+    const std::lock_guard lock(lock_);
+    if (!policy_.grows()) return fail(ENOTSUP, "the pool was created without a limit: no addresses are reserved");
+    RegionConfig config = grown_region_;
+    if (node != kAnyNode) config.node = node;
+    config.bytes = bytes;
+    const std::uint64_t unit = std::max<std::uint64_t>(config.hugepages ? kChunkBytes : kPageBytes, hooks_.granule);
+    if (bytes < Region::kMinBytes || !is_multiple(bytes, unit))
+        return fail(EINVAL, "a region of %llu bytes, expected a multiple of %llu from %llu on", bytes, unit,
+                    Region::kMinBytes);
+    std::uint32_t there = 0;
+    for_parts([&](const Part& part) {
+        const bool restricted = (domains_.restricted() & bit_of(part)) != 0;
+        there += is(part.stage, RegionStage::kGone) || restricted ? 0U : 1U;
+    });
+    if (lent() && there >= peer_regions_)
+        return fail(ENOSPC, "the back-end sees %llu regions, and can see no more", there);
+    const std::uint64_t total = growth_state(0).total;
+    if (const std::uint64_t room = policy_.room(total); bytes > room)
+        return fail(ENOSPC, "a region of %llu bytes, but the pool's limit leaves %llu", bytes, room);
+    // The addresses of one that was there before, or new ones.
+    const Part* const old = last_part([&](const Part& part) {
+        return part.grown && is(part.stage, RegionStage::kGone) && part.region.bytes() == bytes &&
+               part.region.node() == config.node;
+    });
+    if (old == nullptr && bytes > window_bytes())
+        return fail(ENOSPC, "a region of %llu bytes, but of the addresses that were reserved %llu are left", bytes,
+                    window_bytes());
+    config.base_gpa = old != nullptr ? old->region.base() : policy_.config().base_gpa + window_used_;
+    const bool mattered = nodes_.matter({});
+    auto added = add_region_locked(config, true);
+    if (!added) return added;
+    if (old == nullptr) window_used_ += std::min(round_up(bytes, kChunkBytes), window_bytes());
+    parts_[added->value]->grown = true;
+    update();
+    // Release, as in open_chunks().
+    changes_.fetch_add(1, std::memory_order_release);
+    if (!mattered && nodes_.matter({})) empty_contexts();
+    probes::grow(added->value, bytes, total + bytes);
+    want_service();
+    return added;
 }
 
 Result<bool> Pool::service() noexcept {
@@ -245,7 +292,11 @@ Result<void> Pool::shrink_step(const GrowthState& state) noexcept {
     }
     if (part != nullptr) {
         auto retired = retire_chunks(*part, kChunksPerService);
-        if (is(part->stage, RegionStage::kGone)) shrinks_.fetch_add(1, std::memory_order_relaxed);
+        if (is(part->stage, RegionStage::kGone)) {
+            shrinks_.fetch_add(1, std::memory_order_relaxed);
+            probes::shrink(static_cast<std::uint32_t>(std::countr_zero(bit_of(*part))), part->region.bytes(),
+                           growth_state(0).total);
+        }
         return retired;
     }
     part = last_part([&](const Part& each) { return each.grown && (accepted() & bit_of(each)) != 0; });

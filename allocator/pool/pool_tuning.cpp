@@ -33,6 +33,13 @@ Result<void> PoolTuning::set_growth(const GrowthConfig& growth) noexcept {
     return {};
 }
 
+void Pool::set_numa_policy(ContextGroup& group, NumaPolicy policy) noexcept {
+    if (!alive()) return;
+    const LookAfter look_after{*this};
+    const std::lock_guard lock(lock_);
+    if (group.numa_policy.exchange(policy, std::memory_order_relaxed) != policy) empty_contexts();
+}
+
 std::uint32_t PoolTuning::context_part() const noexcept {
     return pool_.contexts_.part();
 }

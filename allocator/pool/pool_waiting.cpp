@@ -38,7 +38,7 @@ int Pool::try_for_waiter(ContextGroup& group, const Wish& wish, Slot& slot) noex
                                .align = wish.align,
                                .max_address = group.max_address,
                                .boundary = wish.boundary,
-                               .rule = group.rule,
+                               .rule = group.rule(),
                                .domain = group.domain,
                                .priority = wish.priority};
     int code = 0;
@@ -48,7 +48,7 @@ int Pool::try_for_waiter(ContextGroup& group, const Wish& wish, Slot& slot) noex
         return 0;
     }
     // Those who wait behind the first have not asked for it yet.
-    if (code == ENOSPC && growth_helps(request, nodes_.matter(group.rule) ? nodes_.of_thread() : kAnyNode)) {
+    if (code == ENOSPC && growth_helps(request, nodes_.matter(group.rule()) ? nodes_.of_thread() : kAnyNode)) {
         want_growth(wish.bytes);
     }
     return code;

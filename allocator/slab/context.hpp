@@ -183,6 +183,7 @@ struct Context {
     std::uint64_t accepts = 0;              // a bit for each region whose slots may stay here
     std::uint64_t granted = 0;              // bytes of the pool's budget for contexts
     // What `accepts` was made for.
+    std::uint8_t policy = 0;
     std::uint32_t known_regions = 0;  // indexes that there were; 0: it was not made yet
     std::uint32_t index = 0;          // among all contexts
     NodeId node;                      // of the thread, where that matters

@@ -50,7 +50,9 @@ SlabCore::Extent SlabCore::next_extent(std::uint64_t offset, std::uint64_t until
          ++page) {
         const Shape shape = tables_.shape(page);
         const std::uint64_t at = std::uint64_t{page} * kPageBytes - phase_;
-        if (shape.is_slab()) return {at, shape.pages(), shape.size_class(), shape.slots()};
+        // What is damaged is looked at, too.
+        if (shape.is_slab())
+            return {at, shape.pages(), shape.size_class(), shape.size_class() < kClasses ? shape.slots() : 0};
         if (tables_.entry(page).kind != PageEntry::kRun) continue;
         if (const std::uint32_t pages = tables_.run_pages(page); pages != 0) return {at, pages, kRunClass, 1};
     }

@@ -19,7 +19,7 @@ struct bounce_control {
 namespace {
 
 constexpr std::size_t kFirstControlOptions = sizeof(bounce_control_options);
-constexpr std::uint32_t kControlFlags = BOUNCE_CONTROL_READ_ONLY | BOUNCE_CONTROL_TAGS;
+constexpr std::uint32_t kControlFlags = BOUNCE_CONTROL_READ_ONLY | BOUNCE_CONTROL_NO_TAGS;
 constexpr std::uint32_t kLeastMs = 10;
 constexpr std::uint32_t kMostMs = 60000;
 constexpr std::uint32_t kDefaultMs = 250;
@@ -51,7 +51,7 @@ Result<ControlConfig> read_control_options(const bounce_pool& pool, const bounce
     config.path = options.path;
     config.listen_fd = options.listen_fd_plus_one - 1;
     config.read_only = (options.flags & BOUNCE_CONTROL_READ_ONLY) != 0;
-    config.tags = (options.flags & BOUNCE_CONTROL_TAGS) != 0;
+    config.tags = (options.flags & BOUNCE_CONTROL_NO_TAGS) == 0;
     config.publish_ms = options.publish_ms != 0 ? options.publish_ms : kDefaultMs;
     std::snprintf(config.names.pool, sizeof config.names.pool, "%s", pool.name);
     if (auto good = read_text(options.vm_name, config.names.vm_name, "options.vm_name"); !good) return good.error();

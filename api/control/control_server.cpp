@@ -83,7 +83,11 @@ Result<void> ControlServer::init(const ControlConfig& config) noexcept {
     if (auto done = telemetry.keep_events(); !done) return done;
     requests_.tick();
     if (!config.tags) return {};
-    if (auto done = telemetry.prepare_tags(pool_); !done) return done;
+    // Without memory for them there is a control without tags: who.tags says so.
+    if (!telemetry.prepare_tags(pool_)) {
+        requests_.settings().tags = false;
+        return {};
+    }
     telemetry.want(true, 0);
     Result<void> observed;
     telemetry.visit([&](Device& device) {

@@ -16,7 +16,7 @@ struct ControlConfig {
     const char* path = nullptr;  // nullptr: the default
     int listen_fd = -1;          // instead of a path
     bool read_only = false;
-    bool tags = false;
+    bool tags = true;
     std::uint32_t publish_ms = 250;
     HostNames names;
 };

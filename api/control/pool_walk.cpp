@@ -120,6 +120,7 @@ bool PoolWalk::chunks(WalkPlace& place, std::span<bounce_control_chunk> room, st
 void ClassScan::step(PoolWalk& walk) noexcept {
     WalkBudget budget;
     const bool more = walk.extents(place_, budget, [&](RegionId id, const PoolAudit::Extent& extent) {
+        if (extent.size_class >= kClasses && extent.size_class != kRunClass) return true;  // PoolCheck tells
         bounce_stats_class& row = counting_[extent.size_class == kRunClass ? kRows - 1 : extent.size_class];
         const std::uint64_t slot_bytes =
             extent.size_class == kRunClass ? extent.pages * kPageBytes : kSizeClasses[extent.size_class].bytes;

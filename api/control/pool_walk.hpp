@@ -108,16 +108,18 @@ private:
 class PoolCheck {
 public:
     /// One step; from the beginning when place is that. False: that was all, the sums included. Sums that differ are
-    /// looked at again from the beginning until they have differed for kSettle: a thread that was stopped between a slot
-    /// and its count goes on by then.
+    /// looked at again from the beginning until they have differed for kSettle: a thread that was stopped between a
+    /// slot and its count goes on by then.
     bool step(PoolWalk& walk, Pool& pool, WalkPlace& place, std::span<bounce_control_problem> room,
               std::size_t& n) noexcept;
     [[nodiscard]] std::uint64_t slots() const noexcept { return slots_; }
 
 private:
     static constexpr std::uint64_t kSettle = 200'000'000;  // ns
+    static constexpr int kLooks = 16;
 
     void check_extent(PoolWalk& walk, Pool& pool, RegionId id, const PoolAudit::Extent& extent) noexcept;
+    void check_homes(const PoolWalk& walk, RegionId id, const PoolAudit::Extent& extent) noexcept;
     /// False: to be looked at again.
     [[nodiscard]] bool check_sums(PoolWalk& walk, Pool& pool) noexcept;
     void found(Gpa gpa, std::uint64_t expected, std::uint64_t got, const char* text) noexcept;

@@ -122,20 +122,20 @@ void Publisher::add_devices(StatsSegment& segment) noexcept {
         segment.add(device);
         ++devices_;
         waiting_ += waits.waiting;
-        const Sampler* const sampler = of.sampler();
-        if (sampler == nullptr) return;
-        bounce_stats_histogram histogram{};
-        const auto add = [&](std::uint64_t kind, const Log2Histogram& from, double by) {
-            histogram = {};
+        const auto add = [&](std::uint64_t kind, const Log2Histogram& from, std::uint64_t every, double by) {
+            bounce_stats_histogram histogram{};
             histogram.device = of.id();
             histogram.kind = kind;
-            histogram.sample = sample;
+            histogram.sample = every;
             put_histogram(from, by, histogram);
             segment.add(histogram);
         };
-        add(BOUNCE_STATS_SIZE, sampler->sizes, 1);
-        add(BOUNCE_STATS_COPY, sampler->copies, scale);
-        add(BOUNCE_STATS_HOLD, sampler->holds, scale);
+        if (waits.begun != 0) add(BOUNCE_STATS_WAIT, of.waited(), 1, 1);
+        const Sampler* const sampler = of.sampler();
+        if (sampler == nullptr) return;
+        add(BOUNCE_STATS_SIZE, sampler->sizes, sample, 1);
+        add(BOUNCE_STATS_COPY, sampler->copies, sample, scale);
+        add(BOUNCE_STATS_HOLD, sampler->holds, sample, scale);
     });
     callbacks_.telemetry().visit_rings([&](const RingCounters& of) {
         bounce_stats_ring ring{};

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <iterator>
 
 #include "allocator/base/clock.hpp"
 #include "api/dma/device.hpp"
@@ -34,8 +35,12 @@ constexpr Command kCommands[] = {
     {BOUNCE_CONTROL_QUARANTINE, BOUNCE_CONTROL_TUNE, "quarantine", "holds back what a device gives back"},
     {BOUNCE_CONTROL_DRAIN, BOUNCE_CONTROL_TUNE, "drain", "hands nothing more out of a region"},
     {BOUNCE_CONTROL_TRACE, BOUNCE_CONTROL_TUNE, "trace", "records what is asked of the pool, and gives the descriptor"},
+    {BOUNCE_CONTROL_ADD_REGION, BOUNCE_CONTROL_TUNE, "add_region", "grows the pool by a region"},
+    {BOUNCE_CONTROL_REMOVE_REGION, BOUNCE_CONTROL_TUNE, "remove_region", "gives the memory of a drained region back"},
+    {BOUNCE_CONTROL_REVOKE, BOUNCE_CONTROL_TUNE, "revoke", "retires a region: nobody gets it again"},
 };
 
+constexpr std::uint64_t kLastCommand = kCommands[std::size(kCommands) - 1].number;
 constexpr std::size_t kEventsAtOnce =
     (BOUNCE_CONTROL_REPLY_BYTES - sizeof(bounce_control_reply)) / sizeof(bounce_control_event);
 
@@ -127,8 +132,7 @@ Result<void> ControlRequests::dispatch(ControlPeer& peer, const Asked& asked, Re
     const bounce_control_request& head_of = asked.head;
     const Command* const command = find_command(head_of.command);
     if (command == nullptr)
-        return fail(ENOTSUP, "command %llu: this library knows 1 to %llu", head_of.command,
-                    sizeof kCommands / sizeof kCommands[0]);
+        return fail(ENOTSUP, "command %llu: this library knows none above %llu", head_of.command, kLastCommand);
     if ((peer.rights & command->rights) != command->rights)
         return fail_text(EPERM, "%s needs the right to %s", command->name,
                          command->rights == BOUNCE_CONTROL_TUNE ? "tune" : "observe");
@@ -171,14 +175,11 @@ Result<void> ControlRequests::dispatch(ControlPeer& peer, const Asked& asked, Re
             go_on(head(reply), n == kEventsAtOnce, {head(reply).total, 0});
             return {};
         case BOUNCE_CONTROL_QUARANTINE: return quarantine(peer, head_of.arg[0]);
-        case BOUNCE_CONTROL_DRAIN: {
-            if (head_of.arg[0] >= pool_.regions())
-                return fail(EINVAL, "region %llu, but the pool has %llu", head_of.arg[0], pool_.regions());
-            const auto drained = pool_.drain_region(RegionId{static_cast<std::uint32_t>(head_of.arg[0])});
-            if (drained) callbacks_.telemetry().event(BOUNCE_EVENT_DRAIN, "", head_of.arg[0], 0, peer.uid);
-            return drained;
-        }
         case BOUNCE_CONTROL_TRACE: return trace(peer, asked, reply);
+        case BOUNCE_CONTROL_ADD_REGION: return add_region(peer, asked, reply);
+        case BOUNCE_CONTROL_DRAIN:
+        case BOUNCE_CONTROL_REMOVE_REGION:
+        case BOUNCE_CONTROL_REVOKE: return end_region(peer, head_of.command, head_of.arg[0]);
         default: return fail(ENOTSUP, "command %llu", head_of.command);
     }
 }
@@ -190,7 +191,7 @@ void ControlRequests::hello(const ControlPeer& peer, Reply& reply) noexcept {
     hello.pid = static_cast<std::uint64_t>(::getpid());
     hello.uid = ::geteuid();
     hello.stats_bytes = segment_.bytes();
-    hello.commands = sizeof kCommands / sizeof kCommands[0];
+    hello.commands = kLastCommand;
     std::memcpy(hello.name, names_.pool, sizeof hello.name);
     std::memcpy(hello.vm_name, names_.vm_name, sizeof hello.vm_name);
     std::memcpy(hello.vm_uuid, names_.vm_uuid, sizeof hello.vm_uuid);
@@ -246,6 +247,34 @@ Result<void> ControlRequests::quarantine(const ControlPeer& peer, std::uint64_t 
         if (device.id() == id) done = device.quarantine();
     });
     if (done) callbacks_.telemetry().event(BOUNCE_EVENT_QUARANTINE, "", id, 0, peer.uid);
+    return done;
+}
+
+Result<void> ControlRequests::add_region(const ControlPeer& peer, const Asked& asked, Reply& reply) noexcept {
+    const std::uint64_t bytes = asked.head.arg[0];
+    const std::uint64_t node = asked.head.arg[1];
+    if (node > INT32_MAX) return fail(EINVAL, "node %llu, expected 0 to %llu", node - 1, INT32_MAX - 1);
+    const auto added = pool_.grow_by(bytes, node == 0 ? kAnyNode : NodeId{static_cast<std::int32_t>(node - 1)});
+    if (!added) return added.error();
+    // Nobody who maps waits for the tags of what comes; without memory for them it has none.
+    if (settings_.tags) static_cast<void>(callbacks_.telemetry().prepare_tags(pool_));
+    callbacks_.telemetry().event(BOUNCE_EVENT_ADD_REGION, "", added->value, bytes, peer.uid);
+    head(reply).total = added->value;
+    return {};
+}
+
+/// Drains, removes or retires it.
+Result<void> ControlRequests::end_region(const ControlPeer& peer, std::uint32_t command, std::uint64_t index) noexcept {
+    if (index >= pool_.regions()) return fail(ENOENT, "region %llu, but the pool has %llu", index, pool_.regions());
+    const RegionId id{static_cast<std::uint32_t>(index)};
+    const bool drains = command == BOUNCE_CONTROL_DRAIN;
+    const bool removes = command == BOUNCE_CONTROL_REMOVE_REGION;
+    const auto done = drains ? pool_.drain_region(id) : removes ? pool_.remove_region(id) : pool_.retire_region(id);
+    if (done)
+        callbacks_.telemetry().event(drains    ? BOUNCE_EVENT_DRAIN
+                                     : removes ? BOUNCE_EVENT_REMOVE_REGION
+                                               : BOUNCE_EVENT_REVOKE,
+                                     "", index, 0, peer.uid);
     return done;
 }
 

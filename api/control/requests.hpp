@@ -65,6 +65,8 @@ private:
     Result<void> trace(ControlPeer& peer, const Asked& asked, Reply& reply) noexcept;
     void stop_trace(ControlPeer& peer) noexcept;
     Result<void> quarantine(const ControlPeer& peer, std::uint64_t id) noexcept;
+    Result<void> add_region(const ControlPeer& peer, const Asked& asked, Reply& reply) noexcept;
+    Result<void> end_region(const ControlPeer& peer, std::uint32_t command, std::uint64_t index) noexcept;
     static bounce_control_reply& head(Reply& reply) noexcept;
     static void records(Reply& reply, std::size_t n, std::size_t bytes) noexcept;
 

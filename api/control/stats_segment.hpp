@@ -29,7 +29,7 @@ public:
     static constexpr std::uint64_t kClassRows = 96;
     static constexpr std::uint64_t kDevices = 256;
     static constexpr std::uint64_t kRings = 1024;
-    static constexpr std::uint64_t kHistograms = 192;
+    static constexpr std::uint64_t kHistograms = 256;
 
     static Result<std::unique_ptr<StatsSegment>> create(std::uint64_t now_ns) noexcept;
     ~StatsSegment();

@@ -3,6 +3,8 @@
 
 #include <cstdio>
 
+#include "api/dma/debug.hpp"
+
 namespace bounce {
 namespace {
 
@@ -46,19 +48,20 @@ constexpr PoolRow kPoolRows[] = {
          return TunableValue{PoolTuning(of.pool).context_part(), 16, kMostPart, Contexts::kShareOfPool};
      }},
     {"pool.numa_policy", BOUNCE_CONTROL_CHOICE, "local,preferred,interleave,strict",
-     "of devices that have none of their own",
+     "of devices that were created without one; fixed: each has its own row",
      [](const PoolView& of) noexcept {
          const auto policy = static_cast<std::uint64_t>(of.pool.numa_policy());
          return TunableValue{policy, 0, 3, 0, false};
      }},
-    {"pool.checks", BOUNCE_CONTROL_BOOL, "off,on", "ends of mappings are checked for who holds them",
+    {"pool.checks", BOUNCE_CONTROL_BOOL, "off,on",
+     "ends of mappings are checked for who holds them; fixed: what was handed out unchecked has no state to check",
      [](const PoolView& of) noexcept {
          return TunableValue{PoolTuning(of.pool).checked() ? 1U : 0U, 0, 1, 1, false};
      }},
     {"who.tags", BOUNCE_CONTROL_BOOL, "off,on",
      "mappings are tagged with their device and time, so that it can be asked who has what",
      [](const PoolView& of) noexcept {
-         return TunableValue{of.settings.tags ? 1U : 0U, 0, 1, 0};
+         return TunableValue{of.settings.tags ? 1U : 0U, 0, 1, 1};
      }},
     {"stats.sample", BOUNCE_CONTROL_CHOICE, "off,1,2,4,8,16,32,64",
      "one in so many mappings is counted in the histograms",
@@ -101,13 +104,33 @@ constexpr DeviceRow kDeviceRows[] = {
      [](Device& of) noexcept {
          return TunableValue{of.policy().window_bytes, 0, of.pool().stats().bytes / 8, 0};
      }},
-    {"scrub_at_map", BOUNCE_CONTROL_CHOICE, "none,tail,all", "what is zeroed of a slot before the device has it",
+    {"scrub_at_map", BOUNCE_CONTROL_CHOICE, "none,tail,all",
+     "what is zeroed of a slot before the device has it, of mappings from now on",
      [](Device& of) noexcept {
-         return TunableValue{static_cast<std::uint64_t>(of.limits().scrub_at_map), 0, 2, 0, false};
+         return TunableValue{static_cast<std::uint64_t>(of.scrub_at_map()), 0, 2, 0};
      }},
-    {"scrub_at_unmap", BOUNCE_CONTROL_CHOICE, "none,tail,all", "what is zeroed of a slot when it is given back",
+    {"scrub_at_unmap", BOUNCE_CONTROL_CHOICE, "none,tail,all",
+     "what is zeroed of a slot when it is given back, of mappings from now on",
      [](Device& of) noexcept {
-         return TunableValue{static_cast<std::uint64_t>(of.limits().scrub_at_unmap), 0, 2, 0, false};
+         return TunableValue{static_cast<std::uint64_t>(of.scrub_at_unmap()), 0, 2, 0};
+     }},
+    {"numa_policy", BOUNCE_CONTROL_CHOICE, "local,preferred,interleave,strict", "which node its memory comes from",
+     [](Device& of) noexcept {
+         return TunableValue{static_cast<std::uint64_t>(of.numa().policy), 0, 3,
+                             static_cast<std::uint64_t>(of.pool().numa_policy())};
+     }},
+    {"bounce_policy", BOUNCE_CONTROL_CHOICE, "never,when-needed,always",
+     "whether its buffers bounce; fixed: its driver decided it with the addresses that it uses",
+     [](Device& of) noexcept {
+         const std::uint64_t policy = of.direct() == nullptr ? 2 : of.direct()->may_bounce() ? 1 : 0;
+         return TunableValue{policy, 0, 2, 2, false};
+     }},
+    {"debug_sample", BOUNCE_CONTROL_NUMBER, "",
+     "one of so many mappings is watched by debugging; fixed at 0 for a device without it",
+     [](Device& of) noexcept {
+         const bool debugged = of.debug() != nullptr;
+         return TunableValue{debugged ? of.debug()->sample() : 0, debugged ? 1U : 0U, debugged ? UINT32_MAX : 0U,
+                             debugged ? 1U : 0U, debugged};
      }},
     {"watched", BOUNCE_CONTROL_BOOL, "off,on", "it has records or debugging",
      [](Device& of) noexcept {

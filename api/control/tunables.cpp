@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "api/control/tunable_rows.hpp"
+#include "api/dma/debug.hpp"
 
 namespace bounce {
 namespace {
@@ -174,6 +175,15 @@ Result<void> Tunables::apply_devices(std::span<const bounce_control_item> items,
             if (auto done = device.set_quota(quota.floor, quota.ceiling); !done) first = done;
         }
         if (wanted.get(id, "priority", quota.priority)) device.set_priority(quota.priority);
+        Scrub at_map = device.scrub_at_map();
+        Scrub at_unmap = device.scrub_at_unmap();
+        any = wanted.get(id, "scrub_at_map", at_map);
+        any = wanted.get(id, "scrub_at_unmap", at_unmap) || any;
+        if (any) device.set_scrub(at_map, at_unmap);
+        NumaPolicy numa{};
+        if (wanted.get(id, "numa_policy", numa)) device.set_numa_policy(numa);
+        std::uint32_t every = 0;
+        if (wanted.get(id, "debug_sample", every) && device.debug() != nullptr) device.debug()->set_sample(every);
         Device::Tuned tuned = device.policy();
         any = wanted.get(id, "copy_policy", tuned.copy);
         any = wanted.get(id, "reuse_policy", tuned.reuse) || any;

@@ -17,7 +17,7 @@ namespace bounce {
 /// Of the control itself.
 struct ControlSettings {
     std::uint64_t publish_ms = 250;
-    bool tags = false;
+    bool tags = true;
     std::uint64_t sample = 0;  // a choice: 0, or the power of two above it
     bool read_only = false;
 

@@ -7,7 +7,7 @@
 #include "allocator/base/mutation.hpp"
 #include "api/dma/copy.hpp"
 #include "api/dma/debug.hpp"
-#include "api/dma/device.hpp"
+#include "api/dma/device_fast.hpp"
 #include "api/dma/records.hpp"
 #include "api/dma/token.hpp"
 
@@ -58,7 +58,7 @@ Result<void> Device::take_block(SlotKind kind, const BlockRequest& request, boun
                                    .max_address = kind == SlotKind::kCoherent ? coherent_dma_mask_ : dma_mask_,
                                    .kind = kind,
                                    .boundary = request.boundary,
-                                   .rule = group_.rule,
+                                   .rule = group_.rule(),
                                    .domain = group_.domain},
                                   &group_);
     if (!slot) {
@@ -75,7 +75,7 @@ Result<void> Device::take_block(SlotKind kind, const BlockRequest& request, boun
     block.handle = slot->handle.bits();
     block.kind = static_cast<std::uint8_t>(kind);
     block.state = kLiveBlock;
-    if (tags_.load(std::memory_order_relaxed))
+    if ((mode_.load(std::memory_order_relaxed) & kTagged) != 0)  // M1
         tag_slot(slot->handle, slot->gpa, request.bytes, Direction::kBidirectional);
     if (records_ != nullptr) {
         if (auto recorded = record_block(*slot, block); !recorded) {

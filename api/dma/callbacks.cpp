@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "allocator/base/clock.hpp"
+#include "allocator/base/probes.hpp"
 
 namespace bounce {
 namespace {
@@ -66,6 +67,7 @@ void Callbacks::log(int level, const char* format, ...) noexcept {
 void Callbacks::violation(const char* device, int kind, std::uint32_t ring, std::uint64_t got, std::uint64_t expected,
                           const char* text) noexcept {
     violations_.fetch_add(1, std::memory_order_relaxed);
+    probes::violation(device, kind, got, expected);
     telemetry_.event(BOUNCE_EVENT_VIOLATION, device, got, expected, static_cast<std::uint64_t>(kind));
     if (violation_ == nullptr || !admit(reports_)) return;
     char line[kLineBytes];

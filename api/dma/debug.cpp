@@ -45,7 +45,7 @@ Result<std::unique_ptr<Debug>> Debug::create(Callbacks& callbacks, const char* d
 }
 
 bool Debug::take_turn() noexcept {
-    if (turns_.fetch_add(1, std::memory_order_relaxed) % config_.sample == 0) return true;
+    if (turns_.fetch_add(1, std::memory_order_relaxed) % sample() == 0) return true;
     skipped_.fetch_add(1, std::memory_order_relaxed);
     return false;
 }

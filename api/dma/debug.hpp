@@ -34,6 +34,9 @@ public:
 
     /// Is the next mapping, list or block one that is watched?
     [[nodiscard]] bool take_turn() noexcept;
+    /// One of so many is watched, from now on.
+    void set_sample(std::uint32_t every) noexcept { sample_.store(every, std::memory_order_relaxed); }
+    [[nodiscard]] std::uint32_t sample() const noexcept { return sample_.load(std::memory_order_relaxed); }
     /// A scatter list of n begins: its number.
     [[nodiscard]] std::uint64_t begin_list() noexcept { return lists_.fetch_add(1, std::memory_order_relaxed) + 1; }
 
@@ -85,7 +88,7 @@ private:
     };
 
     Debug(Callbacks& callbacks, const char* device, const DebugConfig& config) noexcept
-        : callbacks_(callbacks), device_(device), config_(config) {}
+        : callbacks_(callbacks), device_(device), config_(config), sample_(config.sample) {}
     bool add(std::unique_ptr<DebugEntry> entry) noexcept;
     void watch_content(DebugEntry& entry) noexcept;
     static void describe(const DebugEntry& entry, Report& report) noexcept;
@@ -102,6 +105,7 @@ private:
     DebugTable table_;
     Channel channels_[BOUNCE_DEBUG_KINDS];
     std::atomic<std::uint64_t> reports_[BOUNCE_DEBUG_KINDS]{};
+    std::atomic<std::uint32_t> sample_;
     std::atomic<std::uint64_t> turns_{0};
     std::atomic<std::uint64_t> lists_{0};
     std::atomic<std::uint64_t> skipped_{0};

@@ -34,10 +34,11 @@ Device::Device(Pool& pool, Callbacks& callbacks, const DeviceConfig& config) noe
       coherent_dma_mask_(BOUNCE_MUTATED(kMaskCheck) ? ~std::uint64_t{0} : config.coherent_dma_mask),
       limits_(limits_of(config)),
       watched_(config.records != nullptr || config.debug != nullptr),
-      map_limit_(watched_ || limits_.special() || config.direct.translate != nullptr ? 0 : limits_.max_segment_bytes),
-      list_limit_(map_limit_ == 0 ? 0 : UINT32_MAX),
+      scrub_at_map_(limits_.scrub_at_map),
+      scrub_at_unmap_(limits_.scrub_at_unmap),
       group_(dma_mask_, {config.numa_policy.value_or(pool.numa_policy()), config.node}, config.regions) {
     std::snprintf(name_, sizeof name_, "%s", config.name);
+    set_short_ways(config.direct.translate != nullptr);
     init_policy(config);
     pool_.add_user();
     number_ = callbacks_.telemetry().join(*this);
@@ -91,7 +92,7 @@ Context* Device::context() noexcept {
 [[gnu::always_inline]] inline Result<void> Device::map_one(Context* context, void* buf, std::size_t bytes,
                                                            Direction direction, std::uint32_t flags,
                                                            bounce_mapping& mapping, bool& streamed) noexcept {
-    if (!good_map(buf, bytes, flags, map_limit_)) [[unlikely]] {
+    if (!good_map(buf, bytes, flags, map_limit_.load(std::memory_order_relaxed))) [[unlikely]] {
         bool late = false;  // as below: the address of `streamed` stays unknown
         auto mapped = map_long(context, buf, bytes, direction, flags, 1, mapping, late);
         streamed |= late;
@@ -119,6 +120,8 @@ Context* Device::context() noexcept {
     mapping.slot = slot;
     mapping.handle = handle.bits();
     streamed |= fill(mapping, slot, buf, bytes, direction, flags);
+    // (Read back from the token: it need not be kept in between.)
+    handle = SlotHandle(mapping.handle);
     // Of the generations of a slot one in kGenerations is noted, whichever slots are used; and slots that are used in
     // turn do not come to theirs all at once.
     if ((handle.state(0) ^ handle.slot()) % kGenerations == 0) [[unlikely]]
@@ -243,6 +246,7 @@ Result<void> Device::sync_out(const bounce_mapping& mapping, std::size_t offset,
                               Direction direction) noexcept {
     if (const auto good = check_sync(mapping, offset, bytes, direction); !good) [[unlikely]]
         return good;
+    probes::sync(id_, mapping.addr + offset, bytes, 1);
     if (!copies_back(direction)) return {};
     copy_from_slot(static_cast<std::byte*>(mapping.orig) + offset, static_cast<std::byte*>(mapping.slot) + offset,
                    bytes);
@@ -260,6 +264,7 @@ Result<void> Device::sync_in(const bounce_mapping& mapping, std::size_t offset, 
                              Direction direction) noexcept {
     if (const auto good = check_sync(mapping, offset, bytes, direction); !good) [[unlikely]]
         return good;
+    probes::sync(id_, mapping.addr + offset, bytes, 0);
     if (!copies_in(direction)) return {};
     const std::uint32_t mode = mode_.load(std::memory_order_relaxed);  // M1
     if (copy_in(mode, static_cast<std::byte*>(mapping.slot) + offset, static_cast<std::byte*>(mapping.orig) + offset,

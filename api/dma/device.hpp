@@ -145,6 +145,8 @@ public:
     void cancel_wait(Wait& wait) noexcept;
     std::uint64_t cancel_waits() noexcept;
     [[nodiscard]] bounce_wait_stats waits() noexcept;
+    /// ns that requests waited, of those that were served.
+    [[nodiscard]] const Log2Histogram& waited() const noexcept { return line_.waited; }
 
     /// As bounce/quota.h says.
     Result<void> set_quota(std::uint64_t floor, std::uint64_t ceiling) noexcept {
@@ -244,7 +246,10 @@ public:
     /// device_observed.cpp. Mappings are tagged (telemetry.hpp); one in `sample` is counted in histograms, a power of
     /// two up to Sampler::kMostSample, 0: none. ENOMEM. Thread-safe, as all of these.
     Result<void> set_observed(bool tags, std::uint32_t sample) noexcept;
-    [[nodiscard]] bool observed() const noexcept;
+    [[nodiscard]] bool observed() const noexcept {
+        return tags_.load(std::memory_order_relaxed) || sampled_or_traced();
+    }
+    [[nodiscard]] bool sampled_or_traced() const noexcept;
     /// What it asks for is recorded there (trace.hpp), from now on and by those threads that see it; nullptr: no more.
     void set_trace(Trace* trace) noexcept;
     /// Empty until the first sample was asked for.
@@ -270,6 +275,18 @@ public:
     /// The highest address that streaming mappings may have.
     [[nodiscard]] std::uint64_t dma_mask() const noexcept { return dma_mask_; }
     [[nodiscard]] const DeviceLimits& limits() const noexcept { return limits_; }
+    /// Of mappings that are made from now on. device_special.cpp. Thread-safe.
+    void set_scrub(Scrub at_map, Scrub at_unmap) noexcept;
+    [[nodiscard]] Scrub scrub_at_map() const noexcept { return scrub_at_map_.load(std::memory_order_relaxed); }
+    [[nodiscard]] Scrub scrub_at_unmap() const noexcept { return scrub_at_unmap_.load(std::memory_order_relaxed); }
+    /// Has it any limit beyond a length, or a scrub policy? Then mappings go by device_special.cpp.
+    [[nodiscard]] bool special() const noexcept {
+        return limits_.placed() || scrub_at_map() != Scrub::kNone || scrub_at_unmap() != Scrub::kNone;
+    }
+    [[nodiscard]] NumaRule numa() const noexcept { return group_.rule(); }
+    void set_numa_policy(NumaPolicy policy) noexcept { pool_.set_numa_policy(group_, policy); }
+    /// Whose buffers may go as they are: nullptr when all bounces.
+    [[nodiscard]] const DirectPath* direct() const noexcept { return direct_.get(); }
     [[nodiscard]] const Region& region_of(const bounce_block& block) const noexcept {
         return pool_.region(SlotHandle(block.handle).region());
     }
@@ -277,6 +294,8 @@ public:
 private:
     Device(Pool& pool, Callbacks& callbacks, const DeviceConfig& config) noexcept;
     static DeviceLimits limits_of(const DeviceConfig& config) noexcept;
+    /// map_limit_ and list_limit_.
+    void set_short_ways(bool direct) noexcept;
     [[nodiscard]] static bool good_map(const void* buf, std::size_t bytes, std::uint32_t flags,
                                        std::uint64_t limit) noexcept;
     [[nodiscard]] Error why_not_map(const void* buf, std::size_t bytes, std::uint32_t flags) const noexcept;
@@ -284,7 +303,7 @@ private:
                          bounce_mapping& mapping, bool& streamed) noexcept;
     bool copy_in(std::uint32_t mode, std::byte* slot, const void* buf, std::size_t bytes) noexcept;
     bool fill(bounce_mapping& mapping, std::byte* slot, void* buf, std::size_t bytes, Direction direction,
-              std::uint32_t flags) noexcept;
+              std::uint32_t flags, bool first = true) noexcept;
     Result<Wish> wish_of(const MapRequest& request) const noexcept;
     Result<std::uint64_t> take_direct(const MapRequest& request) noexcept;
     Result<void> take_now(const Wish& wish, Slot& slot) noexcept;
@@ -401,6 +420,7 @@ private:
     bool map_noted(std::uint32_t mode, std::byte* slot, const void* buf, std::size_t bytes, bool copies,
                    const bounce_mapping& mapping, Direction direction) noexcept;
     bool copy_back_noted(std::uint32_t mode, const bounce_mapping& mapping, std::size_t written) noexcept;
+    /// Of a slot that was handed out just now, and begins at gpa.
     void tag_slot(SlotHandle handle, Gpa gpa, std::uint64_t bytes, Direction direction) noexcept;
     void take_calibration() noexcept;
     // device_trace.cpp; each does nothing when nothing is recorded.
@@ -421,9 +441,12 @@ private:
     static constexpr std::uint32_t kClock = 1u << 2;
     static constexpr unsigned kReuseShift = 3;
     static constexpr std::uint32_t kReuseMask = 3;
-    static constexpr std::uint32_t kObserved = 1u << 5;
-    // Mappings and their ends go by device_observed.cpp.
-    static constexpr std::uint32_t kNoted = kTimed | kObserved;
+    static constexpr std::uint32_t kTagged = 1u << 5;
+    static constexpr std::uint32_t kSampled = 1u << 6;
+    // Ends go by device_observed.cpp. (They have nothing to do with tags.)
+    static constexpr std::uint32_t kLong = kTimed | kSampled;
+    // Mappings do.
+    static constexpr std::uint32_t kNoted = kLong | kTagged;
     // In until_timing_: the options leave no choice.
     static constexpr std::uint64_t kNever = ~std::uint64_t{0};
 
@@ -436,8 +459,11 @@ private:
     const bool watched_;
     // What the short ways of map and of lists take; 0 for a device that is watched or has limits beyond a length, so
     // that all of it goes the long way and the short ones have nothing to ask.
-    const std::uint64_t map_limit_;
-    const std::size_t list_limit_;
+    // Relaxed: set_scrub() changes them, and either way is right for who maps meanwhile.
+    std::atomic<std::uint64_t> map_limit_;
+    std::atomic<std::size_t> list_limit_;
+    std::atomic<Scrub> scrub_at_map_;
+    std::atomic<Scrub> scrub_at_unmap_;
     // M1: relaxed everywhere. Any mode that was ever in force is a right way to copy.
     std::atomic<std::uint32_t> mode_{0};
     char name_[64];
@@ -447,7 +473,7 @@ private:
     std::uint32_t enrolled_ = 0;  // in records_
     std::unique_ptr<Debug> debug_;
     SharedMaps shared_maps_;
-    WaitLine line_{group_};
+    WaitLine line_{group_, id_};
     std::unique_ptr<DirectPath> direct_;  // empty: all bounces
     // M2: relaxed loads and stores, no read-modify-write: what two threads count at once may be lost.
     alignas(kCacheLine) std::atomic<std::uint64_t> until_timing_{kNever};

@@ -17,7 +17,7 @@ Result<void> Device::map_direct(Context* context, void* buf, std::size_t bytes, 
     if (!can_map(buf, bytes, flags)) return why_not_map(buf, bytes, flags);
     // Without a slot there is no operation of the pool that would notice.
     if (!pool_.alive()) return fail(EOWNERDEAD, kForked);
-    const bool placed = limits_.special() || align != 1;
+    const bool placed = special() || align != 1;
     if (placed && !direct_->may_bounce())
         return fail(ENOTSUP, "a buffer that goes as it is cannot be placed as the device or the call demands");
     if (!placed) {
@@ -40,6 +40,7 @@ void Device::fill_direct(std::uint64_t address, const MapRequest& request, bounc
     mapping.flags = static_cast<std::uint16_t>(request.flags);
     mapping.direction = static_cast<std::uint8_t>(request.direction);
     mapping.state = kLiveDirect;
+    probes::map(id_, mapping.addr, mapping.bytes, mapping.direction);
 }
 
 /// For a request that waits. EAGAIN: it has to be bounced, and may be.
@@ -47,9 +48,9 @@ Result<std::uint64_t> Device::take_direct(const MapRequest& request) noexcept {
     const std::uint32_t flags = request.flags & ~std::uint32_t{BOUNCE_WAIT_PRIORITY};
     if (!can_map(request.buf, request.bytes, flags)) return why_not_map(request.buf, request.bytes, flags);
     if (!pool_.alive()) return fail(EOWNERDEAD, kForked);
-    if (limits_.special() && !direct_->may_bounce())
+    if (special() && !direct_->may_bounce())
         return fail(ENOTSUP, "a buffer that goes as it is cannot be placed as the device demands");
-    if (limits_.special()) return Error(EAGAIN);
+    if (special()) return Error(EAGAIN);
     auto address = direct_->take(request.buf, request.bytes, static_cast<int>(request.direction));
     if (!address && direct_->may_bounce()) return Error(EAGAIN);
     return address;
@@ -62,6 +63,7 @@ Result<void> Device::end_direct(bounce_mapping& mapping) noexcept {
     std::uint8_t live = kLiveDirect;
     if (!__atomic_compare_exchange_n(&mapping.state, &live, kEnded, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
         return not_live(mapping);
+    probes::unmap(id_, mapping.addr, mapping.bytes, mapping.direction);
     direct_->give(mapping.addr, mapping.bytes);
     return {};
 }

@@ -8,9 +8,12 @@
 #include <cstdint>
 
 #include "allocator/base/mutation.hpp"
+#include "allocator/base/probes.hpp"
 #include "allocator/pool/pool_bulk.hpp"
+#include "api/dma/callbacks.hpp"
 #include "api/dma/copy.hpp"
 #include "api/dma/device.hpp"
+#include "api/dma/telemetry.hpp"
 #include "api/dma/ticks.hpp"
 #include "api/dma/token.hpp"
 
@@ -32,8 +35,15 @@ inline bool copies_back(Direction direction) noexcept {
 inline std::uint8_t load_state(const bounce_mapping& mapping) noexcept {
     return __atomic_load_n(&mapping.state, __ATOMIC_RELAXED);
 }
-inline void store_ended(bounce_mapping& mapping) noexcept {
+[[gnu::always_inline]] inline void store_ended(bounce_mapping& mapping) noexcept {
     __atomic_store_n(&mapping.state, kEnded, __ATOMIC_RELAXED);
+    probes::unmap(mapping.device, mapping.addr, mapping.bytes, mapping.direction);
+}
+
+/// Of a slot, or of a run of so many bytes.
+inline std::uint64_t room_of(SlotHandle handle, std::uint64_t bytes) noexcept {
+    const std::uint32_t slot = kSlotSizes[handle.size_class()].bytes;
+    return slot != 0 ? slot : (bytes + kPageBytes - 1) / kPageBytes * kPageBytes;
 }
 
 [[gnu::always_inline]] inline Context* Device::context_here() noexcept {
@@ -57,15 +67,21 @@ inline bool Device::copy_in(std::uint32_t mode, std::byte* slot, const void* buf
     return can_stream();
 }
 
-/// The slot and the rest of a token that knows its slot. True: it was streamed.
+[[gnu::always_inline]] inline void Device::tag_slot(SlotHandle handle, Gpa gpa, std::uint64_t bytes,
+                                                    Direction direction) noexcept {
+    callbacks_.telemetry().tag(pool_, handle, gpa, number_, bytes, static_cast<std::uint32_t>(direction));
+}
+
+/// The slot and the rest of a token that knows its slot. True: it was streamed. `first`: the mapping is where the slot
+/// begins, but for padding; of the pieces of a list in one slot that is the first.
 [[gnu::always_inline]] inline bool Device::fill(bounce_mapping& mapping, std::byte* slot, void* buf, std::size_t bytes,
-                                                Direction direction, std::uint32_t flags) noexcept {
+                                                Direction direction, std::uint32_t flags, bool first) noexcept {
     const bool copies =
         (copies_in(direction) || (flags & BOUNCE_MAP_PRESERVE) != 0) && (flags & BOUNCE_MAP_SKIP_SYNC) == 0;
     const std::uint32_t mode = mode_.load(std::memory_order_relaxed);  // M1
     bool streamed = false;
     if ((mode & kNoted) != 0) [[unlikely]]
-        streamed = map_noted(mode, slot, buf, bytes, copies, mapping, direction);
+        streamed = map_noted(first ? mode : mode & ~kTagged, slot, buf, bytes, copies, mapping, direction);
     else if (copies)
         streamed = copy_in(mode, slot, buf, bytes);
     mapping.bytes = bytes;
@@ -74,6 +90,7 @@ inline bool Device::copy_in(std::uint32_t mode, std::byte* slot, const void* buf
     mapping.flags = static_cast<std::uint16_t>(flags);
     mapping.direction = static_cast<std::uint8_t>(direction);
     mapping.state = kLiveMapping;
+    probes::map(id_, mapping.addr, bytes, static_cast<std::uint8_t>(direction));
     return streamed;
 }
 
@@ -101,7 +118,7 @@ inline bool Device::good_token(const bounce_mapping& mapping) const noexcept {
 
 [[gnu::always_inline]] inline bool Device::copy_back(const bounce_mapping& mapping, std::size_t written) noexcept {
     const std::uint32_t mode = mode_.load(std::memory_order_relaxed);  // M1
-    if ((mode & kNoted) != 0) [[unlikely]]
+    if ((mode & kLong) != 0) [[unlikely]]
         return copy_back_noted(mode, mapping, written);
     bool copied = false;
     return copy_out(mapping, written, copied);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-// A device that is looked at from the side, and tuned. Nothing of this runs for a mapping unless somebody asked for
-// tags or histograms: the fast path looks at one word of modes, which it does anyway.
+// A device that is looked at from the side, and tuned. Nothing of this runs for a mapping unless somebody looks: the
+// fast path looks at one word of modes, which it does anyway.
 #include <sched.h>
 
 #include <cerrno>
@@ -19,30 +19,25 @@ namespace bounce {
 /// The slot of a token whose content goes in now. True: streamed, and not fenced.
 bool Device::map_noted(std::uint32_t mode, std::byte* slot, const void* buf, std::size_t bytes, bool copies,
                        const bounce_mapping& mapping, Direction direction) noexcept {
-    const SlotHandle handle(mapping.handle);
-    // O1: acquire, pairs with the release in set_observed().
-    Sampler* const sampler = sampler_.load(std::memory_order_acquire);
-    const std::uint32_t every = sample_.load(std::memory_order_relaxed);
-    const bool sampled = sampler != nullptr && every != 0 && Sampler::chosen(handle, every);
-    const std::uint64_t begin = sampled ? ticks() : 0;
-    const bool streamed = (mode & kTimed) != 0 ? map_timed(mode, slot, buf, bytes, copies, mapping.addr)
-                                               : copies && copy_in(mode, slot, buf, bytes);
-    if (sampled) sampler->mapped(mapping.addr, bytes, begin, ticks());
-    if (Trace* const trace = trace_.load(std::memory_order_acquire); trace != nullptr)  // O2
-        trace_map(*trace, mapping, buf, bytes);
-    if (tags_.load(std::memory_order_relaxed))
-        tag_slot(handle, Gpa{mapping.addr - limits_.padding(mapping.addr)}, bytes, direction);
-    return streamed;
-}
-
-void Device::tag_slot(SlotHandle handle, Gpa gpa, std::uint64_t bytes, Direction direction) noexcept {
-    std::uint64_t place = 0;
-    // Of the pieces of a list in one slot the first one counts.
-    if (number_ == 0 || !PoolAudit(pool_).place_of(handle, gpa, place)) return;
-    const std::uint32_t slot_bytes = kSlotBytes[handle.size_class()];
-    callbacks_.telemetry().tag(handle.region(), place, number_, PoolAudit::generation_of(handle),
-                               static_cast<std::uint8_t>(direction), bytes,
-                               slot_bytes != 0 ? slot_bytes : (bytes + kPageBytes - 1) / kPageBytes * kPageBytes);
+    if ((mode & kTagged) != 0)
+        tag_slot(SlotHandle(mapping.handle), Gpa{mapping.addr - limits_.padding(mapping.addr)}, bytes, direction);
+    if ((mode & kLong) == 0) [[likely]]
+        return copies && copy_in(mode, slot, buf, bytes);
+    // Apart, for tags are on by default: what follows would take registers from them.
+    const auto longer = [ this, mode, slot, buf, bytes, copies, &mapping ]() __attribute__((noinline)) {
+        // O1: acquire, pairs with the release in set_observed().
+        Sampler* const sampler = sampler_.load(std::memory_order_acquire);
+        const std::uint32_t every = sample_.load(std::memory_order_relaxed);
+        const bool sampled = sampler != nullptr && every != 0 && Sampler::chosen(SlotHandle(mapping.handle), every);
+        const std::uint64_t begin = sampled ? ticks() : 0;
+        const bool streamed = (mode & kTimed) != 0 ? map_timed(mode, slot, buf, bytes, copies, mapping.addr)
+                                                   : copies && copy_in(mode, slot, buf, bytes);
+        if (sampled) sampler->mapped(mapping.addr, bytes, begin, ticks());
+        if (Trace* const trace = trace_.load(std::memory_order_acquire); trace != nullptr)  // O2
+            trace_map(*trace, mapping, buf, bytes);
+        return streamed;
+    };
+    return longer();
 }
 
 bool Device::copy_back_noted(std::uint32_t mode, const bounce_mapping& mapping, std::size_t written) noexcept {
@@ -77,9 +72,8 @@ Result<void> Device::set_observed(bool tags, std::uint32_t sample) noexcept {
     return {};
 }
 
-bool Device::observed() const noexcept {
-    return tags_.load(std::memory_order_relaxed) || sample_.load(std::memory_order_relaxed) != 0 ||
-           trace_.load(std::memory_order_relaxed) != nullptr;
+bool Device::sampled_or_traced() const noexcept {
+    return sample_.load(std::memory_order_relaxed) != 0 || trace_.load(std::memory_order_relaxed) != nullptr;
 }
 
 void Device::set_trace(Trace* trace) noexcept {

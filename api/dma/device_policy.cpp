@@ -139,7 +139,9 @@ void Device::adopt_choice() noexcept {
     const bool timing = calibration_.timing();
     const std::uint32_t before = mode_.load(std::memory_order_relaxed);  // M1
     const std::uint32_t mode = (choice.copy == CopyPolicy::kNonTemporal ? kStreams : 0) | (timing ? kTimed : 0) |
-                               (calibration_.wants_clock() ? kClock : 0) | (observed() ? kObserved : 0) |
+                               (calibration_.wants_clock() ? kClock : 0) |
+                               (tags_.load(std::memory_order_relaxed) && number_ != 0 ? kTagged : 0) |
+                               (sampled_or_traced() ? kSampled : 0) |
                                static_cast<std::uint32_t>(choice.reuse) << kReuseShift;
     if (before == mode && applied_ == choice) return;
     if ((before & kTimed) != 0 && !timing) until_timing_.store(calibration_.pause(), std::memory_order_relaxed);  // M2

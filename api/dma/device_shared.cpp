@@ -56,6 +56,7 @@ Result<void> Device::map_shared(void* buf, std::size_t bytes, Direction directio
     mapping.flags = static_cast<std::uint16_t>(flags);
     mapping.direction = static_cast<std::uint8_t>(direction);
     mapping.state = kLiveShared;
+    probes::map(id_, mapping.addr, bytes, mapping.direction);
     return {};
 }
 

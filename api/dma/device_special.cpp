@@ -15,15 +15,18 @@
 #include "api/dma/device_fast.hpp"
 
 namespace bounce {
-namespace {
 
-/// Of a slot, or of a run of so many bytes.
-std::uint64_t room_of(SlotHandle handle, std::uint64_t bytes) noexcept {
-    const std::uint32_t slot = kSlotSizes[handle.size_class()].bytes;
-    return slot != 0 ? slot : round_up(bytes, kPageBytes);
+void Device::set_short_ways(bool direct) noexcept {
+    const bool all = !watched_ && !special() && !direct;
+    map_limit_.store(all ? limits_.max_segment_bytes : 0, std::memory_order_relaxed);
+    list_limit_.store(all ? UINT32_MAX : 0, std::memory_order_relaxed);
 }
 
-}  // namespace
+void Device::set_scrub(Scrub at_map, Scrub at_unmap) noexcept {
+    scrub_at_map_.store(at_map, std::memory_order_relaxed);
+    scrub_at_unmap_.store(at_unmap, std::memory_order_relaxed);
+    set_short_ways(direct_ != nullptr);
+}
 
 Error Device::why_not_map(const void* buf, std::size_t bytes, std::uint32_t flags) const noexcept {
     if (buf == nullptr) return fail(EINVAL, "the buffer to map is NULL");
@@ -74,9 +77,11 @@ Result<Wish> Device::wish_for(std::uint64_t padding, std::uint64_t bytes, std::u
     return wish;
 }
 
+/// The request of so many bytes has none.
 Error Device::no_slot(Error error, const void* buf, std::uint64_t bytes, std::uint32_t flags) noexcept {
     trace_no_slot(error.code(), buf, bytes);
     if (error.code() == ENOSPC) callbacks_.telemetry().note_full(id_);
+    if (error.code() == ENOSPC || error.code() == EDQUOT) probes::full(id_, bytes, error.code());
     if (error.code() == ENOSPC && (flags & BOUNCE_MAP_NO_WARN) == 0 && callbacks_.logs())
         callbacks_.log(BOUNCE_LOG_WARNING, "%s: %s", name_, last_error());
     return error;
@@ -110,7 +115,7 @@ bool Device::fill_special(const Slot& slot, std::uint64_t wanted, const MapReque
     scrub_mapped(slot.hva, room_of(slot.handle, wanted), padding, request.bytes, copied);
     const bool streamed =
         fill(mapping, slot.hva + padding, request.buf, request.bytes, request.direction, request.flags);
-    if (padding != 0 || limits_.scrub_at_unmap != Scrub::kNone) mapping.state = kLiveSpecial;
+    if (padding != 0 || scrub_at_unmap() != Scrub::kNone) mapping.state = kLiveSpecial;
     return streamed;
 }
 
@@ -129,19 +134,21 @@ Result<void> Device::map_aligned(void* buf, std::size_t bytes, Direction directi
 // The private side has not been told the address yet: ordinary stores, which the one that tells it comes after.
 void Device::scrub_mapped(std::byte* slot, std::uint64_t room, std::uint64_t padding, std::uint64_t bytes,
                           bool copied) const noexcept {
-    if (limits_.scrub_at_map == Scrub::kNone || BOUNCE_MUTATED(kScrubAtAlloc)) return;
-    if (limits_.scrub_at_map == Scrub::kAll && !copied) return zero_slot(slot, room);
+    const Scrub scrub = scrub_at_map();
+    if (scrub == Scrub::kNone || BOUNCE_MUTATED(kScrubAtAlloc)) return;
+    if (scrub == Scrub::kAll && !copied) return zero_slot(slot, room);
     zero_slot(slot, padding);
     zero_slot(slot + padding + bytes, room - padding - bytes);
 }
 
 // The slot is out of reach of others as yet.
 void Device::scrub_ended(const Pool::Ending& ending, std::uint64_t padding, std::uint64_t bytes) const noexcept {
+    const Scrub scrub = scrub_at_unmap();
+    if (scrub == Scrub::kNone) return;
     const std::uint64_t room = ending.pages != 0 ? std::uint64_t{ending.pages} * kPageBytes
                                                  : kSlotSizes[ending.slot.handle.size_class()].bytes;
     std::byte* const slot = ending.slot.hva;
-    if (limits_.scrub_at_unmap == Scrub::kAll) return zero_slot(slot, room);
-    if (limits_.scrub_at_unmap == Scrub::kNone) return;
+    if (scrub == Scrub::kAll) return zero_slot(slot, room);
     zero_slot(slot, padding);
     zero_slot(slot + padding + bytes, room - padding - bytes);
 }

@@ -37,7 +37,7 @@ Result<Wish> Device::wish_of(const MapRequest& request) const noexcept {
     const std::uint32_t flags = request.flags & ~std::uint32_t{BOUNCE_WAIT_PRIORITY};
     if (!can_map(request.buf, request.bytes, flags)) return why_not_map(request.buf, request.bytes, flags);
     Wish wish{.bytes = request.bytes};
-    if (limits_.special()) {
+    if (special()) {
         auto placed = wish_for(limits_.padding(reinterpret_cast<std::uintptr_t>(request.buf)), request.bytes, 1);
         if (!placed) return placed;
         wish = *placed;
@@ -49,7 +49,7 @@ Result<Wish> Device::wish_of(const MapRequest& request) const noexcept {
 // As map() does; behind those that wait, which is to get in line.
 Result<void> Device::take_now(const Wish& wish, Slot& slot) noexcept {
     Context* const mine = context();
-    if (limits_.special()) return pool_.alloc_placed(group_, mine, wish, slot);
+    if (special()) return pool_.alloc_placed(group_, mine, wish, slot);
     const auto sink = [&slot](const KeptSlot& kept, std::uint32_t epoch) {
         slot = Slot{kept.gpa, kept.hva, epoch, kept.handle};
     };

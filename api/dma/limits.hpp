@@ -23,14 +23,12 @@ struct DeviceLimits {
     std::uint64_t min_align_mask = 0;    // 2^k - 1, below 2 MiB
     std::uint64_t segment_boundary = 0;  // power of two from kLeastBoundary on; 0: none
     std::uint32_t max_segments = 0;      // of a list; 0: no limit
+    // At creation; Device::set_scrub() changes what is in force.
     Scrub scrub_at_map = Scrub::kNone;
     Scrub scrub_at_unmap = Scrub::kNone;
 
-    /// Mappings go by device_special.cpp.
-    [[nodiscard]] constexpr bool special() const noexcept {
-        return min_align_mask != 0 || segment_boundary != 0 || scrub_at_map != Scrub::kNone ||
-               scrub_at_unmap != Scrub::kNone;
-    }
+    /// Not every slot that is large enough will do.
+    [[nodiscard]] constexpr bool placed() const noexcept { return min_align_mask != 0 || segment_boundary != 0; }
     /// The bytes of a slot that stand before the mapping of a buffer at this address.
     [[nodiscard]] constexpr std::uint64_t padding(std::uint64_t address) const noexcept {
         return address & min_align_mask;

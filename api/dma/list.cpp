@@ -251,7 +251,8 @@ Result<void> Device::map_list(std::span<const bounce_sg> sg, Direction direction
     for (std::size_t i = 0; i < list.n_mappings; ++i) {
         bounce_mapping& token = list.mappings[i];
         const std::uint8_t state = token.state;
-        streamed |= fill(token, static_cast<std::byte*>(token.slot), token.orig, token.bytes, direction, flags);
+        streamed |= fill(token, static_cast<std::byte*>(token.slot), token.orig, token.bytes, direction, flags,
+                         state == kLiveListHead);
         token.state = state;
         slots += state == kLiveListHead ? 1U : 0U;
     }
@@ -345,6 +346,7 @@ Result<void> Device::sync_list(const bounce_list& list, std::size_t offset, std:
         }
     }
     if (streamed) fence_streams();
+    probes::sync(id_, tokens[0].addr, bytes, for_cpu ? 1 : 0);
     return {};
 }
 

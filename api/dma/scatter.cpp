@@ -12,7 +12,7 @@ namespace bounce {
 Result<void> Device::map_sg(std::span<const bounce_sg> sg, Direction direction, std::uint32_t flags,
                             bounce_mapping* mappings) noexcept {
     // One comparison for a list that is empty, one that is too long, and a device that is watched or has limits.
-    if (sg.size() - 1 >= list_limit_) [[unlikely]]
+    if (sg.size() - 1 >= list_limit_.load(std::memory_order_relaxed)) [[unlikely]]
         return map_list_long(sg, direction, flags, mappings);
     if (asks_for_shared(flags)) [[unlikely]]
         return map_sg_shared(sg, direction, flags, mappings);
@@ -93,7 +93,7 @@ template <class WrittenOf>
 }
 
 Result<void> Device::unmap_sg(std::span<bounce_mapping> mappings, std::size_t written) noexcept {
-    if (mappings.size() - 1 >= list_limit_) [[unlikely]] {  // as above
+    if (mappings.size() - 1 >= list_limit_.load(std::memory_order_relaxed)) [[unlikely]] {  // as above
         if (mappings.empty()) return fail(EINVAL, "a scatter list of 0 mappings, expected at least 1");
         if (watched()) return unmap_list_watched(mappings, written);
     }

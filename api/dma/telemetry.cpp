@@ -11,21 +11,7 @@
 #include "api/dma/device.hpp"
 
 namespace bounce {
-namespace {
-
-// A tag: 0..11 device | 12..17 generation | 18..19 direction | 20..27 length, in 255ths of the slot | 28..63 time.
-constexpr unsigned kGenerationAt = 12;
-constexpr unsigned kDirectionAt = 18;
-constexpr unsigned kLengthAt = 20;
-constexpr unsigned kTimeAt = 28;
-constexpr std::uint64_t kLengthParts = 255;
-constexpr std::uint64_t kTimeMask = (std::uint64_t{1} << (64 - kTimeAt)) - 1;
-
-}  // namespace
-
-Telemetry::~Telemetry() {
-    for (auto& table : tables_) delete table.load(std::memory_order_relaxed);
-}
+Telemetry::~Telemetry() = default;
 
 Device* Telemetry::next_of(const Device& device) noexcept {
     return device.next_device();
@@ -115,14 +101,16 @@ std::uint64_t Telemetry::event_count() noexcept {
 Result<void> Telemetry::prepare_tags(const Pool& pool) noexcept {
     const PoolAudit audit(pool);
     for (std::uint32_t i = 0; i < pool.regions(); ++i) {
+        Table& table = tables_[i];
         const RegionId id{i};
-        if (!audit.there(id) || tables_[i].load(std::memory_order_relaxed) != nullptr) continue;
+        if (!audit.there(id) || table.memory != nullptr) continue;
         auto memory = PrivateMemory::create(audit.places(id) * sizeof(Word));
         if (!memory) return memory.error();
-        auto* const made = new (std::nothrow) PrivateMemory(std::move(*memory));
-        if (made == nullptr) return fail(ENOMEM, "no memory for the tags of a region");
+        table.memory.reset(new (std::nothrow) PrivateMemory(std::move(*memory)));
+        if (table.memory == nullptr) return fail(ENOMEM, "no memory for the tags of a region");
+        table.count = audit.places(id);
         // G1: release, pairs with the acquire in word_at().
-        tables_[i].store(made, std::memory_order_release);
+        table.words.store(reinterpret_cast<Word*>(table.memory->data()), std::memory_order_release);
     }
     return {};
 }
@@ -136,30 +124,18 @@ Result<Trace*> Telemetry::make_trace() noexcept {
     return trace_.get();
 }
 
-Telemetry::Word* Telemetry::word_at(RegionId region, std::uint64_t place) const noexcept {
-    // G1: acquire, pairs with the release in prepare_tags().
-    const PrivateMemory* const table = tables_[region.value].load(std::memory_order_acquire);
-    static_assert(sizeof(Word) == 8 && Word::is_always_lock_free);  // zeroed memory is used as it is
-    // A region that was removed and came again is as large as before; another one has another index.
-    if (table == nullptr || place >= table->bytes() / sizeof(Word)) return nullptr;
-    return reinterpret_cast<Word*>(table->data()) + place;
-}
-
-void Telemetry::tag(RegionId region, std::uint64_t place, std::uint32_t device, std::uint8_t generation,
-                    std::uint8_t direction, std::uint64_t bytes, std::uint64_t slot_bytes) noexcept {
-    Word* const word = word_at(region, place);
-    if (word == nullptr) return;
-    const std::uint64_t length = (std::min(bytes, slot_bytes) * kLengthParts + slot_bytes - 1) / slot_bytes;
-    // Relaxed: one word, and nothing is concluded from it.
-    word->store(device | std::uint64_t{generation} << kGenerationAt | std::uint64_t{direction & 3U} << kDirectionAt |
-                    length << kLengthAt | now_.load(std::memory_order_relaxed) << kTimeAt,
-                std::memory_order_relaxed);
+/// In 255ths of the pages that so many bytes take.
+std::uint64_t Telemetry::run_length(std::uint64_t bytes) noexcept {
+    const std::uint64_t pages = round_up(bytes, kPageBytes) / kPageBytes;
+    return pages < (std::uint64_t{1} << 40) ? (bytes * kLengthParts + pages * kPageBytes - 1) / (pages * kPageBytes)
+                                            : kLengthParts;
 }
 
 SlotTag Telemetry::read_tag(RegionId region, std::uint64_t place, std::uint64_t slot_bytes) const noexcept {
     const Word* const word = word_at(region, place);
     const std::uint64_t tag = word != nullptr ? word->load(std::memory_order_relaxed) : 0;
-    const std::uint64_t age = (now_.load(std::memory_order_relaxed) - (tag >> kTimeAt)) & kTimeMask;
+    const std::uint64_t age =
+        ((now_.load(std::memory_order_relaxed) >> kTimeAt) - (tag >> kTimeAt)) << kTimeAt >> kTimeAt;
     return {static_cast<std::uint32_t>(field(tag, 0, kGenerationAt)),
             static_cast<std::uint8_t>(field(tag, kGenerationAt, 6)),
             static_cast<std::uint8_t>(field(tag, kDirectionAt, 2)),

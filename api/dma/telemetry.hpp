@@ -3,7 +3,8 @@
 // slot since when. Nobody who maps waits for any of it.
 //
 // Tags. A word for each slot, in private tables that are made for a region when tagging is on: who has it, since when,
-// how long, and the generation of its token. Written at map, by who was handed the slot, and left alone at unmap: it
+// how long, and the generation of its token. Written at map, by who was handed the slot and so without asking the pool
+// about it, by a few instructions; and left alone at unmap: it
 // counts as long as the slot is away from home and has the generation of the tag (allocator/pool/pool_audit.hpp), so it
 // does not survive its mapping. (But by chance: one in 64, of a slot that was mapped again while tagging was off.) Time
 // is that of the last set_now(): no clock is read at map.
@@ -103,20 +104,34 @@ public:
     [[nodiscard]] std::uint32_t wanted_sample() const noexcept { return want_sample_.load(std::memory_order_relaxed); }
     /// Tables for the regions that have none. ENOMEM. One thread at a time.
     Result<void> prepare_tags(const Pool& pool) noexcept;
-    void set_now(std::uint64_t now_ns) noexcept { now_.store(now_ns / kTickNs, std::memory_order_relaxed); }
-    /// The holder of a slot: it was handed to a device, for so many bytes.
-    void tag(RegionId region, std::uint64_t place, std::uint32_t device, std::uint8_t generation,
-             std::uint8_t direction, std::uint64_t bytes, std::uint64_t slot_bytes) noexcept;
+    void set_now(std::uint64_t now_ns) noexcept { now_.store(now_ns / kTickNs << kTimeAt, std::memory_order_relaxed); }
+    /// The holder of a slot or run that begins at gpa: it was handed to a device just now, for so many bytes.
+    void tag(const Pool& pool, SlotHandle handle, Gpa gpa, std::uint32_t device, std::uint64_t bytes,
+             std::uint32_t direction) noexcept;
     [[nodiscard]] SlotTag read_tag(RegionId region, std::uint64_t place, std::uint64_t slot_bytes) const noexcept;
     /// The device with a number; its id and name. False: it is gone.
     bool describe(std::uint32_t number, std::uint64_t& id, char (&name)[kNameBytes]) noexcept;
 
 private:
     using Word = std::atomic<std::uint64_t>;
+    struct Table {
+        // G1: stored with release when the rest is there, loaded with acquire; never changed afterwards. A region that
+        // was removed and came again is as large as before.
+        std::atomic<Word*> words{nullptr};
+        std::uint64_t count = 0;
+        std::unique_ptr<PrivateMemory> memory;
+    };
     static constexpr std::uint64_t kTickNs = 4'000'000;
+    // A tag: 0..11 device | 12..17 generation | 18..19 direction | 20..27 length, in 255ths of the slot | 28..63 time.
+    static constexpr unsigned kGenerationAt = 12;
+    static constexpr unsigned kDirectionAt = 18;
+    static constexpr unsigned kLengthAt = 20;
+    static constexpr unsigned kTimeAt = 28;
+    static constexpr std::uint64_t kLengthParts = 255;
 
     static Device* next_of(const Device& device) noexcept;
     [[nodiscard]] Word* word_at(RegionId region, std::uint64_t place) const noexcept;
+    static std::uint64_t run_length(std::uint64_t bytes) noexcept;
 
     std::mutex lock_;  // devices, rings, events
     Device* first_ = nullptr;
@@ -126,14 +141,42 @@ private:
     std::unique_ptr<Device*[]> numbers_;  // kMostDevices + 1, when there was a device
     std::uint32_t last_number_ = 0;
     std::atomic<std::uint32_t> full_device_{0};
-    std::atomic<std::uint64_t> now_{0};
+    std::atomic<std::uint64_t> now_{0};  // where tags have it
     std::atomic<bool> want_tags_{false};
     std::atomic<std::uint32_t> want_sample_{0};
     std::unique_ptr<Trace> trace_;
     // G2: stored with release when it is complete, loaded with acquire.
     std::atomic<Trace*> want_trace_{nullptr};
-    // G1: stored with release when it is complete, loaded with acquire; never changed afterwards.
-    std::array<std::atomic<PrivateMemory*>, Pool::kMaxRegions> tables_{};
+    std::array<Table, Pool::kMaxRegions> tables_;
 };
+
+inline Telemetry::Word* Telemetry::word_at(RegionId region, std::uint64_t place) const noexcept {
+    static_assert(sizeof(Word) == 8 && Word::is_always_lock_free);  // zeroed memory is used as it is
+    const Table& table = tables_[region.value];
+    // G1: acquire, pairs with the release in prepare_tags().
+    Word* const words = table.words.load(std::memory_order_acquire);
+    return words != nullptr && place < table.count ? words + place : nullptr;
+}
+
+[[gnu::always_inline]] inline void Telemetry::tag(const Pool& pool, SlotHandle handle, Gpa gpa, std::uint32_t device,
+                                                  std::uint64_t bytes, std::uint32_t direction) noexcept {
+    Word* const word = word_at(handle.region(), PoolAudit(pool).place_of(handle, gpa));
+    if (word == nullptr) [[unlikely]]
+        return;
+    std::uint64_t length = 0;
+    if (handle.size_class() < kClasses) [[likely]] {
+        // Rounded up, and exact: what slot_of() says of itself holds up to here.
+        static_assert(std::uint64_t{kMaxSlotBytes} * (kLengthParts + 1) < std::uint64_t{1} << 23);
+        const SizeClass& slot = kSizeClasses[handle.size_class()];
+        length = slot.slot_of(bytes * kLengthParts + slot.bytes - 1);
+    } else {
+        length = run_length(bytes);
+    }
+    // Relaxed: one word, and nothing is concluded from it.
+    word->store(device | std::uint64_t{PoolAudit::generation_of(handle)} << kGenerationAt |
+                    std::uint64_t{direction & 3U} << kDirectionAt | length << kLengthAt |
+                    now_.load(std::memory_order_relaxed),
+                std::memory_order_relaxed);
+}
 
 }  // namespace bounce

@@ -10,6 +10,7 @@
 #include <new>
 
 #include "allocator/base/clock.hpp"
+#include "allocator/base/probes.hpp"
 #include "api/dma/futex.hpp"
 
 namespace bounce {
@@ -95,7 +96,10 @@ bool Waiters::serve_first(WaitLine& line) noexcept {
     }
     if (code == 0) {
         waiter.turn = ++line.served;
-        line.worst_ns = std::max(line.worst_ns, clock_ns() - waiter.since_ns);
+        const std::uint64_t ns = clock_ns() - waiter.since_ns;
+        line.worst_ns = std::max(line.worst_ns, ns);
+        line.waited.add(ns);
+        probes::wait(line.device, waiter.wish.bytes, ns);
     }
     make_ready(waiter, code);
     return true;

@@ -21,6 +21,7 @@
 
 #include "allocator/pool/pool.hpp"
 #include "allocator/pool/wait_gate.hpp"
+#include "allocator/stats/histogram.hpp"
 #include "bounce/waiting.h"
 
 namespace bounce {
@@ -68,16 +69,18 @@ struct WaiterList {
 
 /// Of a device.
 struct WaitLine {
-    explicit WaitLine(ContextGroup& of) noexcept : group(of) {}
+    explicit WaitLine(ContextGroup& of, std::uint32_t id = 0) noexcept : group(of), device(id) {}
 
     ContextGroup& group;
-    WaiterList waiters;        // under the gate, as all that follows
-    WaitLine* next = nullptr;  // in the ring of those in which somebody waits
+    const std::uint32_t device;  // Device::id()
+    WaiterList waiters;          // under the gate, as all that follows
+    WaitLine* next = nullptr;    // in the ring of those in which somebody waits
     WaitLine* before = nullptr;
     std::uint64_t tickets = 0;
     std::uint64_t served = 0;
     std::uint64_t worst_ns = 0;
     std::atomic<std::uint64_t> open{0};  // waits that have not ended
+    Log2Histogram waited;                // ns, of those that were served; read by anybody
 };
 
 class Waiters final : public HomeWatch {

@@ -304,7 +304,7 @@ Result<void> Device::adopt(bounce_mapping& mapping, void* buf, std::size_t bytes
     mapping.device = id_;
     mapping.flags = static_cast<std::uint16_t>(flags);
     mapping.direction = static_cast<std::uint8_t>(direction);
-    mapping.state = limits_.scrub_at_unmap != Scrub::kNone ? kLiveSpecial : kLiveMapping;
+    mapping.state = scrub_at_unmap() != Scrub::kNone ? kLiveSpecial : kLiveMapping;
     pool_.adopt_slot(group_, slot_of(mapping), bytes, SlotKind::kStreaming);
     if (records_ != nullptr) note_record(mapping);
     if (watched()) watch_mapping(mapping, debug_ != nullptr && debug_->take_turn(), 0, 0);

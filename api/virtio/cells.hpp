@@ -31,7 +31,7 @@ public:
 
     /// Takes the area for the first blocks of a ring; no area is no error.
     void init(std::uint32_t queue_size) noexcept {
-        if (device_.limits().special()) return;
+        if (device_.special()) return;
         const std::uint32_t blocks = std::clamp(queue_size / 2, 1U, kMaxBlocks);
         const std::size_t bytes = std::size_t{blocks} * kPerBlock * kCellBytes;
         if (!device_.alloc_block(SlotKind::kCoherent, bytes, kCellBytes, area_)) {
@@ -44,7 +44,8 @@ public:
     /// Bounces a private segment into cell `index` of `block`; false: it is not for a cell.
     bool map(std::uint32_t block, std::uint32_t index, const bounce_sg& sg, Direction direction,
              bounce_mapping& token) const noexcept {
-        if (sg.bytes > kCellBytes || block >= blocks_ || index >= kPerBlock) return false;
+        // (A scrub policy that came later is for slots.)
+        if (sg.bytes > kCellBytes || device_.special() || block >= blocks_ || index >= kPerBlock) return false;
         const std::size_t at = (std::size_t{block} * kPerBlock + index) * kCellBytes;
         token.addr = area_.addr + at;
         token.bytes = sg.bytes;

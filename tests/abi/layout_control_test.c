@@ -40,6 +40,12 @@ IS(bounce_control_event, 112);
 AT(bounce_control_event, kind, 40);
 VALUE(BOUNCE_CONTROL_TRACE, 13);
 VALUE(BOUNCE_EVENT_TRACE, 9);
+VALUE(BOUNCE_CONTROL_NO_TAGS, 2);
+VALUE(BOUNCE_CONTROL_DRAIN, 12);
+VALUE(BOUNCE_CONTROL_ADD_REGION, 14);
+VALUE(BOUNCE_CONTROL_REVOKE, 16);
+VALUE(BOUNCE_EVENT_DRAIN, 8);
+VALUE(BOUNCE_EVENT_REVOKE, 12);
 
 IS(bounce_stats_directory, 48);
 IS(bounce_stats_header, 896);
@@ -54,6 +60,7 @@ AT(bounce_stats_device, maps, 72);
 IS(bounce_stats_ring, 80);
 IS(bounce_stats_histogram, 552);
 VALUE(BOUNCE_STATS_HISTOGRAMS, 6);
+VALUE(BOUNCE_STATS_WAIT, 4);
 
 int main(void) {
     bounce_stats_view *view = NULL;

@@ -31,7 +31,7 @@ class MonitoringTest(unittest.TestCase):
         environment = {**os.environ, "XDG_RUNTIME_DIR": "/nowhere"}
         self.text = subprocess.run([BOUNCECTL, "metrics"], capture_output=True, text=True, check=True,
                                    env=environment).stdout
-        self.types = dict(re.findall(r"^# TYPE (\S+) (counter|gauge)$", self.text, re.M))
+        self.types = dict(re.findall(r"^# TYPE (\S+) (counter|gauge|histogram)$", self.text, re.M))
 
     def test_form(self):
         self.assertTrue(self.text.endswith("# EOF\n"))
@@ -45,9 +45,10 @@ class MonitoringTest(unittest.TestCase):
         used = set()
         for where, text in expressions():
             for name in EXPRESSION.findall(text):
-                family = name.removesuffix("_total")
+                family = name.removesuffix("_total").removesuffix("_bucket")
                 self.assertIn(family, self.types, f"{where}: {text}")
                 self.assertEqual(name.endswith("_total"), self.types[family] == "counter", f"{where}: {text}")
+                self.assertEqual(name.endswith("_bucket"), self.types[family] == "histogram", f"{where}: {text}")
                 used.add(family)
         self.assertGreater(len(used), 15)
 

@@ -47,7 +47,9 @@ std::string event_text(const Json& event) {
     if (kind == "device") return text(name, " (", arg(0), arg(1) != 0 ? ") came" : ") went");
     if (kind == "violation") return text(name, ": got ", arg(0), ", expected ", arg(1), ", kind ", arg(2));
     if (kind == "quarantine") return text("device ", arg(0), " by uid ", arg(2));
-    if (kind == "drain") return text("region ", arg(0), " by uid ", arg(2));
+    if (kind == "drain" || kind == "remove_region" || kind == "revoke")
+        return text("region ", arg(0), " by uid ", arg(2));
+    if (kind == "add_region") return text("region ", arg(0), ", ", tools::format_bytes(arg(1)), ", by uid ", arg(2));
     if (kind == "trace") return text(arg(0) != 0 ? "begun" : "ended", " by uid ", arg(2));
     return name;
 }
@@ -107,7 +109,8 @@ int run_hist(const PartCommand& command) {
         for (const Json& each : picture["devices"]) {
             if (each["id"] == one["device"]) device = each["name"].get<std::string>();
         }
-        whole += text(device, " ", kind, ": ", count, " values, one in ", one["sample"].dump(), " mappings\n");
+        whole += text(device, " ", kind, ": ", count, " values");
+        whole += kind == "wait_ns" ? std::string("\n") : text(", one in ", one["sample"].dump(), " mappings\n");
         std::uint64_t most = 0;
         for (const Json& bucket : one["buckets"]) most = std::max(most, bucket["count"].get<std::uint64_t>());
         for (const Json& bucket : one["buckets"]) {
@@ -116,7 +119,7 @@ int run_hist(const PartCommand& command) {
                           " ", bar(n, most, 40), " ", n, "\n");
         }
     }
-    if (whole.empty()) whole = "no histograms: 'bouncectl set stats.sample=16' begins to count\n";
+    if (whole.empty()) whole = "no histograms and nobody waited: 'bouncectl set stats.sample=16' begins to count\n";
     print(command.output,
           {{"schema_version", kPictureSchema}, {"process", picture["process"]}, {"histograms", picture["histograms"]}},
           whole);

@@ -70,8 +70,8 @@ public:
         question.arg[1] = reply.next[1];
         return reply.more != 0;
     }
-    /// For what has no records.
-    void tell(const Question& question) { static_cast<void>(exchange(question)); }
+    /// For what has no records; `total` of the reply.
+    std::uint64_t tell(const Question& question) { return exchange(question).total; }
     /// For what is answered with a descriptor. Throws tools::Failure when none came.
     tools::Descriptor tell_for_descriptor(const Question& question);
     /// The other side has ended the connection.

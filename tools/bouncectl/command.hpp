@@ -31,5 +31,8 @@ void add_policy(CLI::App& app, Run& run);
 void add_record(CLI::App& app, Run& run);
 void add_replay(CLI::App& app, Run& run);
 void add_advise(CLI::App& app, Run& run);
+void add_region(CLI::App& app, Run& run);
+void add_quarantine(CLI::App& app, Run& run);
+void add_revoke(CLI::App& app, Run& run);
 
 }  // namespace bounce::ctl

@@ -2,15 +2,15 @@
 # bash completion for bouncectl: commands, options, and names of tunables of the pool that there is.
 _bouncectl() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]}
-    local commands="list show top map who hist get set watch check events snapshot metrics doctor policy record replay advise"
+    local commands="list show top map who hist get set watch check events snapshot metrics doctor policy record replay advise region quarantine revoke"
     local target="--socket --pid --name"
     COMPREPLY=()
     case $before in
-        --socket | --snapshot | --save | --load | --serve)
+        --socket | --snapshot | --stats | --save | --load | --serve)
             compopt -o default
             return
             ;;
-        --pid | --name | --gpa | --older | --device | --most | --every | --rounds) return ;;
+        --pid | --name | --gpa | --older | --device | --most | --every | --rounds | --node | --region) return ;;
         --seconds | --limit | --size | --headroom | --lead) return ;;
         --set)
             compopt -o nospace
@@ -28,13 +28,22 @@ _bouncectl() {
     fi
     case $command in
         list) COMPREPLY=($(compgen -W "$target -j -p --help" -- "$word")) ;;
-        show) COMPREPLY=($(compgen -W "pool node class device ring tunables --tree --snapshot $target -j -p --help" -- "$word")) ;;
+        show) COMPREPLY=($(compgen -W "pool node class device ring tunables --tree --snapshot --stats $target -j -p --help" -- "$word")) ;;
         top) COMPREPLY=($(compgen -W "-o --sort --every --rounds $target -j -p --help" -- "$word")) ;;
         watch) COMPREPLY=($(compgen -W "--every --rounds $target --help" -- "$word")) ;;
         who) COMPREPLY=($(compgen -W "--gpa --older --device --most --snapshot $target -j -p --help" -- "$word")) ;;
-        map | hist | check) COMPREPLY=($(compgen -W "--snapshot $target -j -p --help" -- "$word")) ;;
+        map | hist | check) COMPREPLY=($(compgen -W "--snapshot --stats $target -j -p --help" -- "$word")) ;;
         events) COMPREPLY=($(compgen -W "-f --snapshot $target -j -p --help" -- "$word")) ;;
-        metrics) COMPREPLY=($(compgen -W "--serve --snapshot $target --help" -- "$word")) ;;
+        region)
+            if ((COMP_CWORD == 2)); then
+                COMPREPLY=($(compgen -W "add drain remove" -- "$word"))
+            else
+                COMPREPLY=($(compgen -W "--node $target -j -p --help" -- "$word"))
+            fi
+            ;;
+        quarantine) COMPREPLY=($(compgen -W "$target -j -p --help" -- "$word")) ;;
+        revoke) COMPREPLY=($(compgen -W "--region $target -j -p --help" -- "$word")) ;;
+        metrics) COMPREPLY=($(compgen -W "--serve --snapshot --stats $target --help" -- "$word")) ;;
         snapshot)
             compopt -o default
             COMPREPLY=($(compgen -W "$target --help" -- "$word"))

@@ -22,11 +22,27 @@ struct Command {
 };
 
 constexpr Command kCommands[] = {
-    {"list", add_list},       {"show", add_show},     {"top", add_top},       {"map", add_map},
-    {"who", add_who},         {"hist", add_hist},     {"get", add_get},       {"set", add_set},
-    {"watch", add_watch},     {"check", add_check},   {"events", add_events}, {"snapshot", add_snapshot},
-    {"metrics", add_metrics}, {"doctor", add_doctor}, {"policy", add_policy}, {"record", add_record},
-    {"replay", add_replay},   {"advise", add_advise},
+    {"list", add_list},
+    {"show", add_show},
+    {"top", add_top},
+    {"map", add_map},
+    {"who", add_who},
+    {"hist", add_hist},
+    {"get", add_get},
+    {"set", add_set},
+    {"watch", add_watch},
+    {"check", add_check},
+    {"events", add_events},
+    {"snapshot", add_snapshot},
+    {"metrics", add_metrics},
+    {"doctor", add_doctor},
+    {"policy", add_policy},
+    {"region", add_region},
+    {"quarantine", add_quarantine},
+    {"revoke", add_revoke},
+    {"record", add_record},
+    {"replay", add_replay},
+    {"advise", add_advise},
 };
 
 int fail(const std::string& sentence, int status) {

@@ -3,6 +3,8 @@
 // EOF.
 #include "tools/bouncectl/metrics.hpp"
 
+#include <cstdio>
+
 #include "tools/common/failure.hpp"
 
 namespace bounce::ctl {
@@ -57,6 +59,19 @@ constexpr Family kFamilies[] = {
     {"classes", "out", "class_out", false, "Of these, away from home"},
 };
 
+struct HistogramFamily {
+    const char* kind;  // as in a picture
+    const char* name;
+    double unit;  // what one of it is
+    const char* help;
+};
+constexpr HistogramFamily kHistogramFamilies[] = {
+    {"wait_ns", "device_wait_seconds", 1e-9, "How long requests waited for memory"},
+    {"hold_ns", "device_hold_seconds", 1e-9, "From map to unmap, of the mappings that stats.sample counts"},
+    {"copy_ns", "device_copy_seconds", 1e-9, "To fill the slot of a mapping, of those that stats.sample counts"},
+    {"size_bytes", "device_mapping_bytes", 1, "Size of mappings, of those that stats.sample counts"},
+};
+
 /// As a label's value.
 std::string quoted(const std::string& value) {
     std::string safe = "\"";
@@ -75,16 +90,62 @@ std::string label(const char* name, const Json& value) {
     return text(",", name, "=", quoted(value.is_string() ? value.get<std::string>() : value.dump()));
 }
 
+/// That of a device by its id; of one that has gone its id.
+Json name_of_device(const Json& picture, const Json& id) {
+    for (const Json& device : picture["devices"]) {
+        if (device["id"] == id) return device["name"];
+    }
+    return id.dump();
+}
+
 std::string labels_of(const std::string& section, const Json& record, const Json& picture) {
     if (section == "nodes") return label("node", record["node"]);
     if (section == "classes") return label("slot_bytes", record["slot_bytes"]);
     if (section == "devices") return label("device", record["name"]) + label("id", record["id"]);
     if (section != "rings") return {};
-    std::string name = record["device"].dump();
-    for (const Json& device : picture["devices"]) {
-        if (device["id"] == record["device"]) name = device["name"].get<std::string>();
+    return label("device", name_of_device(picture, record["device"])) + label("id", record["device"]) +
+           label("ring", record["index"]);
+}
+
+/// Buckets of powers of two; le is the value that they end below.
+std::string histogram_text(const HistogramFamily& family, const Json& record, const std::string& labels) {
+    std::string whole;
+    std::uint64_t sum = 0;
+    for (const Json& bucket : record["buckets"]) {
+        sum += bucket["count"].get<std::uint64_t>();
+        char le[32];
+        std::snprintf(le, sizeof le, "%.10g", static_cast<double>(bucket["below"].get<std::uint64_t>()) * family.unit);
+        whole += text("bounce_", family.name, "_bucket{", labels, ",le=\"", le, "\"} ", sum, "\n");
     }
-    return label("device", name) + label("id", record["device"]) + label("ring", record["index"]);
+    // What came while the picture was made is in one of the two only.
+    whole += text("bounce_", family.name, "_bucket{", labels, ",le=\"+Inf\"} ", sum, "\n");
+    char total[32];
+    std::snprintf(total, sizeof total, "%.10g", static_cast<double>(record["sum"].get<std::uint64_t>()) * family.unit);
+    return whole + text("bounce_", family.name, "_count{", labels, "} ", sum, "\nbounce_", family.name, "_sum{", labels,
+                        "} ", total, "\n");
+}
+
+std::string common_labels(const Json& picture) {
+    const Json& process = picture["process"];
+    return text("pid=\"", process["pid"].dump(), "\"", label("pool", process["pool"]), label("vm", process["vm_name"]));
+}
+
+std::string histograms_text(const std::vector<Json>& pictures) {
+    std::string whole;
+    for (const HistogramFamily& family : kHistogramFamilies) {
+        whole += text("# HELP bounce_", family.name, " ", family.help, ".\n");
+        whole += text("# TYPE bounce_", family.name, " histogram\n");
+        for (const Json& picture : pictures) {
+            for (const Json& record : picture["histograms"]) {
+                if (record["kind"] != family.kind) continue;
+                whole +=
+                    histogram_text(family, record,
+                                   common_labels(picture) + label("device", name_of_device(picture, record["device"])) +
+                                       label("id", record["device"]));
+            }
+        }
+    }
+    return whole;
 }
 
 }  // namespace
@@ -95,9 +156,7 @@ std::string metrics_text(const std::vector<Json>& pictures) {
         whole += text("# HELP bounce_", family.name, " ", family.help, ".\n");
         whole += text("# TYPE bounce_", family.name, family.counter ? " counter\n" : " gauge\n");
         for (const Json& picture : pictures) {
-            const Json& process = picture["process"];
-            const std::string common = text("pid=\"", process["pid"].dump(), "\"", label("pool", process["pool"]),
-                                            label("vm", process["vm_name"]));
+            const std::string common = common_labels(picture);
             const Json& section = picture[family.section];
             const Json records = section.is_array() ? section : Json::array({section});
             for (const Json& record : records)
@@ -105,7 +164,7 @@ std::string metrics_text(const std::vector<Json>& pictures) {
                               labels_of(family.section, record, picture), "} ", record[family.field].dump(), "\n");
         }
     }
-    return whole + "# EOF\n";
+    return whole + histograms_text(pictures) + "# EOF\n";
 }
 
 }  // namespace bounce::ctl

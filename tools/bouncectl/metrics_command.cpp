@@ -34,7 +34,8 @@ struct MetricsCommand {
 /// Of all pools there are, or of the one that is meant.
 std::string collect(const TargetOptions& target) {
     std::vector<Json> pictures;
-    if (!target.snapshot.empty() || !target.socket.empty() || target.pid != 0 || !target.name.empty()) {
+    if (!target.snapshot.empty() || !target.stats.empty() || !target.socket.empty() || target.pid != 0 ||
+        !target.name.empty()) {
         pictures.push_back(picture_of(target, kStats));
         return metrics_text(pictures);
     }

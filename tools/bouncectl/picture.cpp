@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #include "tools/bouncectl/picture.hpp"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <fstream>
 #include <map>
 
 #include "tools/common/command_line.hpp"
+#include "tools/common/descriptor.hpp"
 #include "tools/common/failure.hpp"
 #include "tools/common/units.hpp"
 
@@ -17,8 +21,9 @@ using tools::Failure;
 using tools::Json;
 using tools::text;
 
-constexpr std::array kEventNames = {"unknown", "violation", "full",       "grow",  "shrink",
-                                    "set",     "device",    "quarantine", "drain", "trace"};
+constexpr std::array kEventNames = {"unknown",    "violation",     "full",       "grow",  "shrink",
+                                    "set",        "device",        "quarantine", "drain", "trace",
+                                    "add_region", "remove_region", "revoke"};
 constexpr std::array kKinds = {"free", "mapping", "coherent", "buffer"};
 constexpr std::array kDirections = {"bidirectional", "to_device", "from_device"};
 constexpr std::uint32_t kRunClass = 127;
@@ -111,7 +116,7 @@ Json take_picture(Client& client, unsigned parts) {
         {"vm_uuid", hello.vm_uuid},
         {"library", text(hello.library >> 16, ".", hello.library >> 8 & 0xff, ".", hello.library & 0xff)},
         {"may_tune", (hello.rights & BOUNCE_CONTROL_TUNE) != 0}};
-    if (hello.commands > BOUNCE_CONTROL_TRACE)
+    if (hello.commands > BOUNCE_CONTROL_REVOKE)
         json["process"]["note"] = "the library can be asked more than this bouncectl knows";
     if ((parts & kStats) != 0) {
         client.tell({.command = BOUNCE_CONTROL_PUBLISH});
@@ -145,7 +150,24 @@ Json take_picture(Client& client, unsigned parts) {
     return json;
 }
 
+/// Of a stats segment that somebody kept: its process may be dead.
+Json picture_of_segment(const std::string& path, unsigned parts) {
+    if ((parts & ~kStats) != 0)
+        throw Failure(text("the stats segment '", path, "' has figures only: what is asked, only a process knows"));
+    const tools::Descriptor segment(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!segment) throw tools::NoTarget(text("cannot open '", path, "': ", tools::errno_text(errno)));
+    Json json = stats_json(segment.get());
+    if (!json.contains("pool")) throw Failure(text("the stats segment '", path, "' has no picture of a pool yet"));
+    const Json pool = json["pool"];
+    json["schema_version"] = kPictureSchema;
+    json["process"] = {{"pid", json["segment"]["pid"]}, {"socket", path},
+                       {"pool", pool["name"]},          {"vm_name", pool["vm_name"]},
+                       {"vm_uuid", pool["vm_uuid"]},    {"may_tune", false}};
+    return json;
+}
+
 Json picture_of(const TargetOptions& options, unsigned parts) {
+    if (!options.stats.empty()) return picture_of_segment(options.stats, parts);
     if (options.snapshot.empty()) return take_picture(*find_client(options), parts);
     std::ifstream in(options.snapshot);
     if (!in) throw tools::NoTarget(text("there is no snapshot '", options.snapshot, "'"));

@@ -106,7 +106,7 @@ constexpr Number<bounce_stats_ring> kRing[] = {
 constexpr std::array kStages = {"active", "draining", "retiring", "removed"};
 constexpr std::array kCopyPolicies = {"auto", "memcpy", "nontemporal"};
 constexpr std::array kReusePolicies = {"auto", "lifo", "window", "fifo"};
-constexpr std::array kHistograms = {"unknown", "size_bytes", "copy_ns", "hold_ns"};
+constexpr std::array kHistograms = {"unknown", "size_bytes", "copy_ns", "hold_ns", "wait_ns"};
 
 template <class T, std::size_t N>
 Json numbers(const T& record, const Number<T> (&fields)[N]) {
@@ -165,9 +165,10 @@ Json stats_json(int stats_fd) {
     json["segment"] = {{"bytes", header.bytes},
                        {"published_ns", header.published_ns},
                        {"created_ns", header.created_ns},
-                       {"publications", header.publications}};
+                       {"publications", header.publications},
+                       {"pid", header.pid}};
     each<bounce_stats_pool>(view.get(), BOUNCE_STATS_POOL, [&](const auto& pool) {
-        json["pool"] = {{"name", pool.name}};
+        json["pool"] = {{"name", pool.name}, {"vm_name", pool.vm_name}, {"vm_uuid", pool.vm_uuid}};
         json["pool"].update(numbers(pool, kPool));
     });
     json["regions"] = Json::array();

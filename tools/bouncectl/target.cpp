@@ -74,11 +74,19 @@ void add_target_options(CLI::App& app, TargetOptions& options, bool live_only) {
     auto* name = app.add_option("--name", options.name, "of the pool, or the VM's name or UUID")->type_name("NAME");
     socket->excludes(pid)->excludes(name);
     if (live_only) return;
-    app.add_option("--snapshot", options.snapshot, "a file of 'bouncectl snapshot' instead of a process")
-        ->type_name("FILE")
+    auto* snapshot =
+        app.add_option("--snapshot", options.snapshot, "a file of 'bouncectl snapshot' instead of a process")
+            ->type_name("FILE")
+            ->excludes(socket)
+            ->excludes(pid)
+            ->excludes(name);
+    app.add_option("--stats", options.stats,
+                   "a stats segment that somebody keeps, as /proc/PID/fd/N: also when its process is dead")
+        ->type_name("PATH")
         ->excludes(socket)
         ->excludes(pid)
-        ->excludes(name);
+        ->excludes(name)
+        ->excludes(snapshot);
 }
 
 std::vector<std::string> find_sockets(std::uint64_t pid) {

@@ -17,9 +17,10 @@ struct TargetOptions {
     std::uint64_t pid = 0;
     std::string name;      // of the pool or VM
     std::string snapshot;  // a file, in place of a process
+    std::string stats;     // a stats segment, the same
 };
 
-/// --socket, --pid, --name and, where a snapshot will do, --snapshot.
+/// --socket, --pid, --name and, where a snapshot will do, --snapshot and --stats.
 void add_target_options(CLI::App& app, TargetOptions& options, bool live_only = false);
 
 /// Sockets of controls on this machine, those of dead processes included; with a pid those in its mount namespace.

@@ -22,9 +22,8 @@ typedef struct bounce_control bounce_control;
 enum {
     /* Nobody may change anything. */
     BOUNCE_CONTROL_READ_ONLY = 1u << 0,
-    /* Mappings are tagged from the beginning, so that it can be asked who has them; that costs each some 30 ns and more. The
-     * tunable who.tags changes it. */
-    BOUNCE_CONTROL_TAGS = 1u << 1
+    /* Mappings are not tagged from the beginning: who has them cannot be asked before the tunable who.tags is set. */
+    BOUNCE_CONTROL_NO_TAGS = 1u << 1
 };
 
 typedef struct bounce_control_options {
@@ -94,8 +93,12 @@ enum bounce_control_command {
     BOUNCE_CONTROL_EVENTS = 10,    /* bounce_control_event; arg[0]: from this number on */
     BOUNCE_CONTROL_QUARANTINE = 11, /* the device with the id arg[0], as bounce_device_quarantine() */
     BOUNCE_CONTROL_DRAIN = 12,      /* the region with index arg[0], as bounce_pool_drain_region() */
-    BOUNCE_CONTROL_TRACE = 13       /* arg[0] 1: what is asked of the pool is recorded until the client asks with 0, or goes;
+    BOUNCE_CONTROL_TRACE = 13,      /* arg[0] 1: what is asked of the pool is recorded until the client asks with 0, or goes;
                                      * the descriptor comes along (bounce/trace.h). -EBUSY: there is a trace already */
+    BOUNCE_CONTROL_ADD_REGION = 14,    /* the pool grows by a region of arg[0] bytes, at node arg[1] - 1 (0: where grown
+                                        * regions are), within its limit; `total` is its index */
+    BOUNCE_CONTROL_REMOVE_REGION = 15, /* the region with index arg[0], as bounce_pool_remove_region() */
+    BOUNCE_CONTROL_REVOKE = 16         /* the region with index arg[0], as bounce_pool_retire_region() */
 };
 
 enum { BOUNCE_CONTROL_OBSERVE = 1u << 0, BOUNCE_CONTROL_TUNE = 1u << 1 };
@@ -127,7 +130,8 @@ typedef struct bounce_control_reply {
     uint32_t more; /* 1: ask again, with `next` as arg[0] and arg[1] */
     uint64_t tag;
     uint64_t next[2];
-    uint64_t total; /* CHECK: slots looked at so far; EVENTS: the number of the next event; TUNABLES: how many there are */
+    uint64_t total; /* CHECK: slots looked at so far; EVENTS: the number of the next event; TUNABLES: how many there are;
+                       * ADD_REGION: its index */
 } bounce_control_reply;
 
 typedef struct bounce_control_hello {
@@ -220,7 +224,10 @@ enum bounce_control_event_kind {
     BOUNCE_EVENT_DEVICE = 6,     /* arg[0]: id; arg[1]: 1 it came, 0 it went */
     BOUNCE_EVENT_QUARANTINE = 7, /* arg[0]: id; arg[2]: uid */
     BOUNCE_EVENT_DRAIN = 8,      /* arg[0]: region; arg[2]: uid */
-    BOUNCE_EVENT_TRACE = 9       /* arg[0]: 1 a trace began, 0 it ended; arg[2]: uid */
+    BOUNCE_EVENT_TRACE = 9,      /* arg[0]: 1 a trace began, 0 it ended; arg[2]: uid */
+    BOUNCE_EVENT_ADD_REGION = 10,    /* arg[0]: region; arg[1]: its bytes; arg[2]: uid */
+    BOUNCE_EVENT_REMOVE_REGION = 11, /* arg[0]: region; arg[2]: uid */
+    BOUNCE_EVENT_REVOKE = 12         /* the same */
 };
 
 typedef struct bounce_control_event {

@@ -164,11 +164,12 @@ typedef struct bounce_stats_ring {
 enum bounce_stats_histogram_kind {
     BOUNCE_STATS_SIZE = 1, /* bytes of mappings */
     BOUNCE_STATS_COPY = 2, /* ns to fill the slot of a mapping */
-    BOUNCE_STATS_HOLD = 3  /* ns from map to unmap */
+    BOUNCE_STATS_HOLD = 3, /* ns from map to unmap */
+    BOUNCE_STATS_WAIT = 4  /* ns that a request waited in line for memory, of all that were served (sample 1) */
 };
 
 /* Of one device. Bucket i counts values from 2^(i-1) to 2^i - 1; bucket 0 those that are 0, and the last all above. One of
- * `sample` mappings is counted (the tunable stats.sample). */
+ * `sample` mappings is counted (the tunable stats.sample); waits always, for devices that ever had one. */
 typedef struct bounce_stats_histogram {
     uint64_t device;
     uint64_t kind; /* enum bounce_stats_histogram_kind */

@@ -35,7 +35,8 @@ TEST_F(RequestsTest, SaysWhoItIs) {
     EXPECT_TRUE(reply_.with_stats);
     // Each command that it knows is known by name.
     const auto commands = ask(BOUNCE_CONTROL_COMMANDS).as<bounce_control_info>();
-    EXPECT_EQ(commands.size(), hello.commands);
+    ASSERT_FALSE(commands.empty());
+    EXPECT_EQ(commands.back().command, hello.commands);
 }
 
 TEST_F(RequestsTest, WhatIsNoRequestIsRefused) {
@@ -233,6 +234,72 @@ TEST_F(RequestsTest, AQuarantineFromOutside) {
     unmap(mappings);
     EXPECT_EQ(ask(BOUNCE_CONTROL_QUARANTINE, {device_->id() + 1}).head.status, -ENOENT);
     device_->release();
+}
+
+class GrowingTest : public ControlTest {
+protected:
+    GrowingTest() : ControlTest(4u << 20, growth()) {}
+    static GrowthConfig growth() {
+        GrowthConfig config;
+        config.limit_bytes = 16u << 20;
+        return config;
+    }
+    std::uint32_t last_event() { return ask_all<bounce_control_event>(BOUNCE_CONTROL_EVENTS, {1}).back().kind; }
+};
+
+TEST_F(GrowingTest, ARegionComesAndGoes) {
+    const Answer added = ask(BOUNCE_CONTROL_ADD_REGION, {2u << 20});
+    ASSERT_EQ(added.head.status, 0) << added.error;
+    EXPECT_EQ(added.head.total, 1U);
+    EXPECT_EQ(last_event(), static_cast<unsigned>(BOUNCE_EVENT_ADD_REGION));
+    EXPECT_EQ(pool_->stats().bytes, 6u << 20);
+    // It is used when the first one is full.
+    std::vector<char> buffer(1u << 20);
+    std::vector<bounce_mapping> mappings(5);
+    for (auto& mapping : mappings)
+        ASSERT_TRUE(device_->map(buffer.data(), 1u << 20, Direction::kToDevice, 0, mapping)) << last_error();
+    EXPECT_EQ(ask(BOUNCE_CONTROL_REMOVE_REGION, {1}).head.status, -EBUSY);
+    ASSERT_EQ(ask(BOUNCE_CONTROL_DRAIN, {1}).head.status, 0);
+    EXPECT_EQ(last_event(), static_cast<unsigned>(BOUNCE_EVENT_DRAIN));
+    EXPECT_EQ(ask(BOUNCE_CONTROL_REMOVE_REGION, {1}).head.status, -EBUSY);
+    for (auto& mapping : mappings) ASSERT_TRUE(device_->unmap(mapping, 0));
+    ASSERT_EQ(ask(BOUNCE_CONTROL_REMOVE_REGION, {1}).head.status, 0);
+    EXPECT_EQ(last_event(), static_cast<unsigned>(BOUNCE_EVENT_REMOVE_REGION));
+    EXPECT_EQ(pool_->stats().bytes, 4u << 20);
+    // The same range and index again; another size has a range of its own.
+    EXPECT_EQ(ask(BOUNCE_CONTROL_ADD_REGION, {2u << 20}).head.total, 1U);
+    EXPECT_EQ(ask(BOUNCE_CONTROL_ADD_REGION, {4u << 20}).head.total, 2U);
+    expect_clean();
+}
+
+TEST_F(GrowingTest, OnlyWithinTheLimit) {
+    for (const std::uint64_t bytes : {std::uint64_t{0}, std::uint64_t{4096}, std::uint64_t{(1u << 20) + 1}})
+        EXPECT_EQ(ask(BOUNCE_CONTROL_ADD_REGION, {bytes}).head.status, -EINVAL);
+    EXPECT_EQ(ask(BOUNCE_CONTROL_ADD_REGION, {1u << 20, std::uint64_t{1} << 40}).head.status, -EINVAL);
+    EXPECT_EQ(ask(BOUNCE_CONTROL_ADD_REGION, {14u << 20}).head.status, -ENOSPC);
+    ASSERT_EQ(set({item("pool.limit_bytes", 8u << 20)}).head.status, 0);
+    EXPECT_EQ(ask(BOUNCE_CONTROL_ADD_REGION, {8u << 20}).head.status, -ENOSPC);
+    EXPECT_EQ(ask(BOUNCE_CONTROL_ADD_REGION, {4u << 20}).head.status, 0);
+    peer_.rights = BOUNCE_CONTROL_OBSERVE;
+    for (const int command : {BOUNCE_CONTROL_ADD_REGION, BOUNCE_CONTROL_REMOVE_REGION, BOUNCE_CONTROL_REVOKE})
+        EXPECT_EQ(ask(command, {1}).head.status, -EPERM);
+}
+
+TEST_F(RequestsTest, APoolWithoutALimitGetsNoRegion) {
+    EXPECT_EQ(ask(BOUNCE_CONTROL_ADD_REGION, {1u << 20}).head.status, -ENOTSUP);
+}
+
+TEST_F(RequestsTest, ARevokedRegionServesNobody) {
+    auto mappings = map(1, 4096);
+    EXPECT_EQ(ask(BOUNCE_CONTROL_REVOKE, {7}).head.status, -ENOENT);
+    ASSERT_EQ(ask(BOUNCE_CONTROL_REVOKE, {0}).head.status, 0);
+    EXPECT_EQ(ask_all<bounce_control_event>(BOUNCE_CONTROL_EVENTS, {1}).back().kind,
+              static_cast<unsigned>(BOUNCE_EVENT_REVOKE));
+    bounce_mapping refused;
+    EXPECT_EQ(device_->map(buffer_.data(), 4096, Direction::kToDevice, 0, refused).code(), E2BIG);
+    unmap(mappings);
+    ASSERT_EQ(ask(BOUNCE_CONTROL_REMOVE_REGION, {0}).head.status, 0);
+    EXPECT_EQ(ask(BOUNCE_CONTROL_REVOKE, {0}).head.status, -EINVAL);
 }
 
 TEST_F(RequestsTest, HistogramsCountWhatIsSampled) {

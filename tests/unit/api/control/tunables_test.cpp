@@ -6,6 +6,7 @@
 #include <random>
 
 #include "allocator/pool/pool_tuning.hpp"
+#include "api/dma/debug.hpp"
 #include "tests/unit/api/control/control_fixture.hpp"
 
 namespace bounce {
@@ -106,6 +107,61 @@ TEST_F(TunablesTest, NewDevicesAreTaggedToo) {
     ASSERT_EQ(set({item("who.tags", 0)}).head.status, 0);
     EXPECT_FALSE(later->observed());
     EXPECT_FALSE(make("blk1")->observed());
+}
+
+// A scrub policy holds for what is mapped from then on, also for maps that wait, and ends as it began.
+TEST_F(TunablesTest, ScrubbingIsLive) {
+    std::vector<char> buffer(3000, 'x');
+    const auto tail_of = [&](bounce_mapping& mapping) { return static_cast<char*>(mapping.slot)[3000]; };
+    const auto dirty = [&] {  // the tail of a slot that will be used again
+        bounce_mapping mapping;
+        EXPECT_TRUE(device_->map(buffer.data(), 3000, Direction::kToDevice, 0, mapping)) << last_error();
+        static_cast<char*>(mapping.slot)[3000] = 'd';
+        return mapping;
+    };
+    bounce_mapping before = dirty();
+    ASSERT_EQ(set({item(of_device("scrub_at_unmap"), 2)}).head.status, 0);
+    bounce_mapping after = dirty();
+    const char* const of_before = static_cast<char*>(before.slot);
+    const char* const of_after = static_cast<char*>(after.slot);
+    ASSERT_TRUE(device_->unmap(before, 0));
+    ASSERT_TRUE(device_->unmap(after, 0));
+    EXPECT_EQ(of_before[0], 'x') << "it was mapped before";
+    EXPECT_EQ(of_after[0], 0);
+    EXPECT_EQ(of_after[3000], 0);
+    ASSERT_EQ(set({item(of_device("scrub_at_unmap"), 0)}).head.status, 0);
+    before = dirty();
+    ASSERT_TRUE(device_->unmap(before, 0));
+    ASSERT_EQ(set({item(of_device("scrub_at_map"), 1)}).head.status, 0);
+    bounce_mapping mapping;
+    ASSERT_TRUE(device_->map(buffer.data(), 3000, Direction::kToDevice, 0, mapping)) << last_error();
+    EXPECT_EQ(tail_of(mapping), 0);
+    static_cast<char*>(mapping.slot)[3000] = 'd';
+    ASSERT_TRUE(device_->unmap(mapping, 0));
+    ASSERT_TRUE(device_->map_wait({buffer.data(), 3000, Direction::kToDevice, 0}, 0, mapping)) << last_error();
+    EXPECT_EQ(tail_of(mapping), 0);
+    static_cast<char*>(mapping.slot)[3000] = 'd';
+    ASSERT_TRUE(device_->unmap(mapping, 0));
+    ASSERT_EQ(set({item(of_device("scrub_at_map"), 0)}).head.status, 0);
+    ASSERT_TRUE(device_->map(buffer.data(), 3000, Direction::kToDevice, 0, mapping)) << last_error();
+    EXPECT_EQ(tail_of(mapping), 'd');
+    ASSERT_TRUE(device_->unmap(mapping, 0));
+}
+
+TEST_F(TunablesTest, NumaPolicyAndDebugSampleAreLive) {
+    ASSERT_EQ(set({item(of_device("numa_policy"), 2)}).head.status, 0);
+    EXPECT_EQ(device_->numa().policy, NumaPolicy::kInterleave);
+    EXPECT_EQ(set({item(of_device("debug_sample"), 2)}).head.status, -EPERM);
+    const DebugConfig debugged;
+    auto device = Device::create(*pool_, callbacks_, {.name = "debugged", .debug = &debugged});
+    ASSERT_TRUE(device) << last_error();
+    const std::string name = "device." + std::to_string((*device)->id()) + ".debug_sample";
+    EXPECT_EQ(value_of(name), 1U);
+    EXPECT_EQ(set({item(name, 0)}).head.status, -ERANGE);
+    ASSERT_EQ(set({item(name, 1000)}).head.status, 0);
+    EXPECT_EQ((*device)->debug()->sample(), 1000U);
+    EXPECT_EQ(value_of(of_device("bounce_policy")), 2U);
+    EXPECT_EQ(set({item(of_device("bounce_policy"), 1)}).head.status, -EPERM);
 }
 
 TEST_F(TunablesTest, AReadOnlyControlSetsNothing) {
