@@ -341,6 +341,19 @@ TEST_F(SizingTest, TheSmallestIsTheSmallest) {
     }
 }
 
+TEST_F(SizingTest, AReserveComesOnTop) {
+    add_load(3u << 20, 4);
+    Json with = config(8u << 20);
+    with["pool"]["reserve_bytes"] = 1u << 20;
+    write(with);
+    const TraceReader reader(path_);
+    const Demand made(reader);
+    const ReplayConfig recorded = ReplayConfig::of(reader.config());
+    const Sizing sizing = size_for(made, recorded, reader.config().bytes, {});
+    EXPECT_GE(sizing.smallest_bytes, sizing.peak_bytes + (1u << 20));
+    EXPECT_EQ(replay(made, recorded.with_limit(sizing.limit_bytes)).failed, 0u);
+}
+
 TEST_F(SizingTest, NothingAskedIsNoSize) {
     write();
     const TraceReader reader(path_);

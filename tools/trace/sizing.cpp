@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "tools/common/failure.hpp"
+#include "tools/common/signals.hpp"
 #include "tools/common/units.hpp"
 
 namespace bounce::tools {
@@ -93,8 +94,8 @@ class LimitSearch {
 public:
     LimitSearch(const Demand& demand, const ReplayConfig& config, const SizingOptions& options, Sizing& sizing)
         : demand_(demand), config_(config), options_(options), sizing_(sizing) {
-        config_.quotas.clear();
-        config_.reserve_bytes = 0;
+        // What is recommended goes with quotas of its own. The reserve stays, and who may take it.
+        for (auto& [id, quota] : config_.quotas) quota = {0, 0, quota.priority};
     }
 
     /// The smallest one, to a step; then the one to recommend.
@@ -133,9 +134,15 @@ public:
 
     [[nodiscard]] bool will_do(std::uint64_t limit) {
         ++sizing_.replays;
-        const ReplayResult result = replay(demand_, config_.with_limit(limit), true);
-        if (result.first) why_ = result.first->why;
-        return result.failed == 0;
+        try {
+            const ReplayResult result = replay(demand_, config_.with_limit(limit), true);
+            if (result.first) why_ = result.first->why;
+            return result.failed == 0;
+        } catch (const Failure& failure) {  // not even the reserve fits
+            throw_if_stopped();
+            why_ = failure.what();
+            return false;
+        }
     }
 
 private:
@@ -171,7 +178,8 @@ private:
 
 /// A floor is what a device has on average, a ceiling what it had at most and a quarter: others get the rest.
 void add_quotas(const Demand& demand, const ReplayConfig& config, std::uint64_t pool_bytes, Sizing& sizing) {
-    if (sizing.devices.size() < 2) return;
+    const auto known = [](const DeviceNeed& need) { return need.id != 0; };
+    if (std::count_if(sizing.devices.begin(), sizing.devices.end(), known) < 2) return;
     // Floors, an eighth more, and the reserve fit into what the pool has now and will begin with.
     const std::uint64_t has = std::min(pool_bytes, sizing.limit_bytes);
     const std::uint64_t room = has > config.reserve_bytes ? (has - config.reserve_bytes) / 9 * 8 : 0;
@@ -189,9 +197,10 @@ void add_quotas(const Demand& demand, const ReplayConfig& config, std::uint64_t 
         ReplayConfig with = config.with_limit(sizing.limit_bytes);
         with.size_bytes =
             std::min(with.limit_bytes == 0 ? with.size_bytes : with.limit_bytes, std::max(with.size_bytes, pool_bytes));
-        with.quotas.clear();
-        for (const DeviceNeed& need : sizing.devices)
-            with.quotas[need.id] = {need.floor_bytes, need.ceiling_bytes, false};
+        for (const DeviceNeed& need : sizing.devices) {
+            ReplayQuota& quota = with.quotas[need.id];
+            quota = {need.floor_bytes, need.ceiling_bytes, quota.priority};
+        }
         ++sizing.replays;
         return replay(demand, with, true).failed == 0;
     };
