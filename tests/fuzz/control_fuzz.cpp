@@ -82,7 +82,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     std::memcpy(&head, data, sizeof head);
     head.magic = BOUNCE_CONTROL_MAGIC;
     head.version = BOUNCE_CONTROL_VERSION;
-    head.command = static_cast<std::uint16_t>(head.command % 14);
+    head.command = static_cast<std::uint16_t>(head.command % 18);
     const std::size_t rest = size - sizeof head;
     head.item_bytes = head.item_bytes % 97;
     head.items = head.item_bytes == 0 ? 0 : static_cast<std::uint32_t>(rest / head.item_bytes);

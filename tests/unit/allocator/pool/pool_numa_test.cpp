@@ -335,5 +335,21 @@ TEST_F(PoolNuma, APoolGrowsAtTheNodeOfItsFirstRegion) {
     EXPECT_EQ(pool.region(RegionId{1}).node(), here_);
 }
 
+// What its contexts keep goes home, so the next slot comes from where the policy says.
+TEST_F(PoolNuma, APolicyThatIsChangedHoldsAtOnce) {
+    const auto pool = make({here_, there_});
+    ASSERT_NE(pool, nullptr);
+    ContextGroup group(~std::uint64_t{0}, {NumaPolicy::kLocal, there_});
+    EXPECT_EQ(pass(*pool, group, 4, 4096), Regions(4, 0));
+    pool->set_numa_policy(group, NumaPolicy::kPreferred);
+    EXPECT_EQ(pass(*pool, group, 4, 4096), Regions(4, 1));
+    pool->set_numa_policy(group, NumaPolicy::kInterleave);
+    Regions turns = pass(*pool, group, 4, 4096);
+    EXPECT_EQ(std::count(turns.begin(), turns.end(), 0U), 2);
+    pool->set_numa_policy(group, NumaPolicy::kLocal);
+    EXPECT_EQ(pass(*pool, group, 4, 4096), Regions(4, 0));
+    pool->close_group(group);
+}
+
 }  // namespace
 }  // namespace bounce
