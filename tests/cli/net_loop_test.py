@@ -37,6 +37,7 @@ class LoopTest(net_support.NetDeviceTest):
             with self.subTest(arguments):
                 result = self.loop("--count", SMALL, *arguments)
                 self.assertEqual((result["sent"], result["received"], result["reordered"]), (SMALL, SMALL, 0))
+                self.assertNotIn("violations", result)
 
     def test_text(self):
         self.start_testpmd()

@@ -11,13 +11,12 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <span>
 #include <vector>
 
 #include "bounce/virtio_device.h"
+#include "tests/fuzz/device_misuse.hpp"
 #include "tests/fuzz/fuzz_target.hpp"
 
 namespace bounce::test {
@@ -34,16 +33,18 @@ public:
         if ((setup[3] & 4U) != 0)
             require(bounce_guest_memory_log_dirty(memory_, dirty, this, nullptr) == 0, "a log of what is written");
         options_.size = sizeof options_;
-        options_.flags = (setup[0] & 15U & ~unsigned{BOUNCE_VIRTQUEUE_PACKED}) | (packed ? BOUNCE_VIRTQUEUE_PACKED : 0U);
+        options_.flags =
+            (setup[0] & 15U & ~unsigned{BOUNCE_VIRTQUEUE_PACKED}) | (packed ? unsigned{BOUNCE_VIRTQUEUE_PACKED} : 0U);
         options_.queue_size = packed ? 1U + setup[1] % 9U : 2U << setup[1] % 3U;
-        if ((options_.flags & BOUNCE_VIRTQUEUE_INDIRECT) != 0)
-            options_.max_chain = options_.queue_size + setup[2] % 8U;
+        if ((options_.flags & BOUNCE_VIRTQUEUE_INDIRECT) != 0) options_.max_chain = options_.queue_size + setup[2] % 8U;
         options_.desc_addr = kGpa;
         options_.driver_addr = kGpa + 160;
         options_.device_addr = kGpa + 192;
         if (packed) options_.avail_index = options_.used_index = 0x8000;
         if (translated_) options_.translate = translate;
         options_.translate_user = this;
+        if ((setup[3] & 8U) != 0) misuse_queue(memory_, options_, kGpa + kBytes, setup[2]);
+        if ((setup[3] & 16U) != 0) misuse_memory(memory_, kGpa, kGpa + kBytes);
         require(bounce_virtqueue_create(memory_, &options_, &queue_) == 0, "a queue");
         for (std::size_t i = 0; i < storage_.size(); ++i) idle_.push_back(storage_.size() - 1 - i);
     }
@@ -83,7 +84,8 @@ public:
             default: ask(bounce_virtqueue_flush(queue_)); break;
         }
         bounce_virtqueue_info info{};
-        require(bounce_virtqueue_get_info(queue_, &info) == 0 && info.outstanding == out_.size(), "a wrong number is out");
+        require(bounce_virtqueue_get_info(queue_, &info) == 0 && info.outstanding == out_.size(),
+                "a wrong number is out");
         if (broken_ && info.broken == 0) found("a queue that its driver broke works again");
         broken_ = info.broken != 0;
     }
@@ -94,14 +96,6 @@ private:
     static constexpr std::size_t kHighBytes = 256;
     static constexpr std::uint64_t kHigh = ~std::uint64_t{0} - (kHighBytes - 1);
     static constexpr std::size_t kSegments = 8;
-
-    [[noreturn]] static void found(const char* what) {
-        std::fprintf(stderr, "finding: %s\n", what);
-        std::abort();
-    }
-    static void require(bool good, const char* what) {
-        if (!good) found(what);
-    }
 
     /// Two regions that meet in guest memory, and one up to its end.
     void show(bool all) {
