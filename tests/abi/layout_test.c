@@ -190,7 +190,7 @@ AT(bounce_ring_stats, violations, 32);
 AT(bounce_ring_stats, outstanding, 40);
 AT(bounce_ring_stats, broken, 48);
 
-IS(bounce_frontend_options, 88);
+IS(bounce_frontend_options, 96);
 AT(bounce_frontend_options, socket_path, 8);
 AT(bounce_frontend_options, name, 16);
 AT(bounce_frontend_options, required_features, 24);
@@ -204,6 +204,7 @@ AT(bounce_frontend_options, flags, 64);
 AT(bounce_frontend_options, device_type, 68);
 AT(bounce_frontend_options, max_segment_bytes, 72);
 AT(bounce_frontend_options, policy, 80);
+AT(bounce_frontend_options, device, 88);
 
 IS(bounce_iotlb_info, 48);
 AT(bounce_iotlb_info, denied_address, 40);
