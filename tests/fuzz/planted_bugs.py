@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Usage: planted_bugs.py FOLDER [BUG...]
+"""Usage: planted_bugs.py [--seeded] FOLDER [BUG...]
 
 Does fuzzing find anything? FOLDER has the fuzz targets, linked to a copy of the library that leaves out one protection when
 it is told to (allocator/base/mutation.hpp). Each is fuzzed from an empty corpus until it has found that, for at most five
-minutes of CPU time; before that, each target for a while with nothing left out, when it must find nothing. Prints a table.
+minutes of CPU time; before that, each target for a while with nothing left out, when it must find nothing. Prints a table. --seeded: it begins with the corpus in the tree, as fuzzing does everywhere else.
 Exit status 0: all were found, and nothing else was.
 """
 import os
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 
+CORPORA = pathlib.Path(__file__).resolve().parent / "corpus"
 LIMIT_SECONDS = 300
 CONTROL_SECONDS = 10
 # Each with the target that is to find it.
@@ -36,7 +37,7 @@ BUGS = {
 }
 
 
-def fuzz(folder, target, bug, seconds):
+def fuzz(folder, target, bug, seconds, seeds):
     """CPU seconds and runs until something was found, and what that was; None when it was nothing."""
     cpu = 0.0
     runs = 0
@@ -49,6 +50,7 @@ def fuzz(folder, target, bug, seconds):
             # Long inputs from the beginning: a step of a script is six bytes.
             command = [str(folder / f"planted_{target}"), f"-max_total_time={int(seconds - cpu) + 1}", "-max_len=1024",
                        "-len_control=0", "-print_final_stats=1", f"-artifact_prefix={work}/", str(corpus)]
+            command += [str(CORPORA / target)] if seeds else []
             with open(log, "wb") as out, subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                                                           env={**os.environ, "BOUNCE_MUTATION": bug}) as child:
                 _, status, usage = os.wait4(child.pid, 0)
@@ -64,7 +66,9 @@ def fuzz(folder, target, bug, seconds):
 
 
 def main(argv):
-    if len(argv) < 2 or argv[1] in ("-h", "--help"):
+    seeds = "--seeded" in argv[1:2]
+    argv = argv[:1] + argv[2:] if seeds else argv
+    if len(argv) < 2 or argv[1].startswith("-"):
         print(__doc__)
         return 2
     folder = pathlib.Path(argv[1])
@@ -75,13 +79,13 @@ def main(argv):
     bugs = {name: BUGS[name] for name in argv[2:] or BUGS}
     good = True
     for target in sorted(set(bugs.values())):
-        _, runs, what = fuzz(folder, target, "none", CONTROL_SECONDS)
+        _, runs, what = fuzz(folder, target, "none", CONTROL_SECONDS, seeds)
         if what is not None:
             print(f"nothing left out: {target} found after {runs} runs: {what}")
             return 1
     print("| left out | target | CPU seconds | runs | found |\n| --- | --- | --- | --- | --- |")
     for bug, target in bugs.items():
-        cpu, runs, what = fuzz(folder, target, bug, LIMIT_SECONDS)
+        cpu, runs, what = fuzz(folder, target, bug, LIMIT_SECONDS, seeds)
         good = good and what is not None
         print(f"| `{bug}` | {target} | {cpu:.1f} | {runs} | {what or 'nothing'} |", flush=True)
     return 0 if good else 1
