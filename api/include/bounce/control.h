@@ -57,7 +57,8 @@ BOUNCE_API int bounce_control_fd(const bounce_control *control);
  * or else the one that was silent longest. A request looks at 16384 pages and slots at most and then says where to go on;
  * `set` takes as long as what it calls (a quota waits for a thread that grows or shrinks the pool). One thread at a time; which
  * one does not matter, and devices may be used, created and destroyed meanwhile. System calls: epoll_wait, accept4, recvmsg,
- * sendmsg, getsockopt, read, close, clock_gettime; mmap for the tags of a region that is new; those of what `set` calls. */
+ * sendmsg, getsockopt, read, close, clock_gettime; mmap for the tags of a region that is new; those of what `set`
+ * and the requests for regions and quarantine call. */
 BOUNCE_API int bounce_control_process(bounce_control *control);
 
 /* Writes the stats segment now (bounce/stats.h). Not while another thread is in bounce_control_process(). */
