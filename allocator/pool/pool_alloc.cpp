@@ -189,6 +189,7 @@ bool Pool::refill(ContextGroup& group, Context& context, std::uint64_t bytes, Sl
     if (starved) context.refusals = 0;
     CachedSlot got[SlotStack::kRoom];
     const std::uint64_t slot_bytes = kSizeClasses[size_class].bytes;
+    // Relaxed, here and in make_room(): the owner of the context alone writes it, and that is who is here.
     const std::uint64_t frees = context.frees.load(std::memory_order_relaxed);
     const bool only_takes = frees == context.frees_at_refill;
     context.frees_at_refill = frees;

@@ -34,7 +34,7 @@ public:
 
     /// Is the next mapping, list or block one that is watched?
     [[nodiscard]] bool take_turn() noexcept;
-    /// One of so many is watched, from now on.
+    /// One of so many is watched, from now on. Relaxed: nothing else is concluded from it.
     void set_sample(std::uint32_t every) noexcept { sample_.store(every, std::memory_order_relaxed); }
     [[nodiscard]] std::uint32_t sample() const noexcept { return sample_.load(std::memory_order_relaxed); }
     /// A scatter list of n begins: its number.

@@ -98,8 +98,8 @@ public:
     /// The trace of the pool, made when it was first asked for; it stays. ENOMEM. One thread at a time.
     Result<Trace*> make_trace() noexcept;
     /// Devices that come record into it from their beginning; nullptr: not.
-    void want_trace(Trace* trace) noexcept { want_trace_.store(trace, std::memory_order_release); }  // G2
-    [[nodiscard]] Trace* wanted_trace() const noexcept { return want_trace_.load(std::memory_order_acquire); }
+    void want_trace(Trace* trace) noexcept { want_trace_.store(trace, std::memory_order_release); }             // G2
+    [[nodiscard]] Trace* wanted_trace() const noexcept { return want_trace_.load(std::memory_order_acquire); }  // G2
     [[nodiscard]] bool wants_tags() const noexcept { return want_tags_.load(std::memory_order_relaxed); }
     [[nodiscard]] std::uint32_t wanted_sample() const noexcept { return want_sample_.load(std::memory_order_relaxed); }
     /// Tables for the regions that have none. ENOMEM. One thread at a time.

@@ -61,6 +61,7 @@ void Trace::put(std::size_t field, std::uint64_t value, int order) noexcept {
 
 void Trace::start() noexcept {
     running_ = true;
+    // Relaxed, here and in stop(): a number to begin or end with; records say themselves when they are whole.
     const std::uint64_t first = next_.load(std::memory_order_relaxed);
     put(offsetof(bounce_trace_header, turn), ++turn_, __ATOMIC_RELAXED);
     put(offsetof(bounce_trace_header, first), first, __ATOMIC_RELAXED);
